@@ -1,0 +1,3 @@
+//! What both programs need of Avro: the Confluent wire format.
+
+pub mod wire;

@@ -1,0 +1,43 @@
+//! Log lines for people and for machines: text or JSON on standard error.
+//!
+//! Every line of ours carries a stable `event` field; a line about a failure carries `error` and,
+//! where there is one, `remedy`. Never a row's values, never a secret.
+
+use crate::error::{Error, Kind, Result};
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+/// `[log]`, the same in both programs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    pub format: Format,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or tracing's directives.
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        LogConfig { format: Format::Text, level: "info".to_owned() }
+    }
+}
+
+/// Starts logging; may be called once per process.
+pub fn start(config: &LogConfig) -> Result<()> {
+    let filter = EnvFilter::try_new(&config.level)
+        .map_err(|e| Error::new(Kind::Config, format!("log.level = {:?}: {e}", config.level)))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let done = match config.format {
+        Format::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        Format::Json => builder.json().flatten_event(true).try_init(),
+    };
+    done.map_err(|e| Error::new(Kind::Bug, e.to_string()))
+}
