@@ -1,1 +1,18 @@
-//! placeholder
+//! tidegate-connector: a database's changes as Avro records on Kafka, as Debezium writes them.
+//!
+//! ```text
+//!              signal ───────────────┐  pause, resume, snapshot these tables
+//!                                    v
+//!  database ─> source ─> event ─> avro ─> sink ─> Kafka
+//!               │   ^     envelope  plan     │
+//!      snapshot ┘   │     topic     encode   │ acks, in order
+//!                   │                        v
+//!                   └────── confirm ───── offset
+//! ```
+//!
+//! The lines below are in reading order, which is also dependency order: a module uses only
+//! modules listed above it. Rooms do not know each other; only `pipeline` knows all.
+
+pub mod config;
+pub mod metrics;
+pub mod model;

@@ -1,0 +1,4 @@
+//! What the operator may set: one file per room.
+
+pub mod snapshot;
+pub mod source;

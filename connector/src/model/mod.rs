@@ -1,0 +1,15 @@
+//! The nouns that cross doorways. No I/O, no clock, no serde.
+//!
+//! | noun | made by | taken by |
+//! |---|---|---|
+//! | [`value::Value`] | `source` | `event`, `avro` |
+//! | [`table::Table`] | `source` | `event`, `avro` |
+//! | [`change::Change`] | `source` | `event` |
+//! | [`record::Record`] | `event` | `avro` |
+//! | [`position::Position`] | `source` | `offset`, and back to `source` to confirm |
+
+pub mod change;
+pub mod position;
+pub mod record;
+pub mod table;
+pub mod value;

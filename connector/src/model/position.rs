@@ -1,0 +1,71 @@
+//! A place in the source's log, and what is stored to resume from it.
+
+use std::fmt;
+
+/// A PostgreSQL log sequence number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lsn(pub u64);
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xFFFF_FFFF)
+    }
+}
+
+impl std::str::FromStr for Lsn {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (high, low) = text.split_once('/').unwrap_or(("0", text));
+        Ok(Lsn(u64::from_str_radix(high, 16)? << 32 | u64::from_str_radix(low, 16)?))
+    }
+}
+
+/// Where to resume. Everything at or below it is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Position {
+    Postgres(PostgresPosition),
+}
+
+/// A transaction boundary in PostgreSQL's log, or the point of a finished snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PostgresPosition {
+    /// LSN after the last transaction done: streaming goes on here.
+    pub lsn: Lsn,
+    /// LSN after the last commit seen; `None` before the first one after a snapshot.
+    pub commit_lsn: Option<Lsn>,
+    pub transaction_id: Option<u32>,
+    /// Commit time (or snapshot time), microseconds since 1970.
+    pub commit_time_us: i64,
+    /// The initial snapshot that this position belongs to, if streaming has not begun.
+    pub snapshot: Option<SnapshotState>,
+}
+
+/// How far an initial snapshot had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotState {
+    Running,
+    Completed,
+}
+
+impl Position {
+    pub fn lsn(&self) -> Lsn {
+        match self {
+            Position::Postgres(position) => position.lsn,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lsn;
+
+    #[test]
+    fn lsn_reads_what_it_prints() {
+        for (text, number) in [("0/0", 0), ("16/B374D848", 0x16_B374_D848), ("FFFFFFFF/FFFFFFFF", u64::MAX)] {
+            assert_eq!(text.parse(), Ok(Lsn(number)));
+            assert_eq!(Lsn(number).to_string(), text);
+        }
+        assert!("x/1".parse::<Lsn>().is_err());
+    }
+}
