@@ -1,0 +1,164 @@
+//! The command line: `run`, `check`, `offset show`, `status`.
+
+use crate::config::Config;
+use crate::model::finding::Severity;
+use crate::pipeline::{self, progress::Progress};
+use clap::{Args, Parser, Subcommand};
+use shared::error::Context;
+use shared::shutdown::Shutdown;
+use shared::{Error, Kind, Result};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Streams a database's changes into Avro topics on Kafka, as Debezium writes them.
+#[derive(Parser)]
+#[command(name = "tidegate-connector", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Stream until asked to stop.
+    Run(Settings),
+    /// Look at everything that a start would trip over, and print it with remedies.
+    Check(Settings),
+    /// The stored position.
+    Offset {
+        #[command(subcommand)]
+        command: OffsetCommand,
+    },
+    /// Ask a running connector where it stands.
+    Status(Settings),
+}
+
+#[derive(Subcommand)]
+enum OffsetCommand {
+    /// Print the stored position as it is stored.
+    Show(Settings),
+}
+
+/// Where the configuration comes from.
+#[derive(Args)]
+struct Settings {
+    /// Configuration file (TOML).
+    #[arg(short, long, value_name = "FILE", required_unless_present = "debezium")]
+    config: Option<PathBuf>,
+    /// A Debezium connector's JSON, run as it is.
+    #[arg(long, value_name = "FILE", conflicts_with = "config", requires = "worker")]
+    debezium: Option<PathBuf>,
+    /// The Kafka Connect worker's properties that belong to it.
+    #[arg(long, value_name = "FILE", requires = "debezium")]
+    worker: Option<PathBuf>,
+    /// Set one value: `table.key=value`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Settings {
+    fn load(&self) -> Result<Config> {
+        match (&self.config, &self.debezium, &self.worker) {
+            (Some(path), _, _) => crate::config::load_with(path, &self.set),
+            (None, Some(connector), Some(worker)) => crate::config::from_debezium(connector, worker, &self.set),
+            _ => Err(Error::new(Kind::Config, "give --config FILE, or --debezium FILE with --worker FILE")),
+        }
+    }
+}
+
+/// Runs the command; the number is the process's exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = !error.use_stderr();
+            let _ = error.print();
+            return if asked { 0 } else { 2 };
+        }
+    };
+    let done = match &cli.command {
+        Command::Run(settings) => run(settings),
+        Command::Check(settings) => check(settings),
+        Command::Offset { command: OffsetCommand::Show(settings) } => offset_show(settings),
+        Command::Status(settings) => status(settings),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            report(&error);
+            error.exit_code()
+        }
+    }
+}
+
+/// Printed once, as one line: by the log if it is up, else plainly.
+fn report(error: &Error) {
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(event = "stopped", %error, remedy = error.hint(), exit_code = error.exit_code(), "stopped");
+    } else {
+        let _ = writeln!(std::io::stderr(), "tidegate-connector: {error} ({})", error.hint());
+    }
+}
+
+fn run(settings: &Settings) -> Result<u8> {
+    let config = settings.load()?;
+    shared::log::start(&config.log)?;
+    shared::tls::install_provider();
+    let runtime = runtime()?;
+    let (shutdown, progress) = (Shutdown::default(), Arc::new(Progress::default()));
+    runtime.block_on(async {
+        shutdown.listen()?;
+        let Some(listen) = config.admin.listen else { return Ok(()) };
+        let bound = shared::admin::serve(listen, progress.clone(), axum::Router::new(), shutdown.clone()).await?;
+        tracing::info!(event = "admin_listening", address = %bound, "admin server listens");
+        Ok::<(), Error>(())
+    })?;
+    tracing::info!(event = "starting", version = env!("CARGO_PKG_VERSION"), topic_prefix = config.event.topic_prefix, "starting");
+    pipeline::run(&config, runtime.handle(), &progress, &shutdown)?;
+    tracing::info!(event = "stopped", exit_code = 0, "stopped as asked");
+    Ok(0)
+}
+
+/// SQL, the registry and the admin server need little: the pipeline has its own thread.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|e| Error::from_source(Kind::Unreachable, e).doing("start the runtime"))
+}
+
+fn check(settings: &Settings) -> Result<u8> {
+    let config = settings.load()?;
+    shared::tls::install_provider();
+    let runtime = runtime()?;
+    let findings = pipeline::check(&config, runtime.handle());
+    let mut out = std::io::stdout().lock();
+    for finding in &findings {
+        let _ = writeln!(out, "{finding}");
+    }
+    let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
+    Ok(if failed { 3 } else { 0 })
+}
+
+fn offset_show(settings: &Settings) -> Result<u8> {
+    let config = settings.load()?;
+    let mut offsets = crate::offset::open(&config.offset, &config.sink, &config.event)?;
+    let text = match offsets.load()? {
+        Some(position) => crate::offset::to_json(&position).to_string(),
+        None => "none stored".to_owned(),
+    };
+    let _ = writeln!(std::io::stdout(), "{text}");
+    Ok(0)
+}
+
+fn status(settings: &Settings) -> Result<u8> {
+    let config = settings.load()?;
+    let listen = config.admin.listen
+        .ok_or_else(|| Error::new(Kind::Config, "admin.listen is not set, so a running connector cannot be asked"))?;
+    shared::tls::install_provider();
+    let body = runtime()?.block_on(shared::admin::ask(listen, "/status"))?;
+    let _ = writeln!(std::io::stdout(), "{body}");
+    Ok(0)
+}

@@ -1,0 +1,88 @@
+//! Builds the rooms from the configuration, and starts and stops them in order.
+//!
+//! Start: registry client → Kafka (must answer) → offsets (must be readable) → database (must let
+//! us in). Everything that can refuse does so before a slot is made or a record sent. Stop is the
+//! other way round: read to the end of the running transaction, flush Kafka, store the position,
+//! confirm it to the database.
+
+pub mod progress;
+pub mod run;
+
+use crate::avro::Encoder;
+use crate::config::Config;
+use crate::event::Events;
+use crate::offset::OffsetStore;
+use crate::sink::kafka::Kafka;
+use crate::source::postgres::Postgres;
+use progress::Progress;
+use run::Pipeline;
+use shared::error::Context;
+use shared::registry::Registry;
+use shared::shutdown::Shutdown;
+use shared::time::Clock;
+use shared::{Error, Kind, Result};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// Runs until shutdown is requested or something happens that needs a person.
+///
+/// Blocks the calling thread, which becomes the one that reads, encodes and produces.
+pub fn run(config: &Config, runtime: &Handle, progress: &Arc<Progress>, shutdown: &Shutdown) -> Result<()> {
+    let mut pipeline = build(config, runtime, progress).doing(|| "could not start")?;
+    pipeline.run(shutdown)
+}
+
+fn build<'c>(config: &'c Config, runtime: &Handle, progress: &Arc<Progress>) -> Result<Pipeline<'c>> {
+    let registry = Registry::new(config.avro.registry.clone())?;
+    runtime.block_on(registry.ping())?;
+    let sink = Kafka::new(&config.sink)?;
+    sink.reachable()?;
+    let mut offsets = crate::offset::open(&config.offset, &config.sink, &config.event)?;
+    let stored = offsets.load()?;
+    let source = open_source(config, runtime, stored.as_ref())?;
+    progress.started(stored.as_ref());
+    Ok(Pipeline {
+        config,
+        runtime: runtime.clone(),
+        source,
+        events: Events::new(&config.event, Clock::System),
+        encoder: Encoder::new(config, registry, runtime.clone())?,
+        sink,
+        tracker: crate::offset::tracker::Tracker::default(),
+        offsets,
+        progress: progress.clone(),
+        unit: run::Unit::default(),
+        durable: stored,
+        unsaved: None,
+        saved_at: std::time::Instant::now(),
+    })
+}
+
+/// Connects and positions the source; used at start and after every lost connection.
+pub(crate) fn open_source(
+    config: &Config,
+    runtime: &Handle,
+    stored: Option<&crate::model::position::Position>,
+) -> Result<Postgres> {
+    let mut source = Postgres::open(&config.source, &config.snapshot, runtime.clone())?;
+    source.start(stored)?;
+    Ok(source)
+}
+
+/// Does what start would do, without making a slot or sending a record.
+pub fn check(config: &Config, runtime: &Handle) -> Vec<crate::model::finding::Finding> {
+    use crate::model::finding::Finding;
+    let mut findings = crate::source::postgres::check(&config.source, runtime);
+    let registry = Registry::new(config.avro.registry.clone()).and_then(|r| runtime.block_on(r.ping()));
+    findings.push(Finding::from_result("schema registry answers", registry));
+    let kafka = Kafka::new(&config.sink).and_then(|sink| sink.reachable());
+    findings.push(Finding::from_result("kafka answers", kafka));
+    let offsets = crate::offset::open(&config.offset, &config.sink, &config.event).and_then(|mut o| o.load());
+    findings.push(Finding::from_result("stored position is readable", offsets.map(|_| ())));
+    findings
+}
+
+/// The error for a source that ended without a reason.
+pub(crate) fn ended() -> Error {
+    Error::new(Kind::Bug, "the pipeline ended without being asked to")
+}

@@ -1,0 +1,227 @@
+//! The loop: what the source read goes through event, avro and sink on this one thread; what Kafka
+//! acknowledged comes back and moves the position.
+//!
+//! ```text
+//!   source.poll ─ Change ─> events ─ Record ─> encoder ─ bytes ─> sink ──> librdkafka's threads
+//!        ^      ─ Boundary ─> tracker.close                         │
+//!        └── confirm <── offsets.save <── tracker.take <── acked <──┘ sink.poll
+//! ```
+//!
+//! A unit is what lies between two boundaries: a transaction, or the snapshot. Its position may be
+//! stored only when each of its records, and of all units before it, is acknowledged.
+//!
+//! A failure that may heal (the database away, the registry away) is met in one way: wait for what
+//! is in flight, keep the position that follows from it, open the source anew from there. At most
+//! the unfinished transaction is sent again.
+
+use super::open_source;
+use super::progress::Progress;
+use crate::avro::Encoder;
+use crate::config::Config;
+use crate::event::Events;
+use crate::model::change::Event;
+use crate::model::position::Position;
+use crate::offset::OffsetStore;
+use crate::offset::tracker::Tracker;
+use crate::sink::kafka::Kafka;
+use crate::source::postgres::Postgres;
+use shared::retry::Backoff;
+use shared::shutdown::Shutdown;
+use shared::{Error, Result};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// Longest wait for the database while nothing is in flight; a signal is noticed this late.
+const IDLE_WAIT: Duration = Duration::from_millis(100);
+/// Wait while acknowledgements are expected, so that they move the position soon.
+const BUSY_WAIT: Duration = Duration::from_millis(5);
+/// How long a stop waits for the end of the running transaction.
+const STOP_TRANSACTION: Duration = Duration::from_secs(2);
+/// How long a stop waits for Kafka's acknowledgements.
+const STOP_FLUSH: Duration = Duration::from_secs(6);
+
+/// The unit being filled.
+#[derive(Debug, Default)]
+pub struct Unit {
+    pub number: u64,
+    /// Records sent since the last boundary.
+    pub sent: u64,
+}
+
+pub struct Pipeline<'c> {
+    pub(super) config: &'c Config,
+    pub(super) runtime: Handle,
+    pub(super) source: Postgres,
+    pub(super) events: Events,
+    pub(super) encoder: Encoder,
+    pub(super) sink: Kafka,
+    pub(super) tracker: Tracker,
+    pub(super) offsets: Box<dyn OffsetStore>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) unit: Unit,
+    /// Everything at or below it is acknowledged: where a new source starts.
+    pub(super) durable: Option<Position>,
+    /// Durable but not yet stored.
+    pub(super) unsaved: Option<Position>,
+    pub(super) saved_at: Instant,
+}
+
+impl Pipeline<'_> {
+    pub fn run(&mut self, shutdown: &Shutdown) -> Result<()> {
+        while !shutdown.requested() {
+            match self.turn() {
+                Ok(()) => {}
+                Err(error) if error.retryable() => self.recover(error, shutdown)?,
+                Err(error) => {
+                    self.settle_before_leaving();
+                    return Err(error);
+                }
+            }
+        }
+        self.stop()
+    }
+
+    /// Takes in what there is, and passes on what Kafka acknowledged.
+    fn turn(&mut self) -> Result<()> {
+        let wait = if self.sink.outstanding() > 0 { BUSY_WAIT } else { IDLE_WAIT };
+        let busy = self.pull(wait)?;
+        let tracker = &mut self.tracker;
+        self.sink.poll(Duration::ZERO, &mut |unit, count| tracker.acked(unit, count))?;
+        self.settle(busy)
+    }
+
+    /// One read of the source, all the way into the producer's queue.
+    fn pull(&mut self, wait: Duration) -> Result<bool> {
+        let Pipeline { source, events, encoder, sink, tracker, unit, progress, .. } = self;
+        let before = unit.sent;
+        let busy = source.poll(wait, &mut |event| match event {
+            Event::Change(change) => events.records(&change, &mut |record| {
+                let encoded = encoder.encode(record)?;
+                sink.send(&encoded, unit.number)?;
+                tracker.sent(unit.number, 1);
+                unit.sent += 1;
+                Ok(())
+            }),
+            Event::Boundary(position) => {
+                tracker.close(unit.number, position);
+                unit.number += 1;
+                unit.sent = 0;
+                Ok(())
+            }
+        })?;
+        progress.pulled(source, unit.sent.saturating_sub(before));
+        Ok(busy)
+    }
+
+    /// Stores and confirms the highest durable position, at most once an interval while busy.
+    fn settle(&mut self, busy: bool) -> Result<()> {
+        if let Some(position) = self.tracker.take() {
+            self.durable = Some(position.clone());
+            self.unsaved = Some(position);
+        }
+        let due = self.saved_at.elapsed() >= Duration::from_millis(self.config.offset.interval_ms);
+        if self.unsaved.is_some() && (due || !busy && self.sink.outstanding() == 0 && self.idle_long_enough()) {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// An idle moment is a good one to store the position, but not after each single transaction.
+    fn idle_long_enough(&self) -> bool {
+        self.saved_at.elapsed() >= IDLE_WAIT
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let Some(position) = self.unsaved.take() else { return Ok(()) };
+        if let Err(error) = self.offsets.save(&position) {
+            self.unsaved = Some(position);
+            return Err(error);
+        }
+        self.source.confirm(&position)?;
+        self.progress.confirmed(&position);
+        self.saved_at = Instant::now();
+        Ok(())
+    }
+
+    /// Waits for what is in flight and opens the source anew behind it.
+    fn recover(&mut self, error: Error, shutdown: &Shutdown) -> Result<()> {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+        let mut error = error;
+        loop {
+            tracing::warn!(event = "connection_lost", %error, remedy = error.hint(), "waiting, then going on from the last durable position");
+            self.progress.failed(&error);
+            if self.pause(backoff.delay(), shutdown) {
+                return Ok(());
+            }
+            match self.reopen() {
+                Ok(()) => {
+                    tracing::info!(event = "connection_restored", "going on from the last durable position");
+                    self.progress.recovered();
+                    return Ok(());
+                }
+                Err(next) if next.retryable() => error = next,
+                Err(next) => return Err(next),
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> Result<()> {
+        let tracker = &mut self.tracker;
+        self.sink.flush(STOP_FLUSH, &mut |unit, count| tracker.acked(unit, count))?;
+        if let Some(position) = self.tracker.take() {
+            self.durable = Some(position.clone());
+            self.unsaved = Some(position);
+        }
+        self.unit = Unit { number: self.unit.number + 1, sent: 0 };
+        self.tracker.restart_at(self.unit.number);
+        self.source = open_source(self.config, &self.runtime, self.durable.as_ref())?;
+        self.save()
+    }
+
+    /// Sleeps, serving Kafka meanwhile; true when shutdown was requested.
+    fn pause(&mut self, delay: Duration, shutdown: &Shutdown) -> bool {
+        let until = Instant::now() + delay;
+        while Instant::now() < until && !shutdown.requested() {
+            let tracker = &mut self.tracker;
+            let served = self.sink.poll(Duration::from_millis(50), &mut |unit, count| tracker.acked(unit, count));
+            if served.is_err() {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        shutdown.requested()
+    }
+
+    /// Ends at a transaction's end if that is near, so that nothing is sent twice after a restart.
+    fn stop(&mut self) -> Result<()> {
+        let until = Instant::now() + STOP_TRANSACTION;
+        while self.unit.sent > 0 && self.source.streaming() && Instant::now() < until {
+            if self.pull(BUSY_WAIT).is_err() {
+                break;
+            }
+        }
+        let tracker = &mut self.tracker;
+        let flushed = self.sink.flush(STOP_FLUSH, &mut |unit, count| tracker.acked(unit, count));
+        if let Some(position) = self.tracker.take() {
+            self.unsaved = Some(position);
+        }
+        let saved = self.save();
+        let stopped = self.source.stop();
+        if let Err(error) = flushed.and(saved).and(stopped) {
+            tracing::warn!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
+        }
+        Ok(())
+    }
+
+    /// Before leaving with an error: what is durable is stored, so that the next start repeats little.
+    fn settle_before_leaving(&mut self) {
+        let tracker = &mut self.tracker;
+        let flushed = self.sink.flush(STOP_FLUSH, &mut |unit, count| tracker.acked(unit, count));
+        if let Some(position) = self.tracker.take() {
+            self.unsaved = Some(position);
+        }
+        if let Err(error) = flushed.and(self.save()) {
+            tracing::warn!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
+        }
+    }
+}
