@@ -70,6 +70,7 @@ pub struct Installed {
 
 /// Makes sure that Java, the worker and its plugins are there.
 pub fn install() -> Result<Installed> {
+    java::at_least(java::KAFKA)?;
     let artifacts = [WORKER, LOGGING];
     let worker = step("connect-4.3.0", &artifacts.join("\n"), |folder| maven::libraries(folder, &artifacts))?;
     let recipe = [DEBEZIUM, WHEEL, GUAVA, &CONVERTER_JARS.join(" ")].join("\n");

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::folder::Folder;
-use crate::install::{java, maven, step};
+use crate::install::{apt, java, maven, step};
 use crate::process::{Process, Signal, command, run};
 use crate::{HOST, port};
 use std::path::{Path, PathBuf};
@@ -45,12 +45,19 @@ pub struct Kafka {
 
 /// Makes sure that Java and Kafka are there and gives the folder of Kafka's libraries.
 pub fn install() -> Result<PathBuf> {
+    java::at_least(java::KAFKA)?;
     let server = format!("org.apache.kafka:kafka_2.13:{VERSION}");
     let artifacts = [server.as_str(), LOGGING];
     let folder = step(&format!("kafka-{VERSION}"), &artifacts.join("\n"), |folder| {
         maven::libraries(folder, &artifacts)
     })?;
+    kcat()?;
     Ok(folder.join("libs"))
+}
+
+/// Makes sure that `kcat` is there.
+pub fn kcat() -> Result<PathBuf> {
+    apt::program("kcat", "kcat")
 }
 
 impl Kafka {
@@ -75,6 +82,11 @@ impl Kafka {
     /// `host:port`, as clients want it in `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
         format!("{HOST}:{}", self.port)
+    }
+
+    /// The program `kcat`, which stands in for Kafka's own command line tools.
+    pub fn kcat(&self) -> Result<PathBuf> {
+        kcat()
     }
 
     pub fn process(&mut self) -> Option<&mut Process> {
