@@ -1,0 +1,238 @@
+//! PostgreSQL: the newest major version on the machine, ready for logical replication.
+
+use crate::error::{Doing, Error, Result};
+use crate::folder::Folder;
+use crate::install::apt;
+use crate::process::{Process, Signal, command, run};
+use crate::{HOST, port};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The superuser that every server of ours has.
+pub const USER: &str = "postgres";
+pub const PASSWORD: &str = "postgres";
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// How to start it. The default suits most tests.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `logical`, `replica` or `minimal`.
+    pub wal_level: &'static str,
+    /// Whether a power cut may lose nothing; off, as our tests cut no power and it costs much.
+    pub fsync: bool,
+    /// A major version; the newest installed if `None`.
+    pub version: Option<u32>,
+    /// Further settings of `postgresql.conf`.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { wal_level: "logical", fsync: false, version: None, settings: Vec::new() }
+    }
+}
+
+/// A running (or stopped) server.
+#[derive(Debug)]
+pub struct Postgres {
+    // Before the folder, so that it is dropped, and its server ended, first.
+    process: Option<Process>,
+    programs: PathBuf,
+    port: u16,
+    folder: Folder,
+}
+
+/// Makes sure that the programs are there and gives their folder.
+pub fn install(version: Option<u32>) -> Result<PathBuf> {
+    let look = || newest(Path::new("/usr/lib/postgresql"), version);
+    if let Some(version) = version {
+        let package = format!("postgresql-{version}");
+        return apt::need(&[&package], look);
+    }
+    apt::need(&["postgresql", "postgresql-contrib", "postgresql-client"], look)
+}
+
+impl Postgres {
+    pub fn start(options: Options) -> Result<Postgres> {
+        let programs = install(options.version)?;
+        port::retry(|| {
+            let folder = Folder::new("postgres")?;
+            let mut server =
+                Postgres { process: None, programs: programs.clone(), port: port::free()?, folder };
+            server.initialize(&options)?;
+            server.start_again()?;
+            Ok(server)
+        })
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder of the Unix socket, as `host` in a connection string.
+    pub fn socket_dir(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// Where `pg_recvlogical`, `pg_basebackup` and the like are.
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    /// `postgres://…` over TCP, as the superuser.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}:{PASSWORD}@{HOST}:{}/{database}", self.port)
+    }
+
+    /// The server's process, as long as it runs: its id is the postmaster's.
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("postgres.log")
+    }
+
+    /// Runs SQL (one or many statements) as the superuser over the Unix socket. Gives psql's rows, unaligned
+    /// and without headers: columns separated by `|`, one line to a row.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        let mut command = self.psql_command(database);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().doing(|| "start psql".to_owned())?;
+        let mut input = child.stdin.take().ok_or_else(|| Error::new("psql has no input"))?;
+        let text = sql.to_owned();
+        // By a thread: psql may wait for its output to be read before it reads on.
+        let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
+        let output = child.wait_with_output().doing(|| "wait for psql".to_owned())?;
+        // A failed psql closes its input early; its own words tell more than the broken pipe.
+        let _ = writer.join();
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned());
+        }
+        Err(Error::new(format!("psql: {}", String::from_utf8_lossy(&output.stderr).trim())))
+    }
+
+    /// A psql that reads statements from its input, stops at the first error, and prints rows only.
+    pub fn psql_command(&self, database: &str) -> Command {
+        let mut command = Command::new(self.programs.join("psql"));
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database]);
+        command.arg("-h").arg(self.socket_dir()).args(["-p", &self.port.to_string()]);
+        command.env("PGPASSWORD", PASSWORD);
+        command
+    }
+
+    /// Fast shutdown: waits for clients no longer than it must. The data stays.
+    pub fn stop(&mut self) -> Result<()> {
+        self.end(|process| process.stop(Signal::Int, STOP_LIMIT).map(drop))
+    }
+
+    /// SIGKILL to the postmaster; its children notice and end too.
+    pub fn kill(&mut self) -> Result<()> {
+        self.end(|process| process.kill().map(drop))?;
+        let lock = self.data().join("postmaster.pid");
+        // A child that has not ended yet holds the shared memory, and the next start would refuse.
+        std::thread::sleep(Duration::from_millis(300));
+        let _ = std::fs::remove_file(lock);
+        Ok(())
+    }
+
+    /// Starts on the same data and the same port.
+    pub fn start_again(&mut self) -> Result<()> {
+        let user = user();
+        // SIGQUIT rather than SIGKILL, so that it gives back its shared memory.
+        let mut command = command(self.programs.join("postgres"), Signal::Quit, user);
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]).current_dir("/");
+        let mut process = Process::spawn("postgres", command, &self.log())?;
+        let ready = || self.psql("postgres", "SELECT 1").is_ok();
+        process.wait_ready(START_LIMIT, ready)?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    fn end(&mut self, how: impl FnOnce(&mut Process) -> Result<()>) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => how(&mut process),
+            None => Ok(()),
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn initialize(&self, options: &Options) -> Result<()> {
+        let password = self.folder.write("password", PASSWORD)?;
+        self.folder.inner("data")?;
+        self.folder.inner("socket")?;
+        if let Some(user) = user() {
+            let mut chown = Command::new("chown");
+            chown.arg(format!("{user}:{user}")).args([&self.data(), &self.socket_dir(), &password]);
+            run("give the data folder to the server's user", &mut chown)?;
+        }
+        let mut initdb = command(self.programs.join("initdb"), Signal::Kill, user());
+        initdb.current_dir("/").arg("-D").arg(self.data()).args(["-U", USER, "--auth=scram-sha-256"]);
+        initdb.args(["-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]).arg("--pwfile").arg(password);
+        run("run initdb", &mut initdb).map_err(|error| {
+            error.remedy("if it may not enter the folder: set TMPDIR to one that every user can enter")
+        })?;
+        let mut settings = std::fs::OpenOptions::new()
+            .append(true)
+            .open(self.data().join("postgresql.conf"))
+            .doing(|| "open postgresql.conf".to_owned())?;
+        settings.write_all(self.settings(options).as_bytes()).doing(|| "write postgresql.conf".to_owned())
+    }
+
+    fn settings(&self, options: &Options) -> String {
+        let on = |yes: bool| if yes { "on" } else { "off" };
+        let socket_dir = self.socket_dir().display().to_string();
+        let own = [
+            ("listen_addresses", HOST),
+            ("unix_socket_directories", &socket_dir),
+            ("wal_level", options.wal_level),
+            ("max_wal_senders", if options.wal_level == "minimal" { "0" } else { "40" }),
+            ("max_replication_slots", "40"),
+            ("max_connections", "200"),
+            ("timezone", "UTC"),
+            ("log_timezone", "UTC"),
+            ("shared_buffers", "128MB"),
+            ("fsync", on(options.fsync)),
+            ("full_page_writes", on(options.fsync)),
+        ];
+        let further = options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        own.into_iter()
+            .chain(further)
+            .map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")))
+            .collect()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // At once: nobody needs the data, and the process is killed if even that fails.
+        let _ = self.end(|process| process.stop(Signal::Quit, Duration::from_secs(5)).map(drop));
+    }
+}
+
+/// PostgreSQL refuses to run as root, so root runs it as the user that its package made.
+fn user() -> Option<&'static str> {
+    apt::is_root().then_some("postgres")
+}
+
+/// `<root>/<version>/bin` of the newest version that has a server, or of the wanted one.
+fn newest(root: &Path, wanted: Option<u32>) -> Option<PathBuf> {
+    std::fs::read_dir(root)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| {
+            Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
+        })
+        .filter(|(version, programs)| {
+            wanted.is_none_or(|w| w == *version) && programs.join("initdb").is_file()
+        })
+        .max_by_key(|(version, _)| *version)
+        .map(|(_, programs)| programs)
+}
