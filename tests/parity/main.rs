@@ -77,7 +77,7 @@ impl Scenario<'_> {
         self.world.connect.run(&self.name, &self.configuration("debezium"))?;
         self.wait_streaming("debezium");
         let versions = self.versions();
-        let launch = self.launch()?;
+        let (launch, _files) = self.launch()?;
         let mut ours = launch.start()?;
         ours.wait_ready(LIMIT)?;
         self.wait_streaming("ours");
@@ -129,7 +129,7 @@ impl Scenario<'_> {
         configuration
     }
 
-    fn launch(&self) -> stack::Result<Launch> {
+    fn launch(&self) -> stack::Result<(Launch, Folder)> {
         let folder = Folder::new("parity")?;
         let mut configuration = self.configuration("ours");
         configuration["name"] = json!(self.name);
@@ -146,8 +146,8 @@ impl Scenario<'_> {
         let (connector, worker) = (connector.display().to_string(), worker.display().to_string());
         let arguments = ["--debezium", &connector, "--worker", &worker];
         let mut launch = Launch::with_arguments(Binary::Connector, &arguments)?;
-        launch.set("event.source_version", DEBEZIUM).keep(folder);
-        Ok(launch)
+        launch.set("event.source_version", DEBEZIUM);
+        Ok((launch, folder))
     }
 
     fn wait_streaming(&self, slot: &str) {
