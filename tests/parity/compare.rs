@@ -9,15 +9,8 @@ use apache_avro::Schema;
 use apache_avro::types::Value;
 use shared::avro::wire;
 use std::collections::HashMap;
-
-/// A record as it lies in Kafka.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Record {
-    pub partition: i32,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Vec<u8>)>,
-}
+use support::avro::{long, text};
+use support::topics::Record;
 
 /// Schemas by id, fetched once.
 pub type Schemas = HashMap<u32, Schema>;
@@ -113,29 +106,6 @@ fn is_null(value: &Value) -> bool {
         Value::Null => true,
         Value::Union(_, inner) => is_null(inner),
         _ => false,
-    }
-}
-
-fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    let Value::Record(fields) = value else { return None };
-    let (_, value) = fields.iter().find(|(n, _)| n == name)?;
-    match value {
-        Value::Union(_, inner) => Some(inner),
-        value => Some(value),
-    }
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    match field(value, name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
-    }
-}
-
-fn long(value: &Value, name: &str) -> Option<i64> {
-    match field(value, name) {
-        Some(Value::Long(number)) => Some(*number),
-        _ => None,
     }
 }
 

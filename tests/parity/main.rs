@@ -4,7 +4,6 @@
 //! so that equal schemas must get equal ids and no new version.
 
 mod compare;
-mod topics;
 
 use compare::Schemas;
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use stack::folder::Folder;
 use stack::{Connect, HOST, Kafka, Postgres, Registry, http};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use support::{Binary, Launch, Program, eventually};
+use support::{Binary, Launch, Program, eventually, topics};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Both must hold still for this long before they are compared.
@@ -194,7 +193,7 @@ impl Scenario<'_> {
     }
 
     /// Every schema that a record of Debezium names.
-    fn schemas<'r>(&self, records: impl Iterator<Item = &'r compare::Record>) -> Schemas {
+    fn schemas<'r>(&self, records: impl Iterator<Item = &'r topics::Record>) -> Schemas {
         let mut schemas = Schemas::new();
         let messages = records.flat_map(|r| [r.key.as_deref(), r.value.as_deref()]).flatten();
         for (id, _) in messages.filter_map(shared::avro::wire::split) {
