@@ -1,0 +1,259 @@
+//! A backlog of committed rows, drained three times from one database: by `pg_recvlogical` to
+//! /dev/null, by our connector to Kafka, by real Debezium to the same Kafka.
+//!
+//! Each has a slot that was made before the rows were written. Kafka stamps records as they arrive
+//! (`LogAppendTime`), so the end of a drain is the broker's time of the last record.
+
+use super::meter::{self, Usage, ended_children, now_ms, number, usage};
+use super::plain::{Line, ratio};
+use crate::say;
+use serde_json::json;
+use stack::error::Doing;
+use stack::folder::Folder;
+use stack::process::{Process, Signal, command};
+use stack::{Connect, Error, Kafka, Postgres, Registry, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const DATABASE: &str = "postgres";
+const TABLE_NAME: &str = "public.orders";
+const ROWS_PER_TRANSACTION: u64 = 100;
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Twelve columns, as `217` bytes of pgoutput text a row.
+const TABLE: &str = "
+CREATE TABLE orders (
+  id bigint PRIMARY KEY, customer_id bigint NOT NULL, reference text NOT NULL, amount numeric(12,2) NOT NULL,
+  quantity int NOT NULL, weight double precision, created_at timestamp NOT NULL, note text, channel text,
+  paid boolean NOT NULL, extra json, shipped_at timestamp);
+CREATE PUBLICATION bench FOR TABLE orders;";
+
+pub struct Options {
+    rows: u64,
+    tcp: bool,
+    debezium: bool,
+}
+
+impl Options {
+    pub fn parse(words: &[&str]) -> Result<Options> {
+        let mut options = Options { rows: 500_000, tcp: false, debezium: true };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match *word {
+                "--rows" => options.rows = number("--rows", words.next().unwrap_or(&""))?.unsigned_abs(),
+                "--tcp" => options.tcp = true,
+                "--without-debezium" => options.debezium = false,
+                other => return Err(Error::new(format!("{other} is not known")).remedy(super::USAGE)),
+            }
+        }
+        Ok(options)
+    }
+}
+
+struct World {
+    postgres: Postgres,
+    kafka: Kafka,
+    registry: Registry,
+    rows: u64,
+    end_lsn: String,
+    tcp: bool,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let program = build()?;
+    let world = World::new(options)?;
+    let (received, walsender_note) = world.pg_recvlogical()?;
+    received.print();
+    let ours = world.connector(&program)?;
+    ours.drain.print();
+    let theirs = if options.debezium { Some(world.debezium()?) } else { None };
+    if let Some(line) = &theirs {
+        line.print();
+    }
+    say(&walsender_note);
+    say(&format!("start to first record {:>6} ms    idle memory {:.1} MiB", ours.first_record_ms, ours.idle_mib));
+    ratio("rows/s against pg_recvlogical", ours.drain.rows_per_second / received.rows_per_second, 0.8, true);
+    ratio("CPU µs a row", ours.drain.cpu_us_per_row, 5.0, false);
+    ratio("peak memory, MiB", ours.drain.peak_mib, 64.0, false);
+    if let Some(theirs) = theirs {
+        ratio("rows/s against Debezium", ours.drain.rows_per_second / theirs.rows_per_second, 3.0, true);
+        ratio("CPU against Debezium, 1/x", theirs.cpu_us_per_row / ours.drain.cpu_us_per_row, 20.0, true);
+        ratio("memory against Debezium's worker, 1/x", theirs.peak_mib / ours.drain.peak_mib, 15.0, true);
+    }
+    Ok(())
+}
+
+fn build() -> Result<PathBuf> {
+    let root = crate::root();
+    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    cargo.current_dir(&root).args(["build", "--release", "-p", "tidegate-connector"]);
+    let built = cargo.status().doing(|| "build the connector".to_owned())?;
+    if !built.success() {
+        return Err(Error::new("the connector does not build"));
+    }
+    Ok(crate::target().join("release/tidegate-connector"))
+}
+
+struct Ours {
+    drain: Line,
+    first_record_ms: i64,
+    idle_mib: f64,
+}
+
+impl World {
+    fn new(options: &Options) -> Result<World> {
+        let postgres = Postgres::start(stack::postgres::Options::default())?;
+        let stamp = ("log.message.timestamp.type".to_owned(), "LogAppendTime".to_owned());
+        let kafka = Kafka::start(stack::kafka::Options { settings: vec![stamp], ..Default::default() })?;
+        let registry = Registry::start()?;
+        postgres.psql(DATABASE, TABLE)?;
+        for slot in ["received", "ours", "theirs"] {
+            postgres.psql(DATABASE, &format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"))?;
+        }
+        say(&format!("writing {} rows in transactions of {ROWS_PER_TRANSACTION} …", options.rows));
+        postgres.psql(DATABASE, &load(options.rows / ROWS_PER_TRANSACTION))?;
+        postgres.psql(DATABASE, "CHECKPOINT")?;
+        let end_lsn = postgres.psql(DATABASE, "SELECT pg_current_wal_lsn()")?;
+        Ok(World { postgres, kafka, registry, rows: options.rows, end_lsn, tcp: options.tcp })
+    }
+
+    fn host(&self) -> String {
+        if self.tcp { stack::HOST.to_owned() } else { self.postgres.socket_dir().display().to_string() }
+    }
+
+    /// The server's own client, to nowhere: what the walsender can give.
+    fn pg_recvlogical(&self) -> Result<(Line, String)> {
+        let mut client = Command::new(self.postgres.programs().join("pg_recvlogical"));
+        client.env("PGPASSWORD", stack::postgres::PASSWORD).args(["-U", stack::postgres::USER, "-d", DATABASE]);
+        client.args(["-h", &self.host(), "-p", &self.postgres.port().to_string(), "--slot", "received", "--start"]);
+        client.args(["-o", "proto_version=1", "-o", "publication_names=bench", "-f", "/dev/null"]);
+        client.args(["--no-loop", "--endpos", self.end_lsn.trim()]);
+        let (cpu_before, start) = (ended_children()?, Instant::now());
+        let done = client.output().doing(|| "run pg_recvlogical".to_owned())?;
+        let seconds = start.elapsed().as_secs_f64();
+        if !done.status.success() {
+            return Err(Error::new(format!("pg_recvlogical: {}", String::from_utf8_lossy(&done.stderr))));
+        }
+        let cpu_seconds = ended_children()? - cpu_before;
+        let line = self.line("pg_recvlogical to /dev/null", seconds, cpu_seconds, 0.0);
+        Ok((line, format!("socket: {}", if self.tcp { "TCP" } else { "Unix" })))
+    }
+
+    fn connector(&self, program: &Path) -> Result<Ours> {
+        let folder = Folder::new("bench-connector")?;
+        let config = folder.write("connector.toml", &self.connector_config(folder.path()))?;
+        let mut run = command(program, Signal::Kill, None);
+        run.arg("run").arg("-c").arg(config);
+        let started_ms = now_ms();
+        let mut process = Process::spawn("tidegate-connector", run, &folder.path().join("connector.log"))?;
+        let used = self.wait_drained("ours", || {
+            if process.ended().is_some() {
+                return Err(Error::new(format!("the connector ended:\n{}", process.last_lines())));
+            }
+            Ok(())
+        }, process.id())?;
+        let (first_ms, last_ms) = self.times("ours")?;
+        std::thread::sleep(Duration::from_secs(3));
+        let idle = usage(process.id())?;
+        process.stop(Signal::Term, Duration::from_secs(15))?;
+        let seconds = (last_ms - started_ms) as f64 / 1e3;
+        let drain = self.line("tidegate-connector to Kafka", seconds, used.cpu_seconds, idle.peak_mib);
+        Ok(Ours { drain, first_record_ms: first_ms - started_ms, idle_mib: idle.resident_mib })
+    }
+
+    fn connector_config(&self, folder: &Path) -> String {
+        let socket = if self.tcp { String::new() } else { format!("socket_dir = \"{}\"\n", self.host()) };
+        format!(
+            "[source]\nport = {port}\n{socket}database = \"{DATABASE}\"\nuser = \"{user}\"\npassword = \"{password}\"\n\
+             slot = \"ours\"\npublication = \"bench\"\npublication_autocreate = \"disabled\"\n\
+             [snapshot]\nmode = \"no_data\"\n[event]\ntopic_prefix = \"ours\"\n\
+             [avro.registry]\nurl = [\"{registry}\"]\n[sink]\nbrokers = \"{brokers}\"\n\
+             [offset]\nkind = \"file\"\npath = \"{folder}/offsets.json\"\n[admin]\nlisten = \"127.0.0.1:0\"\n",
+            port = self.postgres.port(), user = stack::postgres::USER, password = stack::postgres::PASSWORD,
+            registry = self.registry.url(), brokers = self.kafka.bootstrap(), folder = folder.display(),
+        )
+    }
+
+    /// Real Debezium with large batches and lz4, the tuning that its users do. Its start is not counted.
+    fn debezium(&self) -> Result<Line> {
+        let mut connect = Connect::start(&self.kafka, &self.registry)?;
+        let id = connect.process().map(|process| process.id()).ok_or_else(|| Error::new("the worker does not run"))?;
+        let before = usage(id)?;
+        let port = self.postgres.port().to_string();
+        connect.run("bench", &json!({
+            "connector.class": "io.debezium.connector.postgresql.PostgresConnector", "plugin.name": "pgoutput",
+            "database.hostname": stack::HOST, "database.port": port, "database.dbname": DATABASE,
+            "database.user": stack::postgres::USER, "database.password": stack::postgres::PASSWORD,
+            "slot.name": "theirs", "publication.name": "bench", "publication.autocreate.mode": "disabled",
+            "topic.prefix": "theirs", "snapshot.mode": "no_data", "max.batch.size": "20480", "max.queue.size": "81920",
+            "poll.interval.ms": "50", "producer.override.compression.type": "lz4", "producer.override.linger.ms": "5",
+            "producer.override.batch.size": "1000000",
+        }))?;
+        let used = self.wait_drained("theirs", || Ok(()), id)?;
+        let (first_ms, last_ms) = self.times("theirs")?;
+        connect.delete("bench")?;
+        let cpu = used.cpu_seconds - before.cpu_seconds;
+        Ok(self.line("Debezium 3.6.3 to Kafka", (last_ms - first_ms) as f64 / 1e3, cpu, used.peak_mib))
+    }
+
+    /// Waits until the topic holds every row, and reads what the process used by then.
+    fn wait_drained(&self, prefix: &str, mut alive: impl FnMut() -> Result<()>, id: u32) -> Result<Usage> {
+        let start = Instant::now();
+        while self.end_offset(prefix)? < self.rows as i64 {
+            alive()?;
+            if start.elapsed() > LIMIT {
+                return Err(Error::new(format!("{} of {} rows after {LIMIT:?}", self.end_offset(prefix)?, self.rows)));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        meter::usage(id)
+    }
+
+    fn end_offset(&self, prefix: &str) -> Result<i64> {
+        let answer = self.kcat(&["-Q", "-t", &format!("{prefix}.{TABLE_NAME}:0:-1")])?;
+        let offset = answer.trim().rsplit_once(' ').map(|(_, offset)| offset.to_owned());
+        // Until the first record there is no topic.
+        offset.map_or(Ok(0), |text| Ok(text.parse().unwrap_or(0)))
+    }
+
+    /// The broker's times of the first and the last record.
+    fn times(&self, prefix: &str) -> Result<(i64, i64)> {
+        let topic = format!("{prefix}.{TABLE_NAME}");
+        let stamp = |offset: &str| {
+            let text = self.kcat(&["-C", "-q", "-e", "-t", &topic, "-p", "0", "-o", offset, "-c", "1", "-f", "%T"])?;
+            number("the time of a record", &text)
+        };
+        Ok((stamp("beginning")?, stamp("-1")?))
+    }
+
+    fn kcat(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(self.kafka.kcat()?);
+        command.args(["-b", &self.kafka.bootstrap()]).args(arguments);
+        let done = command.output().doing(|| "run kcat".to_owned())?;
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    }
+
+    fn line(&self, what: &str, seconds: f64, cpu_seconds: f64, peak_mib: f64) -> Line {
+        let rows = self.rows as f64;
+        Line {
+            what: what.to_owned(),
+            rows_per_second: rows / seconds,
+            cpu_us_per_row: cpu_seconds * 1e6 / rows,
+            peak_mib,
+        }
+    }
+}
+
+fn load(transactions: u64) -> String {
+    format!(
+        "DO $$ BEGIN FOR t IN 0..{last} LOOP
+           INSERT INTO orders SELECT i, i % 5000, 'order-' || i, (i % 100000)::numeric / 100, i % 50, i * 0.25,
+             '2026-01-01'::timestamp + i * interval '1 second', CASE WHEN i % 3 = 0 THEN NULL ELSE 'note ' || i END,
+             'web', i % 2 = 0, '{{\"source\": \"app\", \"version\": 3}}', CASE WHEN i % 4 = 0 THEN '2026-02-01'::timestamp END
+           FROM generate_series(t * {ROWS_PER_TRANSACTION} + 1, (t + 1) * {ROWS_PER_TRANSACTION}) i;
+           COMMIT;
+         END LOOP; END $$",
+        last = transactions.saturating_sub(1)
+    )
+}

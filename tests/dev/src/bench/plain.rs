@@ -1,0 +1,26 @@
+//! A table for people: names on the left, figures on the right.
+
+/// One line of a bench's answer.
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub what: String,
+    pub rows_per_second: f64,
+    pub cpu_us_per_row: f64,
+    pub peak_mib: f64,
+}
+
+impl Line {
+    pub fn print(&self) {
+        crate::say(&format!(
+            "{:<34} {:>9.0} rows/s {:>8.2} µs CPU/row {:>8.1} MiB peak",
+            self.what, self.rows_per_second, self.cpu_us_per_row, self.peak_mib
+        ));
+    }
+}
+
+/// `what: 1.23 (bar: at least 0.80) ok`.
+pub fn ratio(what: &str, value: f64, bar: f64, at_least: bool) {
+    let held = if at_least { value >= bar } else { value <= bar };
+    let (word, verdict) = (if at_least { "at least" } else { "at most" }, if held { "ok" } else { "MISSED" });
+    crate::say(&format!("{what:<52} {value:>9.3}  (bar: {word} {bar}) {verdict}"));
+}

@@ -1,0 +1,129 @@
+//! Two topics side by side: everything equal, but for the fields that no two runs share.
+//!
+//! Volatile, by rule: the connector's clock (`ts_ms`, `ts_us`, `ts_ns` of the envelope), the header
+//! `__debezium.context.runId`, and in snapshot records what says when that snapshot was taken
+//! (`source.ts_*`, `lsn`, `txId`, `sequence`). A streamed record is also compared byte by byte up to
+//! the clock at its end.
+
+use apache_avro::Schema;
+use apache_avro::types::Value;
+use shared::avro::wire;
+use std::collections::HashMap;
+use support::avro::{long, text};
+use support::topics::Record;
+
+/// Schemas by id, fetched once.
+pub type Schemas = HashMap<u32, Schema>;
+
+const CLOCK: [&str; 3] = ["ts_ms", "ts_us", "ts_ns"];
+const SNAPSHOT: [&str; 6] = ["ts_ms", "ts_us", "ts_ns", "lsn", "txId", "sequence"];
+
+/// What differs, one line each; empty if the topics are equal.
+pub fn topic(name: &str, theirs: &[Record], ours: &[Record], schemas: &Schemas) -> Vec<String> {
+    let mut found = Vec::new();
+    if theirs.len() != ours.len() {
+        found.push(format!("{name}: {} records, ours has {}", theirs.len(), ours.len()));
+    }
+    for (n, (a, b)) in theirs.iter().zip(ours).enumerate() {
+        if let Err(difference) = record(a, b, schemas) {
+            found.push(format!("{name} record {n}: {difference}"));
+        }
+    }
+    found
+}
+
+fn record(theirs: &Record, ours: &Record, schemas: &Schemas) -> Result<(), String> {
+    same("partition", &theirs.partition, &ours.partition)?;
+    same("key", &theirs.key, &ours.key)?;
+    same("headers", &without_run_id(&theirs.headers)?, &without_run_id(&ours.headers)?)?;
+    match (&theirs.value, &ours.value) {
+        (None, None) => Ok(()),
+        (Some(theirs), Some(ours)) => value(theirs, ours, schemas),
+        (theirs, ours) => Err(format!("tombstone: {} and {}", theirs.is_none(), ours.is_none())),
+    }
+}
+
+fn value(theirs: &[u8], ours: &[u8], schemas: &Schemas) -> Result<(), String> {
+    let (their_id, their_body) = wire::split(theirs).ok_or("their value has no schema id")?;
+    let (our_id, our_body) = wire::split(ours).ok_or("our value has no schema id")?;
+    same("schema id", &their_id, &our_id)?;
+    let schema = schemas.get(&their_id.0).ok_or_else(|| format!("schema {their_id} is unknown"))?;
+    let (mut a, mut b) = (decode(schema, their_body)?, decode(schema, our_body)?);
+    let streamed = text(&a, "op") != Some("r");
+    check_clock(&b)?;
+    if streamed {
+        let (a_clock, b_clock) = (clock_len(&a), clock_len(&b));
+        same("bytes before the clock", &cut(their_body, a_clock), &cut(our_body, b_clock))?;
+    }
+    mask(&mut a, streamed);
+    mask(&mut b, streamed);
+    same("value", &a, &b)
+}
+
+fn decode(schema: &Schema, mut body: &[u8]) -> Result<Value, String> {
+    let value = apache_avro::from_avro_datum(schema, &mut body, None).map_err(|e| e.to_string())?;
+    if body.is_empty() { Ok(value) } else { Err(format!("{} bytes left over", body.len())) }
+}
+
+/// Ours must still be a clock: three units of one instant.
+fn check_clock(value: &Value) -> Result<(), String> {
+    let [ms, us, ns] = CLOCK.map(|name| long(value, name));
+    let (ms, us, ns) = (ms.ok_or("no ts_ms")?, us.ok_or("no ts_us")?, ns.ok_or("no ts_ns")?);
+    if us == ns / 1_000 && ms == us / 1_000 { Ok(()) } else { Err(format!("clock {ms} {us} {ns}")) }
+}
+
+/// Bytes that the clock takes at the end: a branch and a long for each unit.
+fn clock_len(value: &Value) -> usize {
+    let mut bytes = Vec::new();
+    for name in CLOCK {
+        bytes.push(2);
+        wire::put_long(&mut bytes, long(value, name).unwrap_or_default());
+    }
+    bytes.len()
+}
+
+fn cut(body: &[u8], tail: usize) -> String {
+    body[..body.len().saturating_sub(tail)].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn mask(value: &mut Value, streamed: bool) {
+    let Value::Record(fields) = value else { return };
+    for (name, field) in fields {
+        if CLOCK.contains(&name.as_str()) {
+            *field = Value::Null;
+        }
+        if name == "source" && !streamed {
+            let Value::Record(source) = field else { continue };
+            source.iter_mut().filter(|(name, _)| SNAPSHOT.contains(&name.as_str())).for_each(|(_, v)| {
+                *v = Value::Boolean(is_null(v));
+            });
+        }
+    }
+}
+
+fn is_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Union(_, inner) => is_null(inner),
+        _ => false,
+    }
+}
+
+/// The headers with the run's id taken out, which must be a UUID.
+fn without_run_id(headers: &[(String, Vec<u8>)]) -> Result<Vec<(String, String)>, String> {
+    headers
+        .iter()
+        .map(|(name, value)| {
+            let text = String::from_utf8_lossy(value).into_owned();
+            if name != "__debezium.context.runId" {
+                return Ok((name.clone(), text));
+            }
+            let shape: Vec<usize> = text.split('-').map(str::len).collect();
+            if shape == [8, 4, 4, 4, 12] { Ok((name.clone(), String::new())) } else { Err(format!("runId {text}")) }
+        })
+        .collect()
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, theirs: &T, ours: &T) -> Result<(), String> {
+    if theirs == ours { Ok(()) } else { Err(format!("{what}\n  debezium {theirs:?}\n  ours     {ours:?}")) }
+}

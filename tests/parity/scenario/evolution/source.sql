@@ -1,0 +1,2 @@
+CREATE TABLE evolving (id int PRIMARY KEY, a text, b int);
+INSERT INTO evolving VALUES (1, 'one', 1);

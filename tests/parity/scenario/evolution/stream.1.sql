@@ -1,0 +1,1 @@
+INSERT INTO evolving VALUES (2, 'two', 2);

@@ -1,0 +1,11 @@
+CREATE TABLE keyed (id int PRIMARY KEY, name text NOT NULL, big text, n numeric(5,2) NOT NULL DEFAULT 0);
+ALTER TABLE keyed ALTER COLUMN big SET STORAGE EXTERNAL;
+CREATE TABLE whole (LIKE keyed INCLUDING ALL);
+ALTER TABLE whole REPLICA IDENTITY FULL;
+CREATE TABLE composite (b text, a int, v text, PRIMARY KEY (b, a));
+CREATE TABLE keyless (id int, name text);
+ALTER TABLE keyless REPLICA IDENTITY FULL;
+INSERT INTO keyed VALUES (1, 'one', repeat('x', 9000), 1.5), (2, 'two', NULL, 2.5);
+INSERT INTO whole SELECT * FROM keyed;
+INSERT INTO composite VALUES ('x', 1, 'v'), ('y', 2, 'w');
+INSERT INTO keyless VALUES (1, 'a');

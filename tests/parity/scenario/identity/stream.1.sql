@@ -1,0 +1,15 @@
+UPDATE keyed SET n = 9 WHERE id = 1;
+UPDATE keyed SET id = 100 WHERE id = 2;
+UPDATE keyed SET id = 101, name = 'moved' WHERE id = 1;
+DELETE FROM keyed WHERE id = 100;
+BEGIN; INSERT INTO keyed VALUES (6, 'six', 's', 6); UPDATE keyed SET name = 'six!' WHERE id = 6; DELETE FROM keyed WHERE id = 6; COMMIT;
+BEGIN; INSERT INTO keyed VALUES (7, 'rolled back', 's', 6); ROLLBACK;
+UPDATE whole SET n = 10 WHERE id = 1;
+UPDATE whole SET id = 100 WHERE id = 2;
+DELETE FROM whole;
+UPDATE composite SET v = 'v2' WHERE a = 1;
+UPDATE composite SET a = 3 WHERE a = 1;
+DELETE FROM composite WHERE a = 3;
+INSERT INTO keyless VALUES (2, 'b'), (2, 'b');
+UPDATE keyless SET name = 'bb' WHERE id = 2;
+DELETE FROM keyless WHERE id = 2;

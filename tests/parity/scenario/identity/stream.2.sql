@@ -1,0 +1,6 @@
+ALTER TABLE keyed REPLICA IDENTITY FULL;
+INSERT INTO keyed VALUES (5, 'five', repeat('z', 9000), 5);
+UPDATE keyed SET n = 77 WHERE id = 5;
+ALTER TABLE keyed REPLICA IDENTITY DEFAULT;
+UPDATE keyed SET n = 78 WHERE id = 5;
+DELETE FROM keyed WHERE id = 5;

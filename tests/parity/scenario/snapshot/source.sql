@@ -1,0 +1,10 @@
+CREATE SCHEMA inventory;
+CREATE TABLE inventory.a (id int PRIMARY KEY, v text);
+CREATE TABLE inventory.b (id int PRIMARY KEY, v text);
+CREATE TABLE inventory.c_empty (id int PRIMARY KEY, v text);
+CREATE TABLE inventory.d_one (id int PRIMARY KEY, v text);
+CREATE TABLE inventory.e_keyless (v text);
+INSERT INTO inventory.a SELECT g, 'a' || g FROM generate_series(1, 3000) g;
+INSERT INTO inventory.b SELECT g, 'b' || g FROM generate_series(1, 3) g;
+INSERT INTO inventory.d_one VALUES (1, 'd');
+INSERT INTO inventory.e_keyless VALUES ('x'), ('y');

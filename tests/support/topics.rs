@@ -1,0 +1,102 @@
+//! Reads whole topics from a broker.
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A record as it lies in a topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub partition: i32,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Every record of every topic that begins with `prefix`, by topic, in order of partition and offset.
+pub fn read(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "parity")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("a consumer can be made");
+    let metadata = consumer.fetch_metadata(None, LIMIT).expect("the broker answers");
+    let mut wanted = 0;
+    let mut assignment = TopicPartitionList::new();
+    let mut topics = BTreeMap::new();
+    for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
+        topics.insert(topic.name().to_owned(), Vec::new());
+        for partition in topic.partitions() {
+            let (low, high) = consumer.fetch_watermarks(topic.name(), partition.id(), LIMIT).expect("watermarks");
+            wanted += high - low;
+            assignment
+                .add_partition_offset(topic.name(), partition.id(), Offset::Beginning)
+                .expect("a partition is assigned once");
+        }
+    }
+    consumer.assign(&assignment).expect("assign");
+    let until = Instant::now() + LIMIT;
+    let mut seen = 0;
+    while seen < wanted {
+        assert!(Instant::now() < until, "read {seen} of {wanted} records of {prefix}* in {LIMIT:?}");
+        let Some(message) = consumer.poll(Duration::from_millis(200)) else { continue };
+        let message = message.expect("a record can be read");
+        seen += 1;
+        topics.get_mut(message.topic()).expect("an assigned topic").push(record(&message));
+    }
+    for records in topics.values_mut() {
+        // Stable: within a partition the order is the broker's.
+        records.sort_by_key(|record: &Record| record.partition);
+    }
+    topics
+}
+
+/// How many records all those topics hold.
+pub fn count(topics: &BTreeMap<String, Vec<Record>>) -> usize {
+    topics.values().map(Vec::len).sum()
+}
+
+fn record(message: &rdkafka::message::BorrowedMessage<'_>) -> Record {
+    let headers = message.headers().map(|headers| {
+        headers.iter().map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect()
+    });
+    Record {
+        partition: message.partition(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+    }
+}
+
+/// How many records lie in all topics that begin with `prefix`.
+pub fn total(bootstrap: &str, prefix: &str) -> i64 {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a consumer can be made");
+    let metadata = consumer.fetch_metadata(None, LIMIT).expect("the broker answers");
+    let partitions = metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)).flat_map(|topic| {
+        topic.partitions().iter().map(|partition| (topic.name().to_owned(), partition.id()))
+    });
+    partitions
+        .map(|(topic, partition)| {
+            let (low, high) = consumer.fetch_watermarks(&topic, partition, LIMIT).expect("watermarks");
+            high - low
+        })
+        .sum()
+}
+
+/// Makes a topic before anybody writes to it.
+pub fn create(bootstrap: &str, topic: &str, partitions: i32) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("an admin client can be made");
+    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let made = runtime.block_on(admin.create_topics([&wanted], &AdminOptions::new())).expect("the broker answers");
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
