@@ -18,10 +18,15 @@ fn kcat_reads_back_what_kcat_wrote() {
     let launch = agent(&redis, &ports);
     let mut agent = launch.start().expect("the agent starts");
     agent.wait_ready(LIMIT).expect("the agent is ready");
-    let lines: Vec<String> = (0..5_000).map(|n| format!("key {n}\tvalue {n} {}", "x".repeat(n % 300))).collect();
+    let lines: Vec<String> =
+        (0..5_000).map(|n| format!("key {n}\tvalue {n} {}", "x".repeat(n % 300))).collect();
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let topic = format!("kcat.{codec}");
-        kcat(&ports, &["-P", "-t", &topic, "-K", "\t", "-z", codec, "-X", "enable.idempotence=true"], &lines.join("\n"));
+        kcat(
+            &ports,
+            &["-P", "-t", &topic, "-K", "\t", "-z", codec, "-X", "enable.idempotence=true"],
+            &lines.join("\n"),
+        );
         let read = kcat(&ports, &["-C", "-q", "-e", "-t", &topic, "-o", "beginning", "-f", "%k\t%s\n"], "");
         assert_eq!(read.lines().collect::<Vec<_>>(), lines, "{codec}");
     }
@@ -48,7 +53,8 @@ fn a_transactional_producer_is_refused_at_once() {
         .create()
         .expect("a producer");
     let start = std::time::Instant::now();
-    let refused = producer.init_transactions(Duration::from_secs(30)).expect_err("transactions are not offered");
+    let refused =
+        producer.init_transactions(Duration::from_secs(30)).expect_err("transactions are not offered");
     assert!(start.elapsed() < Duration::from_secs(5), "refused after {:?}: {refused}", start.elapsed());
     assert_eq!(agent.stop().expect("the agent stops"), 0);
 }

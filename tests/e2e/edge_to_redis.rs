@@ -94,7 +94,9 @@ fn restart(program: &mut Program, launch: &Launch) -> Program {
 fn caught_up(postgres: &Postgres, connector: &Program) {
     let end = postgres.psql("shop", "SELECT pg_current_wal_lsn()").expect("an LSN");
     eventually(LIMIT, &format!("the slot is confirmed up to {end}"), || {
-        let sql = format!("SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = 'shop'");
+        let sql = format!(
+            "SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = 'shop'"
+        );
         (postgres.psql("shop", &sql).ok()? == "t").then_some(())
     });
     println!("connector: {}", connector.status().expect("its status"));

@@ -34,7 +34,8 @@ impl Reader {
         assert!(applied.status.success(), "feast apply: {}", String::from_utf8_lossy(&applied.stderr));
         let mut command = feast.command();
         command.arg(source.join("read.py")).arg(folder.path()).current_dir(folder.path());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the reader starts");
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the reader starts");
         let questions = child.stdin.take().expect("its input");
         let answers = BufReader::new(child.stdout.take().expect("its output"));
         let mut reader = Reader { child, questions, answers, _folder: folder };

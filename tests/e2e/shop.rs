@@ -24,7 +24,11 @@ pub fn open(postgres: &Postgres) {
 /// Runs `changes` random inserts, updates and deletes in concurrent transactions of one to twenty.
 pub fn load(postgres: &Postgres, changes: u64, seed: u64) {
     let url = postgres.url("shop");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let writers = (0..WRITERS).map(|writer| {
             let rng = Rng::with_seed(seed.wrapping_mul(31).wrapping_add(writer));
@@ -69,7 +73,9 @@ fn statement(rng: &mut Rng) -> String {
     let status = ["settled", "settled", "settled", "pending", "failed"][rng.usize(0..5)];
     let created = format!("clock_timestamp() - {} * interval '1 millisecond'", rng.u32(0..1_200_000));
     match rng.u8(0..20) {
-        0..=11 => format!("INSERT INTO payments (user_id, amount, status, created_at) VALUES ({user}, {amount}, '{status}', {created})"),
+        0..=11 => format!(
+            "INSERT INTO payments (user_id, amount, status, created_at) VALUES ({user}, {amount}, '{status}', {created})"
+        ),
         12 | 13 => format!("UPDATE payments SET amount = {amount} WHERE id = {victim}"),
         14 => format!("UPDATE payments SET status = '{status}' WHERE id = {victim}"),
         15 => format!("UPDATE payments SET user_id = {user}, created_at = {created} WHERE id = {victim}"),

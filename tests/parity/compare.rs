@@ -119,7 +119,11 @@ fn without_run_id(headers: &[(String, Vec<u8>)]) -> Result<Vec<(String, String)>
                 return Ok((name.clone(), text));
             }
             let shape: Vec<usize> = text.split('-').map(str::len).collect();
-            if shape == [8, 4, 4, 4, 12] { Ok((name.clone(), String::new())) } else { Err(format!("runId {text}")) }
+            if shape == [8, 4, 4, 4, 12] {
+                Ok((name.clone(), String::new()))
+            } else {
+                Err(format!("runId {text}"))
+            }
         })
         .collect()
 }

@@ -210,11 +210,14 @@ impl Scenario<'_> {
     /// Subjects of this scenario with their number of versions.
     fn versions(&self) -> Vec<(String, usize)> {
         let base = self.world.registry.url();
-        let get = |path: &str| http::get(&format!("{base}/{path}")).and_then(|a| a.json()).expect("the registry answers");
+        let get = |path: &str| {
+            http::get(&format!("{base}/{path}")).and_then(|a| a.json()).expect("the registry answers")
+        };
         let subjects = get("subjects");
         let names = subjects.as_array().expect("a list").iter().filter_map(Value::as_str);
         let mine = names.filter(|subject| subject.starts_with(&format!("{}.", self.name)));
-        mine.map(|s| (s.to_owned(), get(&format!("subjects/{s}/versions")).as_array().map_or(0, Vec::len))).collect()
+        mine.map(|s| (s.to_owned(), get(&format!("subjects/{s}/versions")).as_array().map_or(0, Vec::len)))
+            .collect()
     }
 
     /// Versions beyond those that Debezium's records use were registered by us alone.
@@ -223,7 +226,8 @@ impl Scenario<'_> {
         let total: usize = now.iter().map(|(_, versions)| versions).sum();
         // A table without rows may have a version that no record uses yet, if Debezium registered it before us.
         let idle: usize = before.iter().map(|(_, versions)| versions).sum();
-        (total > schemas.len().max(idle)).then(|| format!("{}: {total} versions, {} in use: {now:?}", self.name, schemas.len()))
+        (total > schemas.len().max(idle))
+            .then(|| format!("{}: {total} versions, {} in use: {now:?}", self.name, schemas.len()))
     }
 
     fn end(&self, ours: &mut Program) -> stack::Result<()> {
@@ -231,7 +235,8 @@ impl Scenario<'_> {
         self.world.connect.delete(&self.name)?;
         let slots = format!("slot_name IN ('ours_{0}', 'debezium_{0}')", self.name);
         eventually(LIMIT, "the slots are free", || {
-            let sql = format!("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE {slots}");
+            let sql =
+                format!("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE {slots}");
             self.world.postgres.psql("postgres", &sql).ok()
         });
         Ok(())

@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn decimals_print_as_postgresql_prints_them() {
-        for (bytes, text) in [(vec![0x30, 0x39], "123.45"), (vec![0xff], "-0.01"), (vec![0], "0.00"), (vec![5], "0.05")] {
+        for (bytes, text) in
+            [(vec![0x30, 0x39], "123.45"), (vec![0xff], "-0.01"), (vec![0], "0.00"), (vec![5], "0.05")]
+        {
             let value = Value::Record(vec![("a".to_owned(), Value::Union(1, Box::new(Value::Bytes(bytes))))]);
             assert_eq!(decimal(&value, "a", 2).as_deref(), Some(text));
         }

@@ -34,7 +34,8 @@ pub fn read(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
     for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
         topics.insert(topic.name().to_owned(), Vec::new());
         for partition in topic.partitions() {
-            let (low, high) = consumer.fetch_watermarks(topic.name(), partition.id(), LIMIT).expect("watermarks");
+            let (low, high) =
+                consumer.fetch_watermarks(topic.name(), partition.id(), LIMIT).expect("watermarks");
             wanted += high - low;
             assignment
                 .add_partition_offset(topic.name(), partition.id(), Offset::Beginning)
@@ -80,9 +81,10 @@ pub fn total(bootstrap: &str, prefix: &str) -> i64 {
     let consumer: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a consumer can be made");
     let metadata = consumer.fetch_metadata(None, LIMIT).expect("the broker answers");
-    let partitions = metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)).flat_map(|topic| {
-        topic.partitions().iter().map(|partition| (topic.name().to_owned(), partition.id()))
-    });
+    let partitions =
+        metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)).flat_map(|topic| {
+            topic.partitions().iter().map(|partition| (topic.name().to_owned(), partition.id()))
+        });
     partitions
         .map(|(topic, partition)| {
             let (low, high) = consumer.fetch_watermarks(&topic, partition, LIMIT).expect("watermarks");
@@ -93,10 +95,13 @@ pub fn total(bootstrap: &str, prefix: &str) -> i64 {
 
 /// Makes a topic before anybody writes to it.
 pub fn create(bootstrap: &str, topic: &str, partitions: i32) {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("an admin client can be made");
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()
+        .expect("an admin client can be made");
     let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let made = runtime.block_on(admin.create_topics([&wanted], &AdminOptions::new())).expect("the broker answers");
+    let made =
+        runtime.block_on(admin.create_topics([&wanted], &AdminOptions::new())).expect("the broker answers");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
 }

@@ -1,14 +1,18 @@
 //! `cargo dev`: everything a developer does beside writing code. Small, so that it builds in seconds
 //! and can install what the rest needs.
 
+mod bench;
+mod demo;
 mod stack;
 mod test;
 
 use ::stack::Error;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
+cargo dev demo [--seconds N] [--kafka]      a payments shop, live, each feature beside PostgreSQL's answer
+cargo dev bench NAME                        measures, with ratios: backlog
 cargo dev test [SUITE [NAME]]               all suites, or one: lint unit tidy stack parity e2e …
 cargo dev stack up [--label LABEL] NAME…    start real servers, and print how to reach them
 cargo dev stack down|status [--label LABEL]
@@ -18,6 +22,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
+        ["demo", rest @ ..] => demo::run(rest),
+        ["bench", rest @ ..] => bench::run(rest),
         ["test", rest @ ..] => test::run(rest),
         ["stack", rest @ ..] => stack::run(rest),
         ["help" | "--help" | "-h"] => {
@@ -42,6 +48,23 @@ fn say(text: &str) {
 }
 
 /// The repository's root. Where this program was built is where it is used.
-fn workspace() -> PathBuf {
+fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Where cargo builds: the folder above the profile that this program lies in.
+fn target() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().nth(2).map_or_else(|| root().join("target"), Path::to_owned)
+}
+
+/// The cargo that runs us, at the workspace's root.
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    // Set by the `cargo run` around us; for the cargo that we run they mean another package.
+    for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
+        command.env_remove(name);
+    }
+    command
 }

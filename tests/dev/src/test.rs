@@ -3,7 +3,7 @@
 //! A suite is a `[[test]]` of the tests crate, found in its manifest; beside them stand `lint`, `unit` (the
 //! tests inside the crates) and `stack` (the servers themselves).
 
-use crate::say;
+use crate::{cargo, say};
 use serde_json::Value;
 use stack::error::Doing;
 use stack::{Error, Name, Result};
@@ -193,18 +193,6 @@ fn result(line: &str) -> Option<Count> {
         part.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     };
     Some(Count { passed: number("passed"), failed: number("failed"), skipped: number("ignored") })
-}
-
-/// The cargo that runs us, at the workspace's root.
-fn cargo() -> Command {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(program);
-    command.current_dir(crate::workspace());
-    // Set by the `cargo run` around us; for the cargo that we run it means another package.
-    for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
-        command.env_remove(name);
-    }
-    command
 }
 
 #[cfg(test)]

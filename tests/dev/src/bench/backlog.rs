@@ -72,7 +72,10 @@ pub fn run(options: &Options) -> Result<()> {
         line.print();
     }
     say(&walsender_note);
-    say(&format!("start to first record {:>6} ms    idle memory {:.1} MiB", ours.first_record_ms, ours.idle_mib));
+    say(&format!(
+        "start to first record {:>6} ms    idle memory {:.1} MiB",
+        ours.first_record_ms, ours.idle_mib
+    ));
     ratio("rows/s against pg_recvlogical", ours.drain.rows_per_second / received.rows_per_second, 0.8, true);
     ratio("CPU µs a row", ours.drain.cpu_us_per_row, 5.0, false);
     ratio("peak memory, MiB", ours.drain.peak_mib, 64.0, false);
@@ -85,9 +88,8 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn build() -> Result<PathBuf> {
-    let root = crate::root();
-    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    cargo.current_dir(&root).args(["build", "--release", "-p", "tidegate-connector"]);
+    let mut cargo = crate::cargo();
+    cargo.args(["build", "--release", "-p", "tidegate-connector"]);
     let built = cargo.status().doing(|| "build the connector".to_owned())?;
     if !built.success() {
         return Err(Error::new("the connector does not build"));
@@ -109,7 +111,10 @@ impl World {
         let registry = Registry::start()?;
         postgres.psql(DATABASE, TABLE)?;
         for slot in ["received", "ours", "theirs"] {
-            postgres.psql(DATABASE, &format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"))?;
+            postgres.psql(
+                DATABASE,
+                &format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"),
+            )?;
         }
         say(&format!("writing {} rows in transactions of {ROWS_PER_TRANSACTION} …", options.rows));
         postgres.psql(DATABASE, &load(options.rows / ROWS_PER_TRANSACTION))?;
@@ -125,8 +130,21 @@ impl World {
     /// The server's own client, to nowhere: what the walsender can give.
     fn pg_recvlogical(&self) -> Result<(Line, String)> {
         let mut client = Command::new(self.postgres.programs().join("pg_recvlogical"));
-        client.env("PGPASSWORD", stack::postgres::PASSWORD).args(["-U", stack::postgres::USER, "-d", DATABASE]);
-        client.args(["-h", &self.host(), "-p", &self.postgres.port().to_string(), "--slot", "received", "--start"]);
+        client.env("PGPASSWORD", stack::postgres::PASSWORD).args([
+            "-U",
+            stack::postgres::USER,
+            "-d",
+            DATABASE,
+        ]);
+        client.args([
+            "-h",
+            &self.host(),
+            "-p",
+            &self.postgres.port().to_string(),
+            "--slot",
+            "received",
+            "--start",
+        ]);
         client.args(["-o", "proto_version=1", "-o", "publication_names=bench", "-f", "/dev/null"]);
         client.args(["--no-loop", "--endpos", self.end_lsn.trim()]);
         let (cpu_before, start) = (ended_children()?, Instant::now());
@@ -147,12 +165,17 @@ impl World {
         run.arg("run").arg("-c").arg(config);
         let started_ms = now_ms();
         let mut process = Process::spawn("tidegate-connector", run, &folder.path().join("connector.log"))?;
-        let used = self.wait_drained("ours", || {
-            if process.ended().is_some() {
-                return Err(Error::new(format!("the connector ended:\n{}", process.last_lines())));
-            }
-            Ok(())
-        }, process.id())?;
+        let id = process.id();
+        let used = self.wait_drained(
+            "ours",
+            || {
+                if process.ended().is_some() {
+                    return Err(Error::new(format!("the connector ended:\n{}", process.last_lines())));
+                }
+                Ok(())
+            },
+            id,
+        )?;
         let (first_ms, last_ms) = self.times("ours")?;
         std::thread::sleep(Duration::from_secs(3));
         let idle = usage(process.id())?;
@@ -170,15 +193,22 @@ impl World {
              [snapshot]\nmode = \"no_data\"\n[event]\ntopic_prefix = \"ours\"\n\
              [avro.registry]\nurl = [\"{registry}\"]\n[sink]\nbrokers = \"{brokers}\"\n\
              [offset]\nkind = \"file\"\npath = \"{folder}/offsets.json\"\n[admin]\nlisten = \"127.0.0.1:0\"\n",
-            port = self.postgres.port(), user = stack::postgres::USER, password = stack::postgres::PASSWORD,
-            registry = self.registry.url(), brokers = self.kafka.bootstrap(), folder = folder.display(),
+            port = self.postgres.port(),
+            user = stack::postgres::USER,
+            password = stack::postgres::PASSWORD,
+            registry = self.registry.url(),
+            brokers = self.kafka.bootstrap(),
+            folder = folder.display(),
         )
     }
 
     /// Real Debezium with large batches and lz4, the tuning that its users do. Its start is not counted.
     fn debezium(&self) -> Result<Line> {
         let mut connect = Connect::start(&self.kafka, &self.registry)?;
-        let id = connect.process().map(|process| process.id()).ok_or_else(|| Error::new("the worker does not run"))?;
+        let id = connect
+            .process()
+            .map(|process| process.id())
+            .ok_or_else(|| Error::new("the worker does not run"))?;
         let before = usage(id)?;
         let port = self.postgres.port().to_string();
         connect.run("bench", &json!({
@@ -203,7 +233,11 @@ impl World {
         while self.end_offset(prefix)? < self.rows as i64 {
             alive()?;
             if start.elapsed() > LIMIT {
-                return Err(Error::new(format!("{} of {} rows after {LIMIT:?}", self.end_offset(prefix)?, self.rows)));
+                return Err(Error::new(format!(
+                    "{} of {} rows after {LIMIT:?}",
+                    self.end_offset(prefix)?,
+                    self.rows
+                )));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -221,7 +255,8 @@ impl World {
     fn times(&self, prefix: &str) -> Result<(i64, i64)> {
         let topic = format!("{prefix}.{TABLE_NAME}");
         let stamp = |offset: &str| {
-            let text = self.kcat(&["-C", "-q", "-e", "-t", &topic, "-p", "0", "-o", offset, "-c", "1", "-f", "%T"])?;
+            let text =
+                self.kcat(&["-C", "-q", "-e", "-t", &topic, "-p", "0", "-o", offset, "-c", "1", "-f", "%T"])?;
             number("the time of a record", &text)
         };
         Ok((stamp("beginning")?, stamp("-1")?))

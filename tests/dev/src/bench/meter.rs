@@ -15,13 +15,15 @@ pub struct Usage {
 
 /// Reads `/proc/<id>`: user and system time of all threads, peak and present memory.
 pub fn usage(id: u32) -> Result<Usage> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).doing(|| format!("read the times of process {id}"))?;
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))
+        .doing(|| format!("read the times of process {id}"))?;
     let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
     let ticks = |n: usize| fields.get(n).and_then(|t| t.parse::<f64>().ok()).unwrap_or_default();
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let mib = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|l| l.split_whitespace().next()).and_then(|k| k.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+        line.and_then(|l| l.split_whitespace().next()).and_then(|k| k.parse::<f64>().ok()).unwrap_or_default()
+            / 1024.0
     };
     Ok(Usage {
         cpu_seconds: (ticks(11) + ticks(12)) / ticks_per_second(),

@@ -3,7 +3,7 @@
 //! A bench is never a test: this machine's speed decides no verdict.
 
 mod backlog;
-mod meter;
+pub mod meter;
 mod plain;
 
 use stack::{Error, Result};
