@@ -41,7 +41,8 @@ pub async fn serve(
 /// Asks a running program: the body of `path` at its admin address.
 pub async fn ask(listen: SocketAddr, path: &str) -> Result<String> {
     let ask = async || reqwest::get(format!("http://{listen}{path}")).await?.text().await;
-    ask().await
+    ask()
+        .await
         .map_err(reqwest::Error::without_url)
         .or_kind(Kind::Unreachable)
         .doing(|| format!("ask the program at {listen} (does it run?)"))

@@ -7,19 +7,19 @@
 //!
 //! The lines below are in reading order, which is also dependency order.
 
-pub mod admin;
-pub mod avro;
-pub mod config;
-pub mod durable;
 pub mod error;
-pub mod kafka;
+pub mod secret;
+pub mod time;
+pub mod durable;
+pub mod retry;
+pub mod shutdown;
+pub mod config;
 pub mod log;
 pub mod metrics;
-pub mod registry;
-pub mod retry;
-pub mod secret;
-pub mod shutdown;
-pub mod time;
 pub mod tls;
+pub mod kafka;
+pub mod avro;
+pub mod registry;
+pub mod admin;
 
 pub use error::{Error, Kind, Result};
