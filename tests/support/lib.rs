@@ -14,11 +14,13 @@
 //! # Ok::<(), stack::Error>(())
 //! ```
 
+pub mod avro;
 pub mod binary;
 pub mod eventually;
 pub mod launch;
 pub mod log;
 pub mod program;
+pub mod topics;
 
 pub use binary::Binary;
 pub use eventually::eventually;
