@@ -112,9 +112,9 @@ fn rows(postgres: &Postgres) -> BTreeMap<i64, Option<String>> {
 fn latest(records: &[topics::Record], ports: &Ports) -> BTreeMap<i64, Option<String>> {
     let mut schemas = BTreeMap::new();
     let mut decode = |message: &[u8]| {
-        let (id, mut body) = shared::avro::wire::split(message).expect("a schema id");
+        let (id, body) = shared::avro::wire::split(message).expect("a schema id");
         let schema = schemas.entry(id).or_insert_with(|| schema(ports, id));
-        apache_avro::from_avro_datum(schema, &mut body, None).expect("a value of its schema")
+        support::avro::decode(schema, body).expect("a value of its schema")
     };
     let mut table = BTreeMap::new();
     for record in records {

@@ -9,7 +9,7 @@ use apache_avro::Schema;
 use apache_avro::types::Value;
 use shared::avro::wire;
 use std::collections::HashMap;
-use support::avro::{long, text};
+use support::avro::{decode, long, text};
 use support::topics::Record;
 
 /// Schemas by id, fetched once.
@@ -58,11 +58,6 @@ fn value(theirs: &[u8], ours: &[u8], schemas: &Schemas) -> Result<(), String> {
     mask(&mut a, streamed);
     mask(&mut b, streamed);
     same("value", &a, &b)
-}
-
-fn decode(schema: &Schema, mut body: &[u8]) -> Result<Value, String> {
-    let value = apache_avro::from_avro_datum(schema, &mut body, None).map_err(|e| e.to_string())?;
-    if body.is_empty() { Ok(value) } else { Err(format!("{} bytes left over", body.len())) }
 }
 
 /// Ours must still be a clock: three units of one instant.

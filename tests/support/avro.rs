@@ -1,6 +1,15 @@
 //! Looking into decoded Avro values.
 
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
+
+/// Decodes the whole of `body`; bytes left over are an error.
+pub fn decode(schema: &Schema, mut body: &[u8]) -> Result<Value, String> {
+    let reader = GenericDatumReader::builder(schema).build().map_err(|e| e.to_string())?;
+    let value = reader.read_value(&mut body).map_err(|e| e.to_string())?;
+    if body.is_empty() { Ok(value) } else { Err(format!("{} bytes left over", body.len())) }
+}
 
 /// A record's field, out of its union.
 pub fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {

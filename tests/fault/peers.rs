@@ -1,0 +1,101 @@
+//! What most faults need: a database with a table, and an agent for the connector to write to.
+
+use serde_json::Value;
+use stack::{HOST, Postgres};
+use std::time::Duration;
+use support::{Binary, Launch, Program, topics};
+
+pub const LIMIT: Duration = Duration::from_secs(40);
+
+pub struct Agent {
+    pub launch: Launch,
+    pub program: Program,
+    pub door: u16,
+    pub registry: u16,
+}
+
+impl Agent {
+    pub fn start(settings: &[(&str, &str)]) -> Agent {
+        let free = || stack::port::free().expect("a free port");
+        let (door, registry, features) = (free(), free(), free());
+        let mut launch = Launch::new(Binary::Agent, "[db]\npath = \"agent.db\"\n").expect("a launch");
+        launch
+            .set("door.listen", format!("{HOST}:{door}"))
+            .set("registry.listen", format!("{HOST}:{registry}"))
+            .set("features.listen", format!("{HOST}:{features}"));
+        for (key, value) in settings {
+            launch.set(key, value);
+        }
+        let mut program = launch.start().expect("the agent starts");
+        program.wait_ready(LIMIT).expect("the agent is ready");
+        Agent { launch, program, door, registry }
+    }
+
+    pub fn brokers(&self) -> String {
+        format!("{HOST}:{}", self.door)
+    }
+
+    pub fn registry(&self) -> String {
+        format!("http://{HOST}:{}", self.registry)
+    }
+
+    /// Records in the topics of the test's connector.
+    pub fn records(&self) -> i64 {
+        topics::total(&self.brokers(), "fault.")
+    }
+}
+
+pub fn database() -> Postgres {
+    let postgres = Postgres::start(Default::default()).expect("PostgreSQL");
+    let table = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'v' FROM generate_series(1, 10) g";
+    postgres.psql("postgres", table).expect("a table");
+    postgres
+}
+
+pub fn connector(postgres: &Postgres, brokers: &str, registry: &str) -> Launch {
+    let mut launch = Launch::new(Binary::Connector, CONNECTOR).expect("a launch");
+    launch
+        .set("source.port", postgres.port())
+        .set("avro.registry.url", format!("[\"{registry}\"]"))
+        .set("sink.brokers", brokers);
+    launch
+}
+
+const CONNECTOR: &str = "
+[source]
+database = \"postgres\"
+user = \"postgres\"
+password = \"postgres\"
+slot = \"fault\"
+publication = \"fault\"
+[event]
+topic_prefix = \"fault\"
+[avro.registry]
+url = []
+[sink]
+brokers = \"\"
+[offset]
+kind = \"file\"
+path = \"offsets.json\"
+";
+
+/// Starts, expects the end with `code`, and gives the error and the remedy that were said.
+pub fn refused(launch: &mut Launch, code: i32) -> (String, String) {
+    launch.allow(&["stopped"]);
+    let mut program = launch.start().expect("it starts");
+    let ended = program.exit_code(LIMIT).expect("it ends by itself");
+    let log: Vec<String> = program.log().iter().map(|line| line.text().to_owned()).collect();
+    assert_eq!(ended, code, "exit code; its log:\n{}", log.join("\n"));
+    let last = program.log().pop().expect("it says why");
+    let json: Value = serde_json::from_str(last.text()).unwrap_or(Value::Null);
+    let text = |name: &str| json[name].as_str().unwrap_or(last.text()).to_owned();
+    (text("error"), text("remedy"))
+}
+
+#[track_caller]
+pub fn says(said: &(String, String), words: &[&str]) {
+    let all = format!("{} | {}", said.0, said.1);
+    for word in words {
+        assert!(all.contains(word), "{word:?} is missing in: {all}");
+    }
+}
