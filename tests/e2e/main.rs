@@ -1,5 +1,7 @@
 //! The products as users have them: real databases, clients and stores on both ends.
 
+#![expect(clippy::print_stdout, reason = "cargo shows a test's output when it fails")]
+
 mod door;
 mod edge_to_redis;
 mod feast;

@@ -14,7 +14,8 @@ impl SmallDisk {
     fn new(mebibytes: u32) -> Option<SmallDisk> {
         let folder = stack::folder::Folder::new("disk").expect("a folder");
         let size = format!("size={mebibytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status();
         mounted.is_ok_and(|status| status.success()).then_some(SmallDisk { folder })
     }
 }
