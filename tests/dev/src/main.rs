@@ -3,6 +3,7 @@
 
 mod bench;
 mod demo;
+mod package;
 mod stack;
 mod test;
 
@@ -14,6 +15,7 @@ const USAGE: &str = "\
 cargo dev demo [--seconds N] [--kafka]      a payments shop, live, each feature beside PostgreSQL's answer
 cargo dev bench NAME                        measures, with ratios: backlog
 cargo dev test [SUITE [NAME]]               all suites, or one: lint unit tidy stack parity e2e …
+cargo dev package                           a .deb of each program
 cargo dev stack up [--label LABEL] NAME…    start real servers, and print how to reach them
 cargo dev stack down|status [--label LABEL]
 ";
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["demo", rest @ ..] => demo::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
+        ["package", rest @ ..] => package::run(rest),
         ["test", rest @ ..] => test::run(rest),
         ["stack", rest @ ..] => stack::run(rest),
         ["help" | "--help" | "-h"] => {
