@@ -6,9 +6,11 @@
 //! | [`table::Table`] | `source` | `event`, `avro` |
 //! | [`change::Change`] | `source` | `event` |
 //! | [`record::Record`] | `event` | `avro` |
+//! | [`finding::Finding`] | `source`, `sink` … | `cli` |
 //! | [`position::Position`] | `source` | `offset`, and back to `source` to confirm |
 
 pub mod change;
+pub mod finding;
 pub mod position;
 pub mod record;
 pub mod table;
