@@ -109,12 +109,12 @@ fn run(settings: &Settings) -> Result<u8> {
     let (shutdown, progress) = (Shutdown::default(), Arc::new(Progress::default()));
     runtime.block_on(async {
         shutdown.listen()?;
-        let Some(listen) = config.admin.listen else { return Ok(()) };
-        let bound = shared::admin::serve(listen, progress.clone(), axum::Router::new(), shutdown.clone()).await?;
+        let bound = shared::admin::serve(config.admin.listen, progress.clone(), axum::Router::new(), shutdown.clone()).await?;
         tracing::info!(event = "admin_listening", address = %bound, "admin server listens");
         Ok::<(), Error>(())
     })?;
     tracing::info!(event = "starting", version = env!("CARGO_PKG_VERSION"), topic_prefix = config.event.topic_prefix, "starting");
+    config.log_notes();
     pipeline::run(&config, runtime.handle(), &progress, &shutdown)?;
     tracing::info!(event = "stopped", exit_code = 0, "stopped as asked");
     Ok(0)
@@ -144,9 +144,10 @@ fn check(settings: &Settings) -> Result<u8> {
 
 fn offset_show(settings: &Settings) -> Result<u8> {
     let config = settings.load()?;
-    let mut offsets = crate::offset::open(&config.offset, &config.sink, &config.event)?;
+    let runtime = runtime()?;
+    let mut offsets = crate::offset::open(&config, runtime.handle().clone())?;
     let text = match offsets.load()? {
-        Some(position) => crate::offset::to_json(&position).to_string(),
+        Some(position) => format!("{position:?}"),
         None => "none stored".to_owned(),
     };
     let _ = writeln!(std::io::stdout(), "{text}");
@@ -155,10 +156,8 @@ fn offset_show(settings: &Settings) -> Result<u8> {
 
 fn status(settings: &Settings) -> Result<u8> {
     let config = settings.load()?;
-    let listen = config.admin.listen
-        .ok_or_else(|| Error::new(Kind::Config, "admin.listen is not set, so a running connector cannot be asked"))?;
     shared::tls::install_provider();
-    let body = runtime()?.block_on(shared::admin::ask(listen, "/status"))?;
+    let body = runtime()?.block_on(shared::admin::ask(config.admin.listen, "/status"))?;
     let _ = writeln!(std::io::stdout(), "{body}");
     Ok(0)
 }

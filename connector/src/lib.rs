@@ -13,6 +13,15 @@
 //! The lines below are in reading order, which is also dependency order: a module uses only
 //! modules listed above it. Rooms do not know each other; only `pipeline` knows all.
 
+pub mod model;
+
 pub mod config;
 pub mod metrics;
-pub mod model;
+
+pub mod event;
+
+pub mod avro;
+
+pub mod sink;
+
+pub mod offset;

@@ -79,7 +79,7 @@ pub fn connector(postgres: &Postgres, ports: &Ports) -> Launch {
         .set("source.port", postgres.port())
         .set("source.socket_dir", postgres.socket_dir().display())
         .set("avro.registry.url", format!("[\"http://127.0.0.1:{}\"]", ports.registry))
-        .set("sink.brokers", format!("127.0.0.1:{}", ports.door))
+        .set("sink.kafka.brokers", format!("127.0.0.1:{}", ports.door))
         // Its peer is killed on purpose.
         .allow(&["connection_lost", "kafka_unreachable", "kafka_log"]);
     launch

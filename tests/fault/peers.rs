@@ -57,7 +57,7 @@ pub fn connector(postgres: &Postgres, brokers: &str, registry: &str) -> Launch {
     launch
         .set("source.port", postgres.port())
         .set("avro.registry.url", format!("[\"{registry}\"]"))
-        .set("sink.brokers", brokers);
+        .set("sink.kafka.brokers", brokers);
     launch
 }
 
@@ -72,7 +72,7 @@ publication = \"fault\"
 topic_prefix = \"fault\"
 [avro.registry]
 url = []
-[sink]
+[sink.kafka]
 brokers = \"\"
 [offset]
 kind = \"file\"

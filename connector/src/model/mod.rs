@@ -6,9 +6,11 @@
 //! | [`table::Table`] | `source` | `event`, `avro` |
 //! | [`change::Change`] | `source` | `event` |
 //! | [`record::Record`] | `event` | `avro` |
+//! | [`encoded::Encoded`] | `avro` | `sink` |
 //! | [`position::Position`] | `source` | `offset`, and back to `source` to confirm |
 
 pub mod change;
+pub mod encoded;
 pub mod position;
 pub mod record;
 pub mod table;

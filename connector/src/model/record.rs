@@ -9,13 +9,16 @@ use std::sync::Arc;
 /// What goes to one topic as one message.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// The topic follows from the table; so do the schemas of key and value.
+    pub topic: &'a str,
+    /// The schemas of key and value follow from topic and table.
     pub table: &'a Arc<Table>,
     /// The row whose key columns make the key; `None` when the table has no key.
     pub key: Option<Row<'a>>,
     /// `None` is a tombstone.
     pub value: Option<Envelope<'a>>,
-    pub link: Link<'a>,
+    pub link: Option<Link<'a>>,
+    /// Headers that are the same on every record of a run.
+    pub context: &'a [ContextHeader],
 }
 
 /// Debezium's envelope.
@@ -30,13 +33,18 @@ pub struct Envelope<'a> {
     pub time: Instant,
 }
 
-/// A changed key makes two records that point to each other by a header.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum Link<'a> {
-    #[default]
-    None,
-    /// On the delete (and its tombstone): the row with the new key.
-    NewKey(Row<'a>),
-    /// On the create: the row with the old key.
-    OldKey(Row<'a>),
+/// A changed key makes records that point to each other by a header: the delete (and its
+/// tombstone) to the new key, the create to the old one.
+#[derive(Clone, Copy, Debug)]
+pub struct Link<'a> {
+    pub header: &'static str,
+    /// The row whose key columns make the header's value.
+    pub key: Row<'a>,
+}
+
+/// A header's name and text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextHeader {
+    pub name: &'static str,
+    pub value: String,
 }

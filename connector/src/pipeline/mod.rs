@@ -11,7 +11,7 @@ pub mod run;
 use crate::avro::Encoder;
 use crate::config::Config;
 use crate::event::Events;
-use crate::offset::OffsetStore;
+use crate::offset::{self, Tracker};
 use crate::sink::kafka::Kafka;
 use crate::source::postgres::Postgres;
 use progress::Progress;
@@ -20,9 +20,15 @@ use shared::error::Context;
 use shared::registry::Registry;
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
-use shared::{Error, Kind, Result};
+use shared::Result;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
+
+/// How long Kafka may take to answer at the start.
+fn kafka_limit(config: &Config) -> Duration {
+    Duration::from_millis(config.sink.start_timeout_ms.into())
+}
 
 /// Runs until shutdown is requested or something happens that needs a person.
 ///
@@ -36,8 +42,8 @@ fn build<'c>(config: &'c Config, runtime: &Handle, progress: &Arc<Progress>) -> 
     let registry = Registry::new(config.avro.registry.clone())?;
     runtime.block_on(registry.ping())?;
     let sink = Kafka::new(&config.sink)?;
-    sink.reachable()?;
-    let mut offsets = crate::offset::open(&config.offset, &config.sink, &config.event)?;
+    sink.check(kafka_limit(config))?;
+    let mut offsets = offset::open(config, runtime.clone())?;
     let stored = offsets.load()?;
     let source = open_source(config, runtime, stored.as_ref())?;
     progress.started(stored.as_ref());
@@ -48,7 +54,7 @@ fn build<'c>(config: &'c Config, runtime: &Handle, progress: &Arc<Progress>) -> 
         events: Events::new(&config.event, Clock::System),
         encoder: Encoder::new(config, registry, runtime.clone())?,
         sink,
-        tracker: crate::offset::tracker::Tracker::default(),
+        tracker: Tracker::default(),
         offsets,
         progress: progress.clone(),
         unit: run::Unit::default(),
@@ -75,14 +81,9 @@ pub fn check(config: &Config, runtime: &Handle) -> Vec<crate::model::finding::Fi
     let mut findings = crate::source::postgres::check(&config.source, runtime);
     let registry = Registry::new(config.avro.registry.clone()).and_then(|r| runtime.block_on(r.ping()));
     findings.push(Finding::from_result("schema registry answers", registry));
-    let kafka = Kafka::new(&config.sink).and_then(|sink| sink.reachable());
+    let kafka = Kafka::new(&config.sink).and_then(|sink| sink.check(kafka_limit(config)));
     findings.push(Finding::from_result("kafka answers", kafka));
-    let offsets = crate::offset::open(&config.offset, &config.sink, &config.event).and_then(|mut o| o.load());
+    let offsets = offset::open(config, runtime.clone()).and_then(|mut offsets| offsets.load());
     findings.push(Finding::from_result("stored position is readable", offsets.map(|_| ())));
     findings
-}
-
-/// The error for a source that ended without a reason.
-pub(crate) fn ended() -> Error {
-    Error::new(Kind::Bug, "the pipeline ended without being asked to")
 }

@@ -21,8 +21,7 @@ use crate::config::Config;
 use crate::event::Events;
 use crate::model::change::Event;
 use crate::model::position::Position;
-use crate::offset::OffsetStore;
-use crate::offset::tracker::Tracker;
+use crate::offset::{OffsetStore, Tracker};
 use crate::sink::kafka::Kafka;
 use crate::source::postgres::Postgres;
 use shared::retry::Backoff;
@@ -57,7 +56,7 @@ pub struct Pipeline<'c> {
     pub(super) encoder: Encoder,
     pub(super) sink: Kafka,
     pub(super) tracker: Tracker,
-    pub(super) offsets: Box<dyn OffsetStore>,
+    pub(super) offsets: Box<dyn OffsetStore + Send>,
     pub(super) progress: Arc<Progress>,
     pub(super) unit: Unit,
     /// Everything at or below it is acknowledged: where a new source starts.
@@ -86,8 +85,7 @@ impl Pipeline<'_> {
     fn turn(&mut self) -> Result<()> {
         let wait = if self.sink.outstanding() > 0 { BUSY_WAIT } else { IDLE_WAIT };
         let busy = self.pull(wait)?;
-        let tracker = &mut self.tracker;
-        self.sink.poll(Duration::ZERO, &mut |unit, count| tracker.acked(unit, count))?;
+        self.serve(Duration::ZERO)?;
         self.settle(busy)
     }
 
@@ -99,12 +97,12 @@ impl Pipeline<'_> {
             Event::Change(change) => events.records(&change, &mut |record| {
                 let encoded = encoder.encode(record)?;
                 sink.send(&encoded, unit.number)?;
-                tracker.sent(unit.number, 1);
+                tracker.sent(unit.number, 1)?;
                 unit.sent += 1;
                 Ok(())
             }),
             Event::Boundary(position) => {
-                tracker.close(unit.number, position);
+                tracker.close(unit.number, position)?;
                 unit.number += 1;
                 unit.sent = 0;
                 Ok(())
@@ -114,13 +112,32 @@ impl Pipeline<'_> {
         Ok(busy)
     }
 
-    /// Stores and confirms the highest durable position, at most once an interval while busy.
-    fn settle(&mut self, busy: bool) -> Result<()> {
+    /// Counts what Kafka acknowledged, for up to `wait`.
+    fn serve(&mut self, wait: Duration) -> Result<()> {
+        let (tracker, mut counted) = (&mut self.tracker, Ok(()));
+        self.sink.poll(wait, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)))?;
+        counted
+    }
+
+    /// Waits until all that was sent is acknowledged, and takes the position that follows.
+    fn flush(&mut self) -> Result<()> {
+        let (tracker, mut counted) = (&mut self.tracker, Ok(()));
+        let flushed = self.sink.flush(STOP_FLUSH, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)));
+        self.advance();
+        flushed.and(counted)
+    }
+
+    fn advance(&mut self) {
         if let Some(position) = self.tracker.take() {
             self.durable = Some(position.clone());
             self.unsaved = Some(position);
         }
-        let due = self.saved_at.elapsed() >= Duration::from_millis(self.config.offset.interval_ms);
+    }
+
+    /// Stores and confirms the highest durable position, at most once an interval while busy.
+    fn settle(&mut self, busy: bool) -> Result<()> {
+        self.advance();
+        let due = self.saved_at.elapsed() >= Duration::from_millis(self.config.offset.interval_ms.into());
         if self.unsaved.is_some() && (due || !busy && self.sink.outstanding() == 0 && self.idle_long_enough()) {
             self.save()?;
         }
@@ -167,14 +184,10 @@ impl Pipeline<'_> {
     }
 
     fn reopen(&mut self) -> Result<()> {
-        let tracker = &mut self.tracker;
-        self.sink.flush(STOP_FLUSH, &mut |unit, count| tracker.acked(unit, count))?;
-        if let Some(position) = self.tracker.take() {
-            self.durable = Some(position.clone());
-            self.unsaved = Some(position);
-        }
+        self.flush()?;
+        // Nothing is in flight any more; what is left open is the transaction to be read again.
+        self.tracker = Tracker::default();
         self.unit = Unit { number: self.unit.number + 1, sent: 0 };
-        self.tracker.restart_at(self.unit.number);
         self.source = open_source(self.config, &self.runtime, self.durable.as_ref())?;
         self.save()
     }
@@ -183,9 +196,7 @@ impl Pipeline<'_> {
     fn pause(&mut self, delay: Duration, shutdown: &Shutdown) -> bool {
         let until = Instant::now() + delay;
         while Instant::now() < until && !shutdown.requested() {
-            let tracker = &mut self.tracker;
-            let served = self.sink.poll(Duration::from_millis(50), &mut |unit, count| tracker.acked(unit, count));
-            if served.is_err() {
+            if self.serve(Duration::from_millis(50)).is_err() {
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
@@ -200,11 +211,7 @@ impl Pipeline<'_> {
                 break;
             }
         }
-        let tracker = &mut self.tracker;
-        let flushed = self.sink.flush(STOP_FLUSH, &mut |unit, count| tracker.acked(unit, count));
-        if let Some(position) = self.tracker.take() {
-            self.unsaved = Some(position);
-        }
+        let flushed = self.flush();
         let saved = self.save();
         let stopped = self.source.stop();
         if let Err(error) = flushed.and(saved).and(stopped) {
@@ -215,13 +222,16 @@ impl Pipeline<'_> {
 
     /// Before leaving with an error: what is durable is stored, so that the next start repeats little.
     fn settle_before_leaving(&mut self) {
-        let tracker = &mut self.tracker;
-        let flushed = self.sink.flush(STOP_FLUSH, &mut |unit, count| tracker.acked(unit, count));
-        if let Some(position) = self.tracker.take() {
-            self.unsaved = Some(position);
-        }
+        let flushed = self.flush();
         if let Err(error) = flushed.and(self.save()) {
             tracing::warn!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
         }
+    }
+}
+
+/// Keeps the first failure.
+fn note(first: &mut Result<()>, next: Result<()>) {
+    if first.is_ok() {
+        *first = next;
     }
 }

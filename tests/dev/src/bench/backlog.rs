@@ -191,7 +191,7 @@ impl World {
             "[source]\nport = {port}\n{socket}database = \"{DATABASE}\"\nuser = \"{user}\"\npassword = \"{password}\"\n\
              slot = \"ours\"\npublication = \"bench\"\npublication_autocreate = \"disabled\"\n\
              [snapshot]\nmode = \"no_data\"\n[event]\ntopic_prefix = \"ours\"\n\
-             [avro.registry]\nurl = [\"{registry}\"]\n[sink]\nbrokers = \"{brokers}\"\n\
+             [avro.registry]\nurl = [\"{registry}\"]\n[sink.kafka]\nbrokers = \"{brokers}\"\n\
              [offset]\nkind = \"file\"\npath = \"{folder}/offsets.json\"\n[admin]\nlisten = \"127.0.0.1:0\"\n",
             port = self.postgres.port(),
             user = stack::postgres::USER,

@@ -1,0 +1,36 @@
+//! Why a value cannot be written, in words for the operator.
+
+/// Why a value cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The value is of another type than the column.
+    WrongType,
+    OutOfRange,
+    /// Text that is no number.
+    NoNumber,
+    /// More digits after the point than the column has.
+    TooManyDigits,
+    /// NaN or an infinity where only numbers go; absent if the column may be.
+    NotFinite,
+    /// Hexadecimal that is none.
+    NoHex,
+    /// The database did not send it and nothing can stand for it.
+    Unavailable,
+    /// The row has fewer values than the table has columns.
+    Missing,
+}
+
+impl Fault {
+    pub const fn text(self) -> &'static str {
+        match self {
+            Fault::WrongType => "its value is of another type than the column",
+            Fault::OutOfRange => "its value is out of range",
+            Fault::NoNumber => "its value is no number",
+            Fault::TooManyDigits => "its value has more digits than the column's scale",
+            Fault::NotFinite => "it is NaN or infinite, and the column is NOT NULL",
+            Fault::NoHex => "its value is no hexadecimal text",
+            Fault::Unavailable => "the database did not send its value (stored out of line, unchanged)",
+            Fault::Missing => "the row has no value for it",
+        }
+    }
+}

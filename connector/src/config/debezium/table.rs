@@ -1,0 +1,327 @@
+//! What becomes of each Debezium property: the one table of names.
+//!
+//! A name may end in `*`. The first row that fits wins. What stands in no row is unknown to
+//! Debezium 3.6 too, which would ignore it; so do we, with a line in the log.
+
+/// What becomes of a property.
+#[derive(Clone, Copy, Debug)]
+pub enum Rule {
+    /// Becomes this setting of ours, in this form.
+    Set(&'static str, Form),
+    /// Becomes this setting; other words than these are refused.
+    Word(&'static str, &'static [&'static str]),
+    /// These values are what we do anyway; another is refused.
+    Only(&'static [&'static str], &'static str),
+    /// These values are what we do anyway; another is not followed, and the log warns.
+    Unless(&'static [&'static str], &'static str),
+    /// Has no effect on records; the reason.
+    Ignored(&'static str),
+    /// Stops the start; the reason.
+    Refused(&'static str),
+    /// Read together with others, elsewhere.
+    Elsewhere,
+}
+
+/// How a value is written in TOML.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    Text,
+    Number,
+    Flag,
+    /// Names separated by commas: a list.
+    List,
+}
+
+use Form::{Flag, List, Number, Text};
+use Rule::{Elsewhere, Ignored, Only, Refused, Set, Unless, Word};
+
+const RUNTIME: &str = "it tunes Debezium's own queues and threads";
+const CHANGES_RECORDS: &str = "it changes records in a way that is not supported yet";
+const EXTRA_RECORDS: &str = "the additional records are not written yet; row changes are not affected";
+const NO_JDBC: &str = "there is no JDBC driver here";
+const CONNECT: &str = "it is an affair of Kafka Connect";
+
+/// Properties of the connector.
+pub const CONNECTOR: &[(&str, Rule)] = &[
+    ("name", Set("offset.connector", Text)),
+    ("connector.class", Elsewhere),
+    ("key.converter*", Elsewhere),
+    ("value.converter*", Elsewhere),
+    ("tasks.max", Ignored("one task is all that Debezium uses, too")),
+    ("connector.plugin.version", Ignored(CONNECT)),
+    ("config.action.reload", Ignored(CONNECT)),
+    // database
+    ("database.hostname", Set("source.host", Text)),
+    ("database.port", Set("source.port", Number)),
+    ("database.user", Set("source.user", Text)),
+    ("database.password", Set("source.password", Text)),
+    ("database.dbname", Set("source.database", Text)),
+    (
+        "database.sslmode",
+        Word("source.tls_mode", &["disable", "prefer", "require", "verify-ca", "verify-full"]),
+    ),
+    ("database.sslcert", Set("source.tls.cert_file", Text)),
+    ("database.sslkey", Set("source.tls.key_file", Text)),
+    ("database.sslrootcert", Set("source.tls.ca_file", Text)),
+    ("database.sslpassword", Refused("the key file must be in PEM form and not encrypted")),
+    ("database.sslfactory", Refused(NO_JDBC)),
+    ("database.connection.factory.class", Refused(NO_JDBC)),
+    ("database.initial.statements", Refused("statements on connect are not supported yet")),
+    ("database.tcpKeepAlive", Ignored("TCP keep-alive is always on")),
+    ("database.query.timeout.ms", Ignored(NO_JDBC)),
+    ("connection.validation.timeout.ms", Ignored(NO_JDBC)),
+    ("driver.*", Ignored(NO_JDBC)),
+    // slot and publication
+    ("plugin.name", Unless(&["pgoutput"], "the server's own pgoutput is used; records are the same")),
+    ("slot.name", Set("source.slot", Text)),
+    ("slot.drop.on.stop", Set("source.drop_slot_on_stop", Flag)),
+    ("slot.failover", Unless(&["false"], "the slot is made without FAILOVER")),
+    ("slot.stream.params", Refused("options of the output plug-in are ours to choose")),
+    ("slot.max.retries", Ignored("a failed connection is tried again with back-off")),
+    ("slot.retry.delay.ms", Ignored("a failed connection is tried again with back-off")),
+    ("publication.name", Set("source.publication", Text)),
+    (
+        "publication.autocreate.mode",
+        Word("source.publication_autocreate", &["all_tables", "filtered", "no_tables", "disabled"]),
+    ),
+    ("publish.via.partition.root", Only(&["false"], CHANGES_RECORDS)),
+    ("replica.identity.autoset.values", Only(&[""], "set the replica identity by ALTER TABLE")),
+    ("status.update.interval.ms", Set("source.status_interval_ms", Number)),
+    ("flush.lsn.source", Only(&["true"], "the slot is always confirmed by the connector")),
+    (
+        "lsn.flush.mode",
+        Only(&["connector", "connector_and_driver"], "the slot is always confirmed by the connector"),
+    ),
+    ("lsn.flush.timeout.*", Ignored(NO_JDBC)),
+    (
+        "offset.mismatch.strategy",
+        Unless(&["no_validation"], "the slot's and the stored position are compared at start"),
+    ),
+    (
+        "internal.slot.seek.to.known.offset.on.start",
+        Ignored("the slot's and the stored position are compared at start"),
+    ),
+    ("schema.refresh.mode", Ignored("tables are read anew when the server says that they changed")),
+    ("xmin.fetch.interval.ms", Only(&["0"], CHANGES_RECORDS)),
+    ("internal.create.slot.command.timeout", Ignored(RUNTIME)),
+    // which tables
+    ("topic.prefix", Set("event.topic_prefix", Text)),
+    ("schema.include.list", Elsewhere),
+    ("schema.exclude.list", Elsewhere),
+    ("table.include.list", Set("source.tables", List)),
+    ("table.exclude.list", Set("source.exclude_tables", List)),
+    ("column.include.list", Refused(CHANGES_RECORDS)),
+    ("column.exclude.list", Refused(CHANGES_RECORDS)),
+    ("table.ignore.builtin", Only(&["true"], "system tables are never read")),
+    ("message.key.columns", Refused(CHANGES_RECORDS)),
+    ("skipped.operations", Only(&["t"], "inserts, updates and deletes are sent, truncates are not")),
+    ("skip.messages.without.change", Only(&["false"], CHANGES_RECORDS)),
+    ("message.prefix.*", Ignored("logical messages are not written yet")),
+    ("include.schema.comments", Only(&["false"], CHANGES_RECORDS)),
+    ("include.unknown.datatypes", Only(&["false"], CHANGES_RECORDS)),
+    ("guardrail.*", Ignored("there is no limit on the number of tables")),
+    // content of records
+    ("decimal.handling.mode", Only(&["precise"], CHANGES_RECORDS)),
+    ("time.precision.mode", Only(&["adaptive"], CHANGES_RECORDS)),
+    ("binary.handling.mode", Only(&["bytes"], CHANGES_RECORDS)),
+    ("hstore.handling.mode", Only(&["json"], CHANGES_RECORDS)),
+    ("interval.handling.mode", Only(&["numeric"], CHANGES_RECORDS)),
+    ("money.fraction.digits", Only(&["2"], CHANGES_RECORDS)),
+    ("tombstones.on.delete", Set("event.tombstones", Flag)),
+    ("unavailable.value.placeholder", Only(&["__debezium_unavailable_value"], CHANGES_RECORDS)),
+    ("schema.name.adjustment.mode", Only(&["none"], CHANGES_RECORDS)),
+    ("field.name.adjustment.mode", Only(&["none"], CHANGES_RECORDS)),
+    ("sanitize.field.names", Only(&["false"], CHANGES_RECORDS)),
+    ("column.*", Refused(CHANGES_RECORDS)),
+    ("datatype.propagate.source.type", Refused(CHANGES_RECORDS)),
+    ("converters", Only(&[""], CHANGES_RECORDS)),
+    ("post.processors", Only(&[""], CHANGES_RECORDS)),
+    ("provide.transaction.metadata", Only(&["false"], CHANGES_RECORDS)),
+    ("transaction.metadata.factory", Ignored("there are no transaction records yet")),
+    ("extended.headers.enabled", Set("event.headers", Flag)),
+    ("sourceinfo.struct.maker", Refused(CHANGES_RECORDS)),
+    (
+        "event.converting.failure.handling.mode",
+        Ignored("a value that cannot be converted always stops the connector"),
+    ),
+    ("event.*.failure.handling.mode", Ignored("an event that cannot be read always stops the connector")),
+    ("transforms*", Only(&[""], "single-message transforms are not supported yet")),
+    ("predicates*", Only(&[""], "single-message transforms are not supported yet")),
+    ("header.converter", Only(&["org.apache.kafka.connect.storage.SimpleHeaderConverter"], CHANGES_RECORDS)),
+    // topics
+    ("topic.naming.strategy", Only(&["io.debezium.schema.SchemaTopicNamingStrategy"], CHANGES_RECORDS)),
+    ("topic.delimiter", Only(&["."], CHANGES_RECORDS)),
+    ("topic.cache.size", Ignored(RUNTIME)),
+    ("topic.transaction", Ignored("there are no transaction records yet")),
+    ("topic.heartbeat.*", Ignored("there are no heartbeat records yet")),
+    ("heartbeat.topics.prefix", Ignored("there are no heartbeat records yet")),
+    ("heartbeat.interval.ms", Unless(&["0"], EXTRA_RECORDS)),
+    (
+        "heartbeat.action.query",
+        Unless(&[""], "the query is not run; the slot moves on by keepalives without it"),
+    ),
+    ("topic.creation.*", Unless(&[""], "topics are made by the brokers, with the brokers' settings")),
+    ("signal.data.collection", Unless(&[""], "signals are not read yet")),
+    ("signal.*", Ignored("signals are not read yet")),
+    ("notification.enabled.channels", Unless(&[""], EXTRA_RECORDS)),
+    ("notification.*", Ignored("there are no notifications yet")),
+    ("read.only", Ignored("nothing is ever written to the database's tables")),
+    // snapshot
+    ("snapshot.mode", Word("snapshot.mode", &["initial", "initial_only", "no_data", "never"])),
+    ("snapshot.mode.*", Ignored("it belongs to snapshot modes that are not supported yet")),
+    ("snapshot.locking.mode", Unless(&["none"], "the snapshot takes no locks")),
+    ("snapshot.locking.*", Ignored("the snapshot takes no locks")),
+    ("snapshot.query.*", Refused(CHANGES_RECORDS)),
+    (
+        "snapshot.isolation.mode",
+        Unless(&["serializable", "repeatable_read"], "the snapshot is read at one point"),
+    ),
+    ("snapshot.lock.timeout.ms", Ignored("the snapshot takes no locks")),
+    ("snapshot.include.collection.list", Only(&[""], CHANGES_RECORDS)),
+    ("snapshot.select.statement.overrides*", Refused(CHANGES_RECORDS)),
+    ("snapshot.fetch.size", Ignored("tables are read by COPY")),
+    ("snapshot.max.threads*", Ignored("tables are read one after the other")),
+    ("legacy.snapshot.max.threads", Ignored("tables are read one after the other")),
+    (
+        "snapshot.tables.order.by.row.count",
+        Unless(&["disabled"], "tables are read in the order of their names"),
+    ),
+    ("snapshot.delay.ms", Ignored(RUNTIME)),
+    ("streaming.delay.ms", Ignored(RUNTIME)),
+    ("incremental.snapshot.*", Ignored("there is no incremental snapshot yet")),
+    ("internal.*", Ignored("it is internal to Debezium")),
+    // running
+    ("query.fetch.size", Ignored(RUNTIME)),
+    ("max.batch.size", Ignored(RUNTIME)),
+    ("max.queue.size*", Ignored(RUNTIME)),
+    ("poll.interval.ms", Ignored(RUNTIME)),
+    ("queue.provider.type", Ignored(RUNTIME)),
+    ("errors.tolerance", Only(&["none"], "a value that cannot be converted always stops the connector")),
+    ("errors.*", Ignored("what may pass by itself is always tried again")),
+    ("retriable.restart.connector.wait.ms", Ignored("what may pass by itself is always tried again")),
+    ("custom.retriable.exception", Ignored("what may pass by itself is always tried again")),
+    ("executor.shutdown.timeout.ms", Ignored(RUNTIME)),
+    ("custom.metric.tags", Ignored("metrics carry no tags of one's own")),
+    ("statistics.metrics.enabled", Ignored("metrics are always on")),
+    ("custom.sanitize.pattern", Ignored("secrets are never shown")),
+    ("openlineage.*", Unless(&["false", ""], "OpenLineage is not supported")),
+    ("exactly.once.support", Only(&["requested"], "delivery is at least once")),
+    ("transaction.boundary*", Ignored("delivery is at least once")),
+    ("offsets.storage.topic", Set("offset.topic", Text)),
+    (
+        "producer.override.compression.type",
+        Word("sink.compression", &["none", "gzip", "snappy", "lz4", "zstd"]),
+    ),
+    ("producer.override.linger.ms", Set("sink.linger_ms", Number)),
+    ("producer.override.batch.size", Set("sink.batch_bytes", Number)),
+    ("producer.override.max.request.size", Set("sink.message_max_bytes", Number)),
+    ("producer.override.buffer.memory", Set("sink.queue_bytes", Number)),
+    ("producer.override.acks", Only(&["all", "-1"], "the producer always waits for all in-sync replicas")),
+    ("producer.override.*", Unless(&[], "set it as librdkafka names it, under sink.kafka.properties")),
+    ("consumer.override.*", Ignored("the connector reads nothing but its offsets")),
+];
+
+/// Properties of the worker.
+pub const WORKER: &[(&str, Rule)] = &[
+    ("bootstrap.servers", Set("sink.kafka.brokers", Text)),
+    ("key.converter*", Elsewhere),
+    ("value.converter*", Elsewhere),
+    ("header.converter", Only(&["org.apache.kafka.connect.storage.SimpleHeaderConverter"], CHANGES_RECORDS)),
+    ("offset.storage.topic", Elsewhere),
+    ("offset.storage.file.filename", Elsewhere),
+    ("offset.storage.partitions", Set("offset.topic_partitions", Number)),
+    ("offset.storage.replication.factor", Set("offset.topic_replicas", Number)),
+    ("offset.flush.interval.ms", Set("offset.interval_ms", Number)),
+    ("offset.*", Ignored(CONNECT)),
+    ("security.protocol", Elsewhere),
+    ("sasl.mechanism", Set("sink.kafka.security.sasl_mechanism", Text)),
+    ("sasl.jaas.config", Elsewhere),
+    (
+        "ssl.truststore.location",
+        Refused("name the authority's PEM file in sink.kafka.security.ca_file instead"),
+    ),
+    (
+        "ssl.keystore.location",
+        Refused("name PEM files in sink.kafka.security.cert_file and key_file instead"),
+    ),
+    ("ssl.*", Ignored("librdkafka has settings of its own: sink.kafka.properties")),
+    ("producer.compression.type", Word("sink.compression", &["none", "gzip", "snappy", "lz4", "zstd"])),
+    ("producer.linger.ms", Set("sink.linger_ms", Number)),
+    ("producer.batch.size", Set("sink.batch_bytes", Number)),
+    ("producer.max.request.size", Set("sink.message_max_bytes", Number)),
+    ("producer.buffer.memory", Set("sink.queue_bytes", Number)),
+    ("producer.acks", Only(&["all", "-1"], "the producer always waits for all in-sync replicas")),
+    ("producer.security.protocol", Elsewhere),
+    ("producer.sasl.jaas.config", Elsewhere),
+    ("producer.sasl.mechanism", Set("sink.kafka.security.sasl_mechanism", Text)),
+    (
+        "producer.ssl.truststore.location",
+        Refused("name the authority's PEM file in sink.kafka.security.ca_file instead"),
+    ),
+    ("producer.*", Unless(&[], "set it as librdkafka names it, under sink.kafka.properties")),
+    ("exactly.once.source.support", Unless(&["disabled"], "delivery is at least once")),
+    ("topic.creation.enable", Ignored("topics are made by the brokers")),
+    ("config.providers*", Ignored("${file:…} and ${env:…} are always understood")),
+    ("group.id", Ignored(CONNECT)),
+    ("client.id", Ignored(CONNECT)),
+    ("config.storage.*", Ignored(CONNECT)),
+    ("status.storage.*", Ignored(CONNECT)),
+    ("rest.*", Ignored(CONNECT)),
+    ("listeners*", Ignored(CONNECT)),
+    ("plugin.*", Ignored(CONNECT)),
+    ("consumer.*", Ignored(CONNECT)),
+    ("admin.*", Ignored(CONNECT)),
+    ("task.*", Ignored(CONNECT)),
+    ("connector.*", Ignored(CONNECT)),
+];
+
+/// Properties of the Avro converter, without `key.converter.` or `value.converter.`.
+pub const CONVERTER: &[(&str, Rule)] = &[
+    ("schema.registry.url", Set("avro.registry.url", List)),
+    ("auto.register.schemas", Set("avro.auto_register", Flag)),
+    ("basic.auth.credentials.source", Elsewhere),
+    ("basic.auth.user.info", Elsewhere),
+    ("schema.registry.basic.auth.user.info", Elsewhere),
+    ("bearer.auth.credentials.source", Only(&["STATIC_TOKEN"], "only a fixed token is supported")),
+    ("bearer.auth.token", Set("avro.registry.bearer_token", Text)),
+    (
+        "schema.registry.ssl.truststore.location",
+        Refused("name the PEM file in avro.registry.tls.ca_file instead"),
+    ),
+    ("schema.registry.ssl.keystore.location", Refused("name PEM files in avro.registry.tls instead")),
+    ("schema.registry.ssl.*", Ignored("it belongs to a Java key store")),
+    ("use.latest.version", Only(&["false"], CHANGES_RECORDS)),
+    ("use.schema.id", Only(&["-1"], CHANGES_RECORDS)),
+    ("latest.compatibility.strict", Ignored("it belongs to use.latest.version")),
+    ("id.compatibility.strict", Ignored("it belongs to use.schema.id")),
+    (
+        "key.subject.name.strategy",
+        Only(&["io.confluent.kafka.serializers.subject.TopicNameStrategy"], CHANGES_RECORDS),
+    ),
+    (
+        "value.subject.name.strategy",
+        Only(&["io.confluent.kafka.serializers.subject.TopicNameStrategy"], CHANGES_RECORDS),
+    ),
+    ("normalize.schemas", Only(&["false"], CHANGES_RECORDS)),
+    ("connect.meta.data", Only(&["true"], CHANGES_RECORDS)),
+    ("enhanced.avro.schema.support", Only(&["false"], CHANGES_RECORDS)),
+    ("generalized.sum.type.support", Only(&["false"], CHANGES_RECORDS)),
+    ("scrub.invalid.names", Only(&["false"], CHANGES_RECORDS)),
+    ("ignore.default.for.nullables", Only(&["false"], CHANGES_RECORDS)),
+    ("discard.type.doc.default", Only(&["false"], CHANGES_RECORDS)),
+    ("allow.optional.map.keys", Ignored("no column makes a map")),
+    ("flatten.singleton.unions", Ignored("no column makes a union of one")),
+    ("schemas.cache.config", Ignored(RUNTIME)),
+    ("schemas.enable", Ignored("it belongs to the JSON converter")),
+];
+
+/// The rule for a name.
+pub fn rule(table: &[(&str, Rule)], name: &str) -> Option<Rule> {
+    let fits = |pattern: &str| match pattern.split_once('*') {
+        Some((front, back)) => {
+            name.strip_prefix(front).is_some_and(|rest| rest.len() >= back.len() && rest.ends_with(back))
+        }
+        None => pattern == name,
+    };
+    table.iter().find(|(pattern, _)| fits(pattern)).map(|(_, rule)| *rule)
+}

@@ -1,0 +1,95 @@
+//! `[sink]`: the Kafka cluster (or the agent, which speaks its protocol) and how to send.
+
+use serde::Deserialize;
+use shared::error::{Error, Kind, Result};
+use shared::kafka::KafkaConfig;
+
+/// Long enough to fill batches under load, too short to be felt.
+const DEFAULT_LINGER_MS: u32 = 5;
+/// What one request to one partition may hold: large batches compress well and cost few requests.
+const DEFAULT_BATCH_BYTES: u32 = 1_000_000;
+/// Keeps the whole process under 64 MiB.
+const DEFAULT_QUEUE_BYTES: u32 = 32 * 1024 * 1024;
+/// The Java producer's limit, which is also what brokers take by default.
+const DEFAULT_MESSAGE_MAX_BYTES: u32 = 1_048_576;
+const DEFAULT_START_TIMEOUT_MS: u32 = 10_000;
+/// Under this the queue holds less than a batch, and nothing flows.
+const MIN_QUEUE_BYTES: u32 = 1024 * 1024;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinkConfig {
+    pub kafka: KafkaConfig,
+    #[serde(default)]
+    pub compression: Compression,
+    /// How long a message may wait for others to share a request with.
+    #[serde(default = "default_linger_ms")]
+    pub linger_ms: u32,
+    #[serde(default = "default_batch_bytes")]
+    pub batch_bytes: u32,
+    /// Messages not yet acknowledged may take this much memory; then reading stops.
+    #[serde(default = "default_queue_bytes")]
+    pub queue_bytes: u32,
+    #[serde(default = "default_message_max_bytes")]
+    pub message_max_bytes: u32,
+    /// How long to wait for the cluster's first answer at start.
+    #[serde(default = "default_start_timeout_ms")]
+    pub start_timeout_ms: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    None,
+    Gzip,
+    Snappy,
+    #[default]
+    Lz4,
+    Zstd,
+}
+
+impl Compression {
+    /// Kafka's word.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Gzip => "gzip",
+            Compression::Snappy => "snappy",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
+        }
+    }
+}
+
+impl SinkConfig {
+    pub fn check(&self) -> Result<()> {
+        if self.kafka.brokers.trim().is_empty() {
+            return Err(Error::new(Kind::Config, "sink.kafka.brokers is empty").remedy("write host:port"));
+        }
+        if self.queue_bytes < MIN_QUEUE_BYTES {
+            let what = format!("sink.queue_bytes = {} is under {MIN_QUEUE_BYTES}", self.queue_bytes);
+            return Err(Error::new(Kind::Config, what));
+        }
+        if self.message_max_bytes > self.queue_bytes {
+            let what = "sink.message_max_bytes is above sink.queue_bytes: such a message never fits";
+            return Err(Error::new(Kind::Config, what));
+        }
+        Ok(())
+    }
+}
+
+fn default_linger_ms() -> u32 {
+    DEFAULT_LINGER_MS
+}
+fn default_batch_bytes() -> u32 {
+    DEFAULT_BATCH_BYTES
+}
+fn default_queue_bytes() -> u32 {
+    DEFAULT_QUEUE_BYTES
+}
+fn default_message_max_bytes() -> u32 {
+    DEFAULT_MESSAGE_MAX_BYTES
+}
+fn default_start_timeout_ms() -> u32 {
+    DEFAULT_START_TIMEOUT_MS
+}

@@ -1,0 +1,105 @@
+//! The `source` block: one value per field of `io.debezium.connector.postgresql.Source`, in the
+//! order of its schema. Pure, and without an allocation per row.
+
+use crate::model::change::PostgresOrigin;
+use crate::model::table::TableId;
+use crate::model::value::Value;
+
+/// Debezium's name of the PostgreSQL connector.
+pub const POSTGRES: &str = "postgresql";
+
+/// Fields of the block.
+pub const POSTGRES_FIELDS: usize = 16;
+
+/// `["<last commit>","<lsn>"]`: at most two numbers of 20 digits.
+const SEQUENCE_MAX: usize = 48;
+
+/// The text of `source.sequence`, on the stack.
+#[derive(Debug)]
+pub struct Sequence {
+    bytes: [u8; SEQUENCE_MAX],
+    len: usize,
+}
+
+impl Sequence {
+    pub fn new(origin: &PostgresOrigin<'_>) -> Self {
+        use std::io::Write;
+        let mut bytes = [0; SEQUENCE_MAX];
+        let mut rest = bytes.as_mut_slice();
+        let lsn = origin.lsn.0;
+        let written = match origin.last_commit_lsn {
+            Some(commit) => write!(rest, "[\"{}\",\"{lsn}\"]", commit.0),
+            None => write!(rest, "[null,\"{lsn}\"]"),
+        };
+        debug_assert!(written.is_ok(), "two numbers fit");
+        let len = SEQUENCE_MAX - rest.len();
+        Sequence { bytes, len }
+    }
+
+    pub fn text(&self) -> &str {
+        self.bytes.get(..self.len).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+/// What is the same in every block of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Constant<'a> {
+    pub version: &'a str,
+    pub name: &'a str,
+}
+
+/// version, connector, name, ts_ms, snapshot, db, sequence, ts_us, ts_ns, schema, table, txId, lsn,
+/// xmin, origin, origin_lsn.
+pub fn postgres<'a>(
+    constant: Constant<'a>,
+    origin: &PostgresOrigin<'a>,
+    sequence: &'a Sequence,
+    table: &'a TableId,
+) -> [Value<'a>; POSTGRES_FIELDS] {
+    let micros = origin.time_us;
+    [
+        Value::Text(constant.version),
+        Value::Text(POSTGRES),
+        Value::Text(constant.name),
+        Value::Int(micros.div_euclid(1_000)),
+        Value::Text(origin.snapshot.text()),
+        Value::Text(origin.database),
+        Value::Text(sequence.text()),
+        Value::Int(micros),
+        Value::Int(micros.saturating_mul(1_000)),
+        Value::Text(&table.schema),
+        Value::Text(&table.name),
+        origin.transaction_id.map_or(Value::Null, |id| Value::Int(i64::from(id))),
+        // Java has no unsigned 64-bit number: the bits stay the same.
+        Value::Int(origin.lsn.0.cast_signed()),
+        Value::Null,
+        Value::Null,
+        Value::Null,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::change::Marker;
+    use crate::model::position::Lsn;
+
+    #[test]
+    fn sequences() {
+        for (commit, lsn, text) in [
+            (None, 616_467_712, r#"[null,"616467712"]"#),
+            (Some(1), 2, r#"["1","2"]"#),
+            (Some(u64::MAX), u64::MAX, r#"["18446744073709551615","18446744073709551615"]"#),
+        ] {
+            let origin = PostgresOrigin {
+                database: "d",
+                transaction_id: None,
+                lsn: Lsn(lsn),
+                last_commit_lsn: commit.map(Lsn),
+                time_us: 0,
+                snapshot: Marker::Streamed,
+            };
+            assert_eq!(Sequence::new(&origin).text(), text);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Positions as Kafka Connect and Debezium store them: the key `["name",{"server":"prefix"}]`, the
+//! value a JSON object. Pure.
+//!
+//! What we write is always a boundary between transactions (`lsn`, `lsn_proc` and `lsn_commit` are
+//! the same), which Debezium finds again without a search. What we read may be anything that any
+//! version of Debezium wrote.
+
+use crate::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
+use serde_json::{Map, Value, json};
+use shared::error::{Error, Kind, OrKind, Result};
+
+/// The bytes under which a connector's progress is stored: Connect's, without spaces, because the
+/// partition follows from them.
+pub fn key(connector: &str, server: &str) -> String {
+    json!([connector, { "server": server }]).to_string()
+}
+
+/// Whether stored bytes are this key, however they are spaced.
+pub fn is_key(stored: &[u8], key: &str) -> bool {
+    stored == key.as_bytes() || {
+        let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
+        parse(stored).is_some_and(|stored| parse(key.as_bytes()) == Some(stored))
+    }
+}
+
+/// A position as Debezium would store it.
+pub fn value(position: &Position) -> Value {
+    let Position::Postgres(position) = position;
+    let mut out = Map::new();
+    // Java has no unsigned 64-bit number: the bits stay the same.
+    let lsn = |lsn: Lsn| Value::from(lsn.0.cast_signed());
+    if let Some(state) = position.snapshot {
+        let completed = state == SnapshotState::Completed;
+        out.insert("snapshot".to_owned(), json!("INITIAL"));
+        out.insert("snapshot_completed".to_owned(), json!(completed));
+        out.insert("last_snapshot_record".to_owned(), json!(completed));
+    }
+    if position.snapshot.is_none() || position.commit_lsn.is_some() {
+        out.insert("lsn_proc".to_owned(), lsn(position.lsn));
+    }
+    if let Some(commit) = position.commit_lsn {
+        out.insert("messageType".to_owned(), json!("COMMIT"));
+        out.insert("lsn_commit".to_owned(), lsn(commit));
+    }
+    out.insert("lsn".to_owned(), lsn(position.lsn));
+    if let Some(id) = position.transaction_id {
+        out.insert("txId".to_owned(), json!(id));
+    }
+    out.insert("ts_usec".to_owned(), json!(position.commit_time_us));
+    Value::Object(out)
+}
+
+/// Reads a stored value; keys that are not known are left alone.
+///
+/// # Errors
+/// `Lost` when it is no such object or names no position.
+pub fn position(stored: &[u8]) -> Result<Position> {
+    let stored: Map<String, Value> = serde_json::from_slice(stored).or_kind(Kind::Lost)?;
+    let number = |name: &str| stored.get(name).and_then(Value::as_i64);
+    let lsn = |name: &str| number(name).map(|n| Lsn(n.cast_unsigned()));
+    let commit_lsn = lsn("lsn_commit");
+    // Within a transaction Debezium stores the last row's place; the commit before it is the last
+    // place of which all is done.
+    let Some(resume) = commit_lsn.or(lsn("lsn_proc")).or(lsn("lsn")) else {
+        return Err(Error::new(Kind::Lost, "the stored offset has neither lsn_commit, lsn_proc nor lsn"));
+    };
+    Ok(Position::Postgres(PostgresPosition {
+        lsn: resume,
+        commit_lsn,
+        transaction_id: number("txId").and_then(|id| u32::try_from(id).ok()),
+        commit_time_us: number("ts_usec").unwrap_or(0),
+        snapshot: snapshot(&stored),
+    }))
+}
+
+/// Older versions wrote `true`, newer ones a word; some a word for the last record.
+fn snapshot(stored: &Map<String, Value>) -> Option<SnapshotState> {
+    let flag = |name: &str| match stored.get(name) {
+        Some(Value::Bool(flag)) => *flag,
+        Some(Value::String(word)) => word.eq_ignore_ascii_case("true"),
+        _ => false,
+    };
+    let running = match stored.get("snapshot") {
+        Some(Value::Bool(flag)) => *flag,
+        Some(Value::String(word)) => !word.eq_ignore_ascii_case("false"),
+        _ => false,
+    };
+    let completed = flag("snapshot_completed") || flag("last_snapshot_record");
+    running.then_some(if completed { SnapshotState::Completed } else { SnapshotState::Running })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn postgres(lsn: u64, commit: Option<u64>, snapshot: Option<SnapshotState>) -> Position {
+        Position::Postgres(PostgresPosition {
+            lsn: Lsn(lsn),
+            commit_lsn: commit.map(Lsn),
+            transaction_id: Some(792),
+            commit_time_us: 1_700_000_000_000_000,
+            snapshot,
+        })
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for (position, text) in [
+            (
+                postgres(37_125_760, Some(37_125_760), None),
+                concat!(
+                    r#"{"lsn_proc":37125760,"messageType":"COMMIT","lsn_commit":37125760,"#,
+                    r#""lsn":37125760,"txId":792,"ts_usec":1700000000000000}"#
+                ),
+            ),
+            (
+                postgres(7, None, Some(SnapshotState::Completed)),
+                concat!(
+                    r#"{"snapshot":"INITIAL","snapshot_completed":true,"last_snapshot_record":true,"#,
+                    r#""lsn":7,"txId":792,"ts_usec":1700000000000000}"#
+                ),
+            ),
+            (
+                postgres(7, None, Some(SnapshotState::Running)),
+                concat!(
+                    r#"{"snapshot":"INITIAL","snapshot_completed":false,"last_snapshot_record":false,"#,
+                    r#""lsn":7,"txId":792,"ts_usec":1700000000000000}"#
+                ),
+            ),
+        ] {
+            let stored = value(&position).to_string();
+            assert_eq!(stored, text);
+            assert_eq!(super::position(stored.as_bytes()).expect("readable"), position);
+        }
+        let high = postgres(u64::MAX, Some(u64::MAX), None);
+        assert_eq!(super::position(value(&high).to_string().as_bytes()).expect("readable"), high);
+    }
+
+    #[test]
+    fn what_debezium_writes_is_read() {
+        for (text, lsn, commit, snapshot) in [
+            (
+                r#"{"transaction_id":null,"lsn_proc":20,"messageType":"INSERT","lsn_commit":10,"lsn":21,"txId":1,"ts_usec":2}"#,
+                10,
+                Some(10),
+                None,
+            ),
+            (r#"{"lsn":21,"ts_usec":2,"lsn_proc":20,"xmin":null,"unheard_of":[1]}"#, 20, None, None),
+            (
+                r#"{"last_snapshot_record":true,"lsn":5,"txId":1,"ts_usec":2,"snapshot":true}"#,
+                5,
+                None,
+                Some(SnapshotState::Completed),
+            ),
+            (
+                r#"{"last_snapshot_record":false,"lsn":5,"snapshot":true}"#,
+                5,
+                None,
+                Some(SnapshotState::Running),
+            ),
+            (
+                r#"{"snapshot":"INITIAL","snapshot_completed":true,"lsn":5,"lsn_commit":null}"#,
+                5,
+                None,
+                Some(SnapshotState::Completed),
+            ),
+            (r#"{"snapshot":false,"lsn":5}"#, 5, None, None),
+        ] {
+            let Position::Postgres(got) = position(text.as_bytes()).expect("readable");
+            assert_eq!(
+                (got.lsn, got.commit_lsn, got.snapshot),
+                (Lsn(lsn), commit.map(Lsn), snapshot),
+                "{text}"
+            );
+        }
+        for text in ["", "null", "[]", "{}", r#"{"lsn":"x"}"#, "{"] {
+            assert_eq!(position(text.as_bytes()).expect_err("no position").kind(), Kind::Lost, "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_are_connect_s() {
+        assert_eq!(key("a", "b"), r#"["a",{"server":"b"}]"#);
+        assert!(is_key(br#"[ "a", {"server": "b"} ]"#, &key("a", "b")));
+        assert!(!is_key(br#"["a",{"server":"c"}]"#, &key("a", "b")));
+        assert!(!is_key(b"\xff", &key("a", "b")));
+    }
+}

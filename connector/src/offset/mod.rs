@@ -1,0 +1,41 @@
+//! What may be forgotten: acknowledgements become positions, positions are stored.
+//!
+//! Formats are Kafka Connect's and Debezium's, so that either can take over from the other.
+
+mod file;
+mod format;
+mod kafka;
+mod tracker;
+
+pub use file::FileOffsets;
+pub use kafka::KafkaOffsets;
+pub use tracker::Tracker;
+
+use crate::config::Config;
+use crate::config::offset::OffsetKind;
+use crate::model::position::Position;
+use shared::error::Result;
+
+/// Where progress is kept.
+pub trait OffsetStore {
+    /// The stored position; `None` if there has never been one.
+    ///
+    /// # Errors
+    /// `Lost` if what is stored cannot be read; `Config` if it is another connector's.
+    fn load(&mut self) -> Result<Option<Position>>;
+
+    /// Stores a position durably before it returns.
+    fn save(&mut self, position: &Position) -> Result<()>;
+}
+
+/// The store that the configuration names. `runtime` runs the calls that make a topic; `load` and
+/// `save` wait, so they must not be called from a task of that runtime.
+pub fn open(config: &Config, runtime: tokio::runtime::Handle) -> Result<Box<dyn OffsetStore + Send>> {
+    let (connector, server) = (&config.offset.connector, &config.event.topic_prefix);
+    Ok(match config.offset.kind {
+        OffsetKind::File => Box::new(FileOffsets::new(&config.offset.path, connector, server)),
+        OffsetKind::Kafka => {
+            Box::new(KafkaOffsets::new(&config.offset, &config.sink.kafka, server, runtime)?)
+        }
+    })
+}

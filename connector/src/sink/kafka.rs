@@ -1,0 +1,228 @@
+//! Encoded records → Kafka, by librdkafka's idempotent producer.
+//!
+//! The plain producer, polled by the pipeline's own thread: no future, no channel and no box per
+//! record. A record's delivery report carries one number, its unit; reports of one unit are
+//! counted together. Broker failures are librdkafka's to retry, for ever and in order; only what
+//! no retry can help is an error here.
+
+use super::report::{Reports, refused};
+use crate::config::sink::SinkConfig;
+use crate::metrics;
+use crate::model::encoded::Encoded;
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use shared::error::{Context, Error, Kind, OrKind, Result};
+use std::time::{Duration, Instant};
+
+/// A twelve-column row with its headers and librdkafka's own bookkeeping; the queue's limit in
+/// messages is derived from it, because librdkafka counts only keys and values as bytes.
+const MESSAGE_BYTES: u32 = 1_024;
+/// How long a wait for delivery reports sleeps at most before it looks again.
+const SLICE: Duration = Duration::from_millis(5);
+/// A cluster that was lost is asked again this often.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The one sink: a producer.
+pub struct Kafka {
+    producer: BaseProducer<Reports>,
+    brokers: String,
+    outstanding: usize,
+    asked: Option<Instant>,
+    /// Moved out of the producer's context while they are handed on.
+    acknowledged: Vec<(u64, u64)>,
+}
+
+impl Kafka {
+    /// Makes the producer; nothing is sent yet, so this succeeds without a cluster.
+    ///
+    /// # Errors
+    /// `Config`, if librdkafka refuses a property.
+    pub fn new(config: &SinkConfig) -> Result<Kafka> {
+        let producer = client(config)
+            .create_with_context(Reports::default())
+            .or_kind(Kind::Config)
+            .doing(|| "prepare the Kafka producer")?;
+        let brokers = config.kafka.brokers.clone();
+        Ok(Kafka { producer, brokers, outstanding: 0, asked: None, acknowledged: Vec::new() })
+    }
+
+    /// Asks the cluster for its brokers.
+    ///
+    /// # Errors
+    /// `Unreachable` when none answered within `limit`.
+    pub fn check(&self, limit: Duration) -> Result<()> {
+        let answer = self.producer.client().fetch_metadata(None, limit);
+        answer.map(drop).map_err(|error| self.unreachable(&error))
+    }
+
+    fn unreachable(&self, error: &KafkaError) -> Error {
+        let words = self.producer.context().last_words().unwrap_or_else(|| error.to_string());
+        Error::new(Kind::Unreachable, words)
+            .remedy("check that the brokers run, that sink.kafka.brokers is right, and sink.kafka.security")
+            .doing(format!("reach Kafka at {}", self.brokers))
+    }
+
+    /// Whether the cluster can be reached, as far as is known. Records wait while it cannot.
+    ///
+    /// # Errors
+    /// `Unreachable`.
+    pub fn health(&mut self) -> Result<()> {
+        let Some(words) = self.producer.context().lost() else { return Ok(()) };
+        if self.asked.is_none_or(|asked| asked.elapsed() >= HEALTH_INTERVAL) {
+            self.asked = Some(Instant::now());
+            if self.check(HEALTH_TIMEOUT).is_ok() {
+                self.producer.context().found();
+                return Ok(());
+            }
+        }
+        Err(Error::new(Kind::Unreachable, words).doing(format!("reach Kafka at {}", self.brokers)))
+    }
+
+    /// Queues a message that belongs to `unit`; units only grow. `false` if the queue is full: poll,
+    /// then offer it again.
+    ///
+    /// # Errors
+    /// What no retry can help: see [`Kafka::poll`].
+    pub fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<bool> {
+        let token = usize::try_from(unit).or_kind(Kind::Bug)?;
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(message.topic, token);
+        record.key = message.key;
+        record.payload = message.value;
+        if !message.headers.is_empty() {
+            let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
+            for (key, value) in message.headers.iter() {
+                headers = headers.insert(Header { key, value: Some(value) });
+            }
+            record.headers = Some(headers);
+        }
+        match self.producer.send(record) {
+            Ok(()) => {
+                self.outstanding += 1;
+                metrics::SINK_RECORDS.inc();
+                metrics::SINK_BYTES.inc_by(message.size() as u64);
+                Ok(true)
+            }
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
+            Err((error, _)) => {
+                metrics::SINK_FAILED.inc();
+                Err(refused(&error, message.topic))
+            }
+        }
+    }
+
+    /// [`Kafka::offer`], waiting while the queue is full, for as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Kafka::poll`].
+    pub fn send(&mut self, message: &Encoded<'_>, unit: u64) -> Result<()> {
+        if self.offer(message, unit)? {
+            return Ok(());
+        }
+        metrics::SINK_QUEUE_FULL.inc();
+        loop {
+            self.producer.poll(SLICE);
+            self.failure()?;
+            if self.offer(message, unit)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Serves delivery reports for up to `wait`, but not after the first ones have come; tells
+    /// `acked` of units and how many of their records are newly durable.
+    ///
+    /// # Errors
+    /// A delivery that failed for good, with its topic and the broker's words: `Rejected` (no such
+    /// topic), `Data` (too large), `Denied`, `Unreachable` (start again).
+    pub fn poll(&mut self, wait: Duration, acked: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let end = Instant::now() + wait;
+        loop {
+            self.producer.poll(Duration::ZERO);
+            self.failure()?;
+            self.producer.context().take(&mut self.acknowledged);
+            if !self.acknowledged.is_empty() {
+                break;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.producer.poll(left.min(SLICE));
+        }
+        for (unit, count) in self.acknowledged.drain(..) {
+            self.outstanding = self.outstanding.saturating_sub(usize::try_from(count).unwrap_or(0));
+            metrics::SINK_ACKNOWLEDGED.inc_by(count);
+            acked(unit, count);
+        }
+        metrics::SINK_OUTSTANDING.set(i64::try_from(self.outstanding).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    fn failure(&self) -> Result<()> {
+        self.producer.context().failure().map_or(Ok(()), Err)
+    }
+
+    /// Waits until everything queued is durable.
+    ///
+    /// # Errors
+    /// As [`Kafka::poll`]; `Unreachable` when the limit has passed.
+    pub fn flush(&mut self, limit: Duration, acked: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let end = Instant::now() + limit;
+        while self.outstanding > 0 {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let what = format!("{} records are not acknowledged yet", self.outstanding);
+                return Err(Error::new(Kind::Unreachable, what)
+                    .doing(format!("flush to Kafka at {}", self.brokers))
+                    .remedy("they are sent again at the next start"));
+            }
+            self.poll(left, acked)?;
+        }
+        Ok(())
+    }
+
+    /// Records queued and not yet acknowledged.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+}
+
+/// Ours, then what the operator set for librdkafka.
+fn client(config: &SinkConfig) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    let messages = (config.queue_bytes / MESSAGE_BYTES).max(1_000);
+    for (name, value) in [
+        ("client.id", "tidegate-connector".to_owned()),
+        // Once and in order, on all in-sync replicas.
+        ("enable.idempotence", "true".to_owned()),
+        ("acks", "all".to_owned()),
+        // For ever: the source keeps what is not acknowledged, giving up helps nobody.
+        ("message.timeout.ms", "0".to_owned()),
+        // As the Java client does, so that a take-over leaves each key on its partition.
+        ("partitioner", "murmur2_random".to_owned()),
+        ("compression.type", config.compression.text().to_owned()),
+        ("linger.ms", config.linger_ms.to_string()),
+        ("batch.size", config.batch_bytes.to_string()),
+        ("batch.num.messages", "100000".to_owned()),
+        ("message.max.bytes", config.message_max_bytes.to_string()),
+        ("queue.buffering.max.kbytes", (config.queue_bytes / 1_024).to_string()),
+        ("queue.buffering.max.messages", messages.to_string()),
+        // A topic that does not exist is said soon, but not before auto-creation had its time.
+        ("topic.metadata.propagation.max.ms", "15000".to_owned()),
+        ("statistics.interval.ms", "0".to_owned()),
+        ("socket.keepalive.enable", "true".to_owned()),
+        ("log.connection.close", "false".to_owned()),
+    ] {
+        client.set(name, value);
+    }
+    for (name, value) in config.kafka.client_properties() {
+        client.set(name, value);
+    }
+    client
+}
+
+#[cfg(test)]
+mod tests;
