@@ -4,7 +4,6 @@ use crate::config::Config;
 use crate::model::finding::Severity;
 use crate::pipeline::{self, progress::Progress};
 use clap::{Args, Parser, Subcommand};
-use shared::error::Context;
 use shared::shutdown::Shutdown;
 use shared::{Error, Kind, Result};
 use std::io::Write;

@@ -18,6 +18,9 @@ pub mod model;
 pub mod config;
 pub mod metrics;
 
+pub mod snapshot;
+pub mod source;
+
 pub mod event;
 
 pub mod avro;
@@ -25,3 +28,7 @@ pub mod avro;
 pub mod sink;
 
 pub mod offset;
+
+pub mod pipeline;
+
+pub mod cli;

@@ -8,9 +8,11 @@
 //! | [`record::Record`] | `event` | `avro` |
 //! | [`encoded::Encoded`] | `avro` | `sink` |
 //! | [`position::Position`] | `source` | `offset`, and back to `source` to confirm |
+//! | [`finding::Finding`] | `source`, `pipeline` | `cli` |
 
 pub mod change;
 pub mod encoded;
+pub mod finding;
 pub mod position;
 pub mod record;
 pub mod table;

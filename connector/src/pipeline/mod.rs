@@ -12,7 +12,7 @@ use crate::avro::Encoder;
 use crate::config::Config;
 use crate::event::Events;
 use crate::offset::{self, Tracker};
-use crate::sink::kafka::Kafka;
+use crate::sink::Kafka;
 use crate::source::postgres::Postgres;
 use progress::Progress;
 use run::Pipeline;

@@ -1,6 +1,5 @@
 //! Where the pipeline stands, for other threads to read: the status document and readiness.
 
-use crate::metrics;
 use crate::model::position::Position;
 use crate::source::postgres::Postgres;
 use serde_json::{Value, json};
@@ -32,9 +31,9 @@ impl Progress {
     pub(super) fn pulled(&self, source: &Postgres, records: u64) {
         self.streaming.store(source.streaming(), Ordering::Relaxed);
         self.records.fetch_add(records, Ordering::Relaxed);
-        self.received_lsn.store(source.received_lsn().0, Ordering::Relaxed);
-        self.server_lsn.store(source.server_lsn().0, Ordering::Relaxed);
-        metrics::LAG_BYTES.set(source.server_lsn().0.saturating_sub(self.confirmed_lsn.load(Ordering::Relaxed)) as i64);
+        let at = source.progress();
+        self.received_lsn.store(at.received.0, Ordering::Relaxed);
+        self.server_lsn.store(at.server_end.0, Ordering::Relaxed);
     }
 
     pub(super) fn confirmed(&self, position: &Position) {

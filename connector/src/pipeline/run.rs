@@ -22,7 +22,7 @@ use crate::event::Events;
 use crate::model::change::Event;
 use crate::model::position::Position;
 use crate::offset::{OffsetStore, Tracker};
-use crate::sink::kafka::Kafka;
+use crate::sink::Kafka;
 use crate::source::postgres::Postgres;
 use shared::retry::Backoff;
 use shared::shutdown::Shutdown;

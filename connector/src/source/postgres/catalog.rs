@@ -1,0 +1,131 @@
+//! What the server's catalogue says: which tables there are, their columns, keys and types.
+
+use super::column::{TypeInfo, built_in};
+use super::filter;
+use super::sql::Sql;
+use crate::model::table::TableId;
+use shared::Result;
+use shared::error::Context;
+use std::collections::HashMap;
+
+const TABLES: &str = "
+    SELECT n.nspname::text, c.relname::text
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'";
+
+/// A column of a domain that is NOT NULL is not null either.
+const COLUMNS: &str = "
+    SELECT a.attname::text, a.atttypid, a.atttypmod,
+           a.attnotnull OR (t.typtype = 'd' AND t.typnotnull),
+           pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attnum";
+
+/// The primary key's columns, or else those of the first unique index without expressions, in the
+/// order in which Debezium's driver lists indexes (clustered first, then by name). Columns that
+/// may be null do not disqualify an index there.
+const KEY: &str = "
+    SELECT (SELECT array_agg(a.attname::text ORDER BY k.at)
+            FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, at)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+            WHERE k.at <= i.indnkeyatts)
+    FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+    WHERE n.nspname = $1 AND c.relname = $2 AND i.indisunique AND i.indexprs IS NULL
+    ORDER BY i.indisprimary DESC, i.indisclustered DESC, x.relname
+    LIMIT 1";
+
+/// A type and, for a domain, the chain down to its base.
+const TYPE: &str = "
+    WITH RECURSIVE chain AS (
+        SELECT t.typname, t.typtype, t.typbasetype, t.typtypmod, 0 AS depth FROM pg_catalog.pg_type t WHERE t.oid = $1
+        UNION ALL
+        SELECT b.typname, b.typtype, b.typbasetype,
+               CASE WHEN chain.typtypmod >= 0 THEN chain.typtypmod ELSE b.typtypmod END, chain.depth + 1
+        FROM chain JOIN pg_catalog.pg_type b ON b.oid = chain.typbasetype
+        WHERE chain.typtype = 'd')
+    SELECT (SELECT typname::text FROM chain WHERE depth = 0), typname::text, typtypmod
+    FROM chain ORDER BY depth DESC LIMIT 1";
+
+/// A column as the catalogue has it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnFacts {
+    pub name: String,
+    pub type_oid: u32,
+    pub modifier: i32,
+    pub not_null: bool,
+    /// The default's expression, as the server prints it.
+    pub default: Option<String>,
+}
+
+/// A table as the catalogue has it now; nothing if it is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableFacts {
+    pub columns: Vec<ColumnFacts>,
+    pub key: Vec<String>,
+}
+
+impl TableFacts {
+    pub fn column(&self, name: &str) -> Option<&ColumnFacts> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
+
+pub struct Catalog {
+    pub sql: Sql,
+    types: HashMap<u32, Option<TypeInfo>>,
+}
+
+impl Catalog {
+    pub fn new(sql: Sql) -> Self {
+        Catalog { sql, types: HashMap::new() }
+    }
+
+    /// All tables but the server's own.
+    pub fn tables(&mut self) -> Result<Vec<TableId>> {
+        let rows = self.sql.query(TABLES, &[]).doing(|| "list tables")?;
+        let tables = rows.iter().map(|row| TableId { schema: row.get(0), name: row.get(1) });
+        Ok(tables.filter(|table| !filter::is_system(&table.schema)).collect())
+    }
+
+    pub fn table(&mut self, id: &TableId) -> Result<TableFacts> {
+        let columns =
+            self.sql.query(COLUMNS, &[&id.schema, &id.name]).doing(|| format!("read {id}'s columns"))?;
+        let key = self.sql.query(KEY, &[&id.schema, &id.name]).doing(|| format!("read {id}'s key"))?;
+        Ok(TableFacts {
+            columns: columns
+                .iter()
+                .map(|row| ColumnFacts {
+                    name: row.get(0),
+                    type_oid: row.get(1),
+                    modifier: row.get(2),
+                    not_null: row.get(3),
+                    default: row.get(4),
+                })
+                .collect(),
+            key: key.first().and_then(|row| row.get::<_, Option<Vec<String>>>(0)).unwrap_or_default(),
+        })
+    }
+
+    /// The type of that number; `None` if there is none any more.
+    pub fn type_info(&mut self, oid: u32) -> Result<Option<TypeInfo>> {
+        if let Some(info) = built_in(oid) {
+            return Ok(Some(info));
+        }
+        if let Some(known) = self.types.get(&oid) {
+            return Ok(known.clone());
+        }
+        let rows = self.sql.query(TYPE, &[&oid]).doing(|| format!("read type {oid}"))?;
+        let info =
+            rows.first().map(|row| TypeInfo { name: row.get(0), base: row.get(1), modifier: row.get(2) });
+        self.types.insert(oid, info.clone());
+        Ok(info)
+    }
+}

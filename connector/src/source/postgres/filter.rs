@@ -1,0 +1,138 @@
+//! Which tables are captured. Pure.
+
+use crate::config::source::SourceConfig;
+use crate::model::table::TableId;
+use regex::{Regex, RegexBuilder};
+use shared::config::nearest;
+use shared::{Error, Kind, Result};
+
+/// Schemas that belong to the server.
+const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
+
+/// `[source]`'s `tables` and `exclude_tables`, on the whole of `schema.table`, letter case ignored.
+#[derive(Clone, Debug)]
+pub struct TableFilter {
+    include: Vec<(String, Regex)>,
+    exclude: Vec<Regex>,
+}
+
+impl TableFilter {
+    pub fn new(config: &SourceConfig) -> Result<Self> {
+        let include = config.tables.iter().map(|p| Ok((p.trim().to_owned(), compile("tables", p)?)));
+        let exclude = config.exclude_tables.iter().map(|p| compile("exclude_tables", p));
+        Ok(TableFilter { include: include.collect::<Result<_>>()?, exclude: exclude.collect::<Result<_>>()? })
+    }
+
+    pub fn includes(&self, table: &TableId) -> bool {
+        let name = table.to_string();
+        !is_system(&table.schema)
+            && (self.include.is_empty() || self.include.iter().any(|(_, pattern)| pattern.is_match(&name)))
+            && !self.exclude.iter().any(|pattern| pattern.is_match(&name))
+    }
+
+    /// The captured tables in Debezium's order: by the pattern that names them, then by full name.
+    pub fn select(&self, tables: Vec<TableId>) -> Vec<TableId> {
+        let mut chosen: Vec<(usize, Vec<u16>, TableId)> = tables
+            .into_iter()
+            .filter(|table| self.includes(table))
+            .map(|table| {
+                let name = table.to_string();
+                let rank = self.include.iter().position(|(_, pattern)| pattern.is_match(&name));
+                // Java compares strings by their UTF-16 units.
+                (rank.unwrap_or_default(), name.encode_utf16().collect(), table)
+            })
+            .collect();
+        chosen.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        chosen.into_iter().map(|(_, _, table)| table).collect()
+    }
+
+    /// Patterns of `tables` that name no table at all.
+    pub fn without_match<'a>(&'a self, tables: &'a [TableId]) -> impl Iterator<Item = &'a str> {
+        self.include
+            .iter()
+            .filter(|(_, pattern)| !tables.iter().any(|t| pattern.is_match(&t.to_string())))
+            .map(|(text, _)| text.as_str())
+    }
+
+    /// # Errors
+    /// When `tables` names one table by its plain name, and there is none of that name.
+    pub fn check_literals(&self, tables: &[TableId]) -> Result<()> {
+        for text in self.without_match(tables) {
+            let Some(name) = plain_name(text) else { continue };
+            let names: Vec<String> = tables.iter().map(TableId::to_string).collect();
+            let error = Error::new(Kind::Config, format!("source.tables names {name}, which does not exist"));
+            return Err(match nearest(&name, names.iter().map(String::as_str)) {
+                Some(near) => error.remedy(format!("did you mean {near}?")),
+                None => error.remedy("create the table, or correct source.tables (it holds schema.table)"),
+            });
+        }
+        Ok(())
+    }
+}
+
+pub fn is_system(schema: &str) -> bool {
+    SYSTEM_SCHEMAS.contains(&schema) || schema.starts_with("pg_toast") || schema.starts_with("pg_temp_")
+}
+
+/// The table a pattern names if it is no pattern; `\.` and `.` are both a point.
+fn plain_name(pattern: &str) -> Option<String> {
+    let name = pattern.replace("\\.", ".");
+    (!name.contains(['\\', '*', '+', '?', '[', ']', '(', ')', '{', '}', '|', '^', '$'])).then_some(name)
+}
+
+fn compile(key: &str, pattern: &str) -> Result<Regex> {
+    RegexBuilder::new(&format!("^(?:{})$", pattern.trim()))
+        .case_insensitive(true)
+        .build()
+        .map_err(|e| Error::new(Kind::Config, format!("source.{key}: {pattern:?}: {e}").replace('\n', " ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(include: &[&str], exclude: &[&str]) -> Result<TableFilter> {
+        let list = |items: &[&str]| items.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        let mut config: SourceConfig = shared::config::parse(
+            "database = 'd'\nuser = 'u'",
+            &shared::config::Overrides { env_prefix: "NO_SUCH_PREFIX", set: &[] },
+        )?;
+        config.tables = list(include);
+        config.exclude_tables = list(exclude);
+        TableFilter::new(&config)
+    }
+
+    fn table(name: &str) -> TableId {
+        let (schema, name) = name.split_once('.').expect("schema.table");
+        TableId { schema: schema.into(), name: name.into() }
+    }
+
+    #[test]
+    fn selects_and_orders_as_debezium_does() {
+        let all = ["public.b", "public.a", "Shop.Orders", "shop.order_items", "pg_catalog.pg_class"];
+        for (include, exclude, want) in [
+            (&[][..], &[][..], vec!["Shop.Orders", "public.a", "public.b", "shop.order_items"]),
+            (&["shop\\..*", "public.a"], &[], vec!["Shop.Orders", "shop.order_items", "public.a"]),
+            (&["SHOP.orders"], &[], vec!["Shop.Orders"]),
+            (&["order"], &[], vec![]),
+            (&[], &["public\\..*"], vec!["Shop.Orders", "shop.order_items"]),
+            (&["pg_catalog.*"], &[], vec![]),
+        ] {
+            let filter = filter(include, exclude).expect("valid patterns");
+            let chosen = filter.select(all.iter().map(|name| table(name)).collect());
+            assert_eq!(chosen.iter().map(TableId::to_string).collect::<Vec<_>>(), want, "{include:?}");
+        }
+    }
+
+    #[test]
+    fn a_plain_name_must_exist() {
+        let tables = [table("public.orders"), table("public.users")];
+        let error = filter(&["public.oders"], &[]).expect("valid").check_literals(&tables).expect_err("typo");
+        assert_eq!(error.hint(), "did you mean public.orders?");
+        assert_eq!(error.exit_code(), 2);
+        for fine in ["public\\.users", "public.none_.*"] {
+            filter(&[fine], &[]).expect("valid").check_literals(&tables).expect(fine);
+        }
+        assert!(filter(&["("], &[]).is_err());
+    }
+}

@@ -1,0 +1,157 @@
+//! Relation messages and the catalogue → [`Table`]s, kept until they change.
+//!
+//! The server describes a table before its first row and again after a change, but sends names and
+//! types only. Nullability, defaults and the key are read from the catalogue *as it is now*, as
+//! Debezium does: an old log read after a change shows today's.
+
+use super::catalog::{Catalog, TableFacts};
+use super::column::column_type;
+use super::cursor::Malformed;
+use super::default;
+use super::filter::TableFilter;
+use super::pgoutput;
+use super::value::Decoder;
+use super::wire::protocol;
+use crate::model::table::{Column, Table, TableId};
+use shared::error::Context;
+use shared::{Error, Kind, Result};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// A table, and how each column that the server sends is read; `None` is left out.
+#[derive(Clone, Debug)]
+pub struct Relation {
+    pub table: Arc<Table>,
+    pub decoders: Vec<Option<Decoder>>,
+}
+
+/// A column as it is declared where it is read from.
+struct Declared<'a> {
+    name: &'a str,
+    type_oid: u32,
+    modifier: i32,
+}
+
+pub struct Relations {
+    filter: TableFilter,
+    /// By the number in the stream; `None` is not captured.
+    by_id: HashMap<u32, Option<Relation>>,
+    latest: HashMap<TableId, Arc<Table>>,
+    warned: HashSet<String>,
+}
+
+impl Relations {
+    pub fn new(filter: TableFilter) -> Self {
+        Relations { filter, by_id: HashMap::new(), latest: HashMap::new(), warned: HashSet::new() }
+    }
+
+    /// Numbers are only good for one stream.
+    pub fn forget_numbers(&mut self) {
+        self.by_id.clear();
+    }
+
+    /// The relation of that number; `None` if its table is not captured.
+    ///
+    /// # Errors
+    /// When the server never described it.
+    #[inline]
+    pub fn get(&self, id: u32) -> Result<Option<&Relation>> {
+        match self.by_id.get(&id) {
+            Some(relation) => Ok(relation.as_ref()),
+            None => Err(protocol(Malformed("row of a relation that was never described"))),
+        }
+    }
+
+    /// Takes note of a relation message.
+    pub fn define(&mut self, message: &pgoutput::Relation<'_>, catalog: &mut Catalog) -> Result<()> {
+        let id = TableId { schema: message.schema.to_owned(), name: message.name.to_owned() };
+        let relation = if self.filter.includes(&id) {
+            let columns: Vec<_> = message.columns().map(|c| c.map_err(protocol)).collect::<Result<_>>()?;
+            let declared: Vec<Declared<'_>> = columns
+                .iter()
+                .map(|c| Declared { name: c.name, type_oid: c.type_oid, modifier: c.modifier })
+                .collect();
+            let facts = catalog.table(&id)?;
+            Some(self.build(id, &declared, &facts, catalog)?)
+        } else {
+            None
+        };
+        self.by_id.insert(message.id, relation);
+        Ok(())
+    }
+
+    /// A table as it is now, for reading it whole.
+    pub fn present(&mut self, id: &TableId, catalog: &mut Catalog) -> Result<Relation> {
+        let facts = catalog.table(id)?;
+        if facts.columns.is_empty() {
+            return Err(Error::new(Kind::Config, format!("table {id} does not exist any more")));
+        }
+        let declared: Vec<Declared<'_>> = facts
+            .columns
+            .iter()
+            .map(|c| Declared { name: &c.name, type_oid: c.type_oid, modifier: c.modifier })
+            .collect();
+        self.build(id.clone(), &declared, &facts, catalog)
+    }
+
+    fn build(
+        &mut self,
+        id: TableId,
+        declared: &[Declared<'_>],
+        facts: &TableFacts,
+        catalog: &mut Catalog,
+    ) -> Result<Relation> {
+        let mut columns = Vec::with_capacity(declared.len());
+        let mut decoders = Vec::with_capacity(declared.len());
+        for column in declared {
+            let info = catalog.type_info(column.type_oid).doing(|| format!("describe {id}"))?;
+            let known = info.as_ref().and_then(|info| column_type(info, column.modifier));
+            decoders.push(known.as_ref().map(|(_, decoder)| *decoder));
+            let (Some(info), Some((kind, _))) = (&info, known) else {
+                self.warn_left_out(&id, column.name, info.as_ref().map(|info| info.name.as_str()));
+                continue;
+            };
+            // A column that the catalogue has no longer is taken to be optional.
+            let now = facts.column(column.name);
+            columns.push(Column {
+                name: column.name.to_owned(),
+                kind,
+                optional: now.is_none_or(|now| !now.not_null),
+                default: now.and_then(|now| default::parse(info, now.default.as_deref()?)),
+            });
+        }
+        let place = |name: &String| columns.iter().position(|column| column.name == *name);
+        let key = facts.key.iter().filter_map(place).collect();
+        Ok(Relation { table: self.newest(Table::new(id, columns, key)), decoders })
+    }
+
+    /// The version known already if the new one looks the same: what is cached by it stays good.
+    fn newest(&mut self, table: Table) -> Arc<Table> {
+        if let Some(known) = self.latest.get(&table.id).filter(|known| known.same_shape(&table)) {
+            return known.clone();
+        }
+        let table = Arc::new(table);
+        tracing::info!(
+            event = "table_described",
+            table = %table.id,
+            version = table.version,
+            columns = table.columns.len(),
+            key_columns = table.key.len(),
+            "table described"
+        );
+        self.latest.insert(table.id.clone(), table.clone());
+        table
+    }
+
+    fn warn_left_out(&mut self, table: &TableId, column: &str, type_name: Option<&str>) {
+        if self.warned.insert(format!("{table}.{column}")) {
+            tracing::warn!(
+                event = "column_left_out",
+                %table,
+                column,
+                type_name = type_name.unwrap_or("dropped"),
+                "column left out of records: its type is not supported"
+            );
+        }
+    }
+}

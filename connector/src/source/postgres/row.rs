@@ -1,0 +1,62 @@
+//! A tuple's or a copied row's bytes → values, in a row buffer that is used again.
+
+use super::copy::CopyRow;
+use super::cursor::Malformed;
+use super::pgoutput::{Cell, Tuple};
+use super::relation::Relation;
+use crate::model::value::Value;
+use shared::{Error, Kind, Result};
+
+/// Decodes a streamed tuple behind what `row` holds.
+#[inline]
+pub fn decode_tuple<'a>(relation: &Relation, tuple: Tuple<'a>, row: &mut Vec<Value<'a>>) -> Result<()> {
+    if tuple.len() != relation.decoders.len() {
+        return Err(wrong_width(relation));
+    }
+    for (cell, decoder) in tuple.cells().zip(&relation.decoders) {
+        let Some(decoder) = decoder else { continue };
+        let value = match cell {
+            Ok(Cell::Text(text)) => decoder.decode(text),
+            Ok(Cell::Null) => Ok(Value::Null),
+            Ok(Cell::Unchanged) => Ok(Value::Unavailable),
+            Err(error) => Err(error),
+        };
+        row.push(value.map_err(|error| undecodable(relation, row.len(), error))?);
+    }
+    Ok(())
+}
+
+/// Decodes a row of the snapshot's `COPY`, which has the captured columns only.
+pub fn decode_copied<'a>(relation: &Relation, copied: &'a CopyRow, row: &mut Vec<Value<'a>>) -> Result<()> {
+    let columns = relation.table.columns.len();
+    // A row without columns is an empty line, which reads as one empty cell.
+    if columns > 0 && copied.len() != columns {
+        return Err(wrong_width(relation));
+    }
+    for (cell, decoder) in copied.cells().zip(relation.decoders.iter().flatten()) {
+        let value = cell.map_or(Ok(Value::Null), |text| decoder.decode(text));
+        row.push(value.map_err(|error| undecodable(relation, row.len(), error))?);
+    }
+    Ok(())
+}
+
+/// Takes what the server did not send again from the whole old row, if that is there.
+pub fn fill_unavailable<'a>(new: &mut [Value<'a>], old: &[Value<'a>]) {
+    for (value, before) in new.iter_mut().zip(old) {
+        if *value == Value::Unavailable {
+            *value = *before;
+        }
+    }
+}
+
+fn wrong_width(relation: &Relation) -> Error {
+    Error::new(
+        Kind::Data,
+        format!("{}: a row has another number of columns than its table", relation.table.id),
+    )
+}
+
+fn undecodable(relation: &Relation, column: usize, error: Malformed) -> Error {
+    let name = relation.table.columns.get(column).map_or("?", |column| &column.name);
+    Error::new(Kind::Data, format!("column {name} of {}: {error}", relation.table.id))
+}

@@ -1,0 +1,139 @@
+//! The replication slot: create, inspect, drop; and the command that starts its stream.
+
+use super::sql::{Sql, identifier, literal};
+use super::wire::Wire;
+use crate::config::source::SourceConfig;
+use crate::model::position::Lsn;
+use shared::error::Context;
+use shared::{Error, Kind, Result};
+
+/// PostgreSQL 15 changed the option's syntax.
+const NEW_SYNTAX_VERSION: i32 = 150_000;
+
+/// A slot as the server keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    pub plugin: Option<String>,
+    pub database: Option<String>,
+    /// The process that reads it now.
+    pub active_pid: Option<i32>,
+    /// Everything at or below was confirmed; streaming cannot begin earlier.
+    pub confirmed: Lsn,
+    /// The server removed log that the slot needs.
+    pub lost: bool,
+}
+
+/// A slot just made, and the snapshot that fits it exactly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    pub consistent_point: Lsn,
+    /// Good until the connection that made it runs its next command.
+    pub snapshot_name: String,
+}
+
+pub fn inspect(sql: &mut Sql, name: &str) -> Result<Option<Slot>> {
+    // `to_jsonb` gives a null for `wal_status`, which PostgreSQL 12 does not have.
+    let rows = sql
+        .query(
+            "SELECT s.plugin::text, s.database::text, s.active_pid, s.confirmed_flush_lsn::text, \
+             coalesce(to_jsonb(s) ->> 'wal_status', '') = 'lost' \
+             FROM pg_catalog.pg_replication_slots s WHERE s.slot_name::text = $1",
+            &[&name],
+        )
+        .doing(|| format!("inspect slot {name}"))?;
+    Ok(rows.first().map(|row| Slot {
+        plugin: row.get(0),
+        database: row.get(1),
+        active_pid: row.get(2),
+        confirmed: row.get::<_, Option<&str>>(3).and_then(|lsn| lsn.parse().ok()).unwrap_or_default(),
+        lost: row.get(4),
+    }))
+}
+
+impl Slot {
+    /// Whether this connector can go on with the slot.
+    pub fn check(&self, config: &SourceConfig) -> Result<()> {
+        let name = &config.slot;
+        let other_slot = "set source.slot to a name of this connector's own";
+        match &self.plugin {
+            Some(plugin) if plugin == "pgoutput" => {}
+            _ => {
+                let plugin = self.plugin.as_deref().unwrap_or("physical");
+                return Err(Error::new(
+                    Kind::Config,
+                    format!("slot {name} is of plug-in {plugin}, not pgoutput"),
+                )
+                .remedy(other_slot));
+            }
+        }
+        if self.database.as_deref() != Some(&config.database) {
+            let database = self.database.as_deref().unwrap_or_default();
+            return Err(Error::new(
+                Kind::Config,
+                format!("slot {name} belongs to database {database}, not {}", config.database),
+            )
+            .remedy(other_slot));
+        }
+        if self.lost {
+            return Err(Error::new(
+                Kind::Lost,
+                format!("slot {name} is invalid: the server removed log it needs"),
+            )
+            .remedy(format!(
+                "SELECT pg_drop_replication_slot({}); remove the stored offset, and start again for a new \
+                     snapshot; max_slot_wal_keep_size bounds what the server keeps",
+                literal(name)
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Makes the slot, on a replication connection.
+pub fn create(wire: &mut Wire, config: &SourceConfig, server_version: i32) -> Result<Created> {
+    let name = identifier(&config.slot);
+    let option = if server_version >= NEW_SYNTAX_VERSION { "(SNAPSHOT 'export')" } else { "EXPORT_SNAPSHOT" };
+    let rows = wire
+        .query(&format!("CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput {option}"))
+        .doing(|| format!("create slot {}", config.slot))?;
+    let fields = rows.first().map(Vec::as_slice).unwrap_or_default();
+    match fields {
+        [_, Some(point), Some(snapshot), ..] => Ok(Created {
+            consistent_point: point
+                .parse()
+                .map_err(|_| Error::new(Kind::Data, "the slot's point is no LSN"))?,
+            snapshot_name: snapshot.clone(),
+        }),
+        _ => Err(Error::new(Kind::Data, "the server did not describe the slot it made")),
+    }
+}
+
+pub fn drop(sql: &mut Sql, name: &str) -> Result<()> {
+    sql.query("SELECT pg_catalog.pg_drop_replication_slot($1::text::name)", &[&name])
+        .doing(|| format!("drop slot {name}"))
+        .map(|_| ())
+}
+
+/// Asks for the slot's stream from `start` on; zero is where the slot stands.
+pub fn start(wire: &mut Wire, config: &SourceConfig, start: Lsn) -> Result<()> {
+    let publications = literal(&identifier(&config.publication));
+    let command = format!(
+        "START_REPLICATION SLOT {} LOGICAL {start} (proto_version '1', publication_names {publications})",
+        identifier(&config.slot),
+    );
+    let begin = |wire: &mut Wire| {
+        wire.send_query(&command)?;
+        loop {
+            let frame = wire.answer()?;
+            match frame.tag {
+                b'W' => return Ok(()),
+                b'E' => {
+                    let error = super::failure::ServerError::parse(frame.body);
+                    return Err(error.map_err(super::wire::protocol)?.into_error());
+                }
+                _ => {}
+            }
+        }
+    };
+    begin(wire).doing(|| format!("stream from slot {}", config.slot))
+}

@@ -1,0 +1,120 @@
+//! All SQL beside the streams: one tokio-postgres connection, opened when needed and again when it broke.
+
+use super::connect::{APPLICATION_NAME, CONNECT_TIMEOUT, SESSION, address};
+use super::{failure, tls};
+use crate::config::source::{SourceConfig, TlsMode};
+use shared::error::Context;
+use shared::{Error, Kind, Result};
+use tokio::runtime::Handle;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub struct Sql {
+    config: Config,
+    address: String,
+    tls: Option<MakeRustlsConnect>,
+    runtime: Handle,
+    client: Option<Client>,
+}
+
+impl Sql {
+    pub fn new(source: &SourceConfig, runtime: Handle) -> Result<Self> {
+        let mut config = Config::new();
+        match &source.socket_dir {
+            Some(folder) => config.host_path(folder),
+            None => config.host(&source.host),
+        };
+        let options: Vec<String> = SESSION.iter().map(|(name, value)| format!("-c {name}={value}")).collect();
+        config
+            .port(source.port)
+            .user(&source.user)
+            .dbname(&source.database)
+            .application_name(APPLICATION_NAME)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .options(options.join(" "))
+            .ssl_mode(match source.tls_mode {
+                TlsMode::Disable => SslMode::Disable,
+                TlsMode::Prefer => SslMode::Prefer,
+                TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
+            });
+        if !source.password.is_empty() {
+            config.password(source.password.expose());
+        }
+        // A Unix socket has no TLS, whatever the mode says.
+        let client = if source.socket_dir.is_some() { None } else { tls::client(source)? };
+        if client.is_none() {
+            config.ssl_mode(SslMode::Disable);
+        }
+        let tls = client.map(|client| MakeRustlsConnect::new((*client).clone()));
+        Ok(Sql { config, address: address(source), tls, runtime, client: None })
+    }
+
+    /// Runs one statement. A connection that broke since the last one is opened again.
+    pub fn query(&mut self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        let runtime = self.runtime.clone();
+        let client = self.client()?;
+        runtime.block_on(client.query(statement, parameters)).map_err(|e| failure::of_sql(&e))
+    }
+
+    /// Runs statements that take no parameters and give no rows.
+    pub fn execute(&mut self, statements: &str) -> Result<()> {
+        let runtime = self.runtime.clone();
+        let client = self.client()?;
+        runtime.block_on(client.batch_execute(statements)).map_err(|e| failure::of_sql(&e))
+    }
+
+    fn client(&mut self) -> Result<&Client> {
+        if self.client.as_ref().is_none_or(Client::is_closed) {
+            let client = self.connect().doing(|| format!("connect to PostgreSQL at {}", self.address))?;
+            self.client = Some(client);
+        }
+        self.client.as_ref().ok_or_else(|| Error::new(Kind::Bug, "the connection vanished"))
+    }
+
+    fn connect(&self) -> Result<Client> {
+        let connected = self.runtime.block_on(async {
+            match &self.tls {
+                Some(tls) => {
+                    let (client, connection) = self.config.connect(tls.clone()).await?;
+                    Ok((client, self.runtime.spawn(connection)))
+                }
+                None => {
+                    let (client, connection) = self.config.connect(NoTls).await?;
+                    Ok((client, self.runtime.spawn(connection)))
+                }
+            }
+        });
+        // The task ends when the client is dropped or the connection breaks; the next statement
+        // sees which.
+        connected.map(|(client, _task)| client).map_err(|e| failure::of_sql(&e))
+    }
+}
+
+/// A name as an SQL identifier.
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as an SQL literal.
+pub fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') {
+        format!(" E'{}'", quoted.replace('\\', "\\\\"))
+    } else {
+        format!("'{quoted}'")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes() {
+        assert_eq!(identifier("My \"Table\""), "\"My \"\"Table\"\"\"");
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal("a\\'"), " E'a\\\\'''");
+    }
+}

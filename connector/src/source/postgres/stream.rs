@@ -1,0 +1,367 @@
+//! The slot's stream: messages in, changes and boundaries out, confirmations back.
+//!
+//! Rules that the rest relies on:
+//! - A boundary follows every commit, whether or not a row of it is captured.
+//! - Between transactions, a keepalive's end of log is a boundary as well: everything committed
+//!   before it was sent before it. So an idle or unrelated load does not hold the slot back.
+//! - The server is told a position only after [`Stream::confirm`] named it.
+//! - After a snapshot that was not the slot's own, transactions that it saw already are passed
+//!   over, and no boundary is given until the stream is beyond all of them: after a crash in
+//!   between the snapshot is taken again, and nothing is repeated silently.
+
+use super::catalog::Catalog;
+use super::cursor::Cursor;
+use super::failure::ServerError;
+use super::pgoutput::{Begin, Commit, Message, Old, Tuple};
+use super::relation::Relations;
+use super::row::{decode_tuple, fill_unavailable};
+use super::visible::Visible;
+use super::wire::{Wire, protocol};
+use crate::metrics;
+use crate::model::change::{Change, Event, Marker, Op, Origin, PostgresOrigin};
+use crate::model::position::{Lsn, Position, PostgresPosition};
+use crate::model::value::RowBuffer;
+use shared::error::Context;
+use shared::{Error, Kind, Result};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Seconds from 1970-01-01 to PostgreSQL's epoch, 2000-01-01.
+const EPOCH: Duration = Duration::from_secs(946_684_800);
+/// Confirmations are told the server at most this often; the rest waits for the next one.
+const CONFIRM_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Takes what was read.
+pub type Take<'t> = &'t mut dyn FnMut(Event<'_>) -> Result<()>;
+
+/// What a stream starts with.
+pub struct Start {
+    /// The last boundary: from here on, and what the source block says of it.
+    pub position: PostgresPosition,
+    /// Where the slot stands: it is never told an earlier position.
+    pub slot_confirmed: Lsn,
+    /// What a snapshot that was not the slot's own has seen.
+    pub visible: Option<Visible>,
+}
+
+pub struct Stream {
+    wire: Wire,
+    reader: Reader,
+    status_interval: Duration,
+    last_status: Instant,
+    told: Lsn,
+}
+
+/// Everything but the connection: what a message is handled with.
+struct Reader {
+    database: String,
+    position: PostgresPosition,
+    transaction: Option<Transaction>,
+    visible: Option<Visible>,
+    before: RowBuffer,
+    after: RowBuffer,
+    received: Lsn,
+    server_end: Lsn,
+    confirmed: Lsn,
+    reply_wanted: bool,
+    changes: u64,
+    transactions: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Transaction {
+    begin: Begin,
+    /// The snapshot has its rows already.
+    seen: bool,
+}
+
+impl Stream {
+    /// `wire` streams already.
+    pub fn new(wire: Wire, database: String, start: Start, status_interval: Duration) -> Self {
+        let confirmed = start.position.lsn.max(start.slot_confirmed);
+        Stream {
+            wire,
+            reader: Reader {
+                database,
+                received: start.position.lsn,
+                server_end: start.position.lsn,
+                position: start.position,
+                transaction: None,
+                visible: start.visible,
+                before: RowBuffer::default(),
+                after: RowBuffer::default(),
+                confirmed,
+                reply_wanted: false,
+                changes: 0,
+                transactions: 0,
+            },
+            status_interval,
+            last_status: Instant::now(),
+            told: confirmed,
+        }
+    }
+
+    /// Reads once and hands over every whole message.
+    pub fn poll(
+        &mut self,
+        wait: Duration,
+        relations: &mut Relations,
+        catalog: &mut Catalog,
+        take: Take<'_>,
+    ) -> Result<bool> {
+        self.tell_if_due()?;
+        let wait = wait.min(self.status_interval.saturating_sub(self.last_status.elapsed()));
+        let bytes = self.wire.read(wait)?;
+        if bytes == 0 {
+            return Ok(false);
+        }
+        let mut handed = false;
+        while let Some(frame) = self.wire.next()? {
+            handed |= match frame.tag {
+                b'd' => self.reader.copy_data(frame.body, relations, catalog, take)?,
+                b'E' => return Err(ServerError::parse(frame.body).map_err(protocol)?.into_error()),
+                b'c' | b'C' | b'Z' => {
+                    return Err(Error::new(Kind::Unreachable, "the server ended the stream"));
+                }
+                _ => false,
+            };
+        }
+        self.reader.publish(bytes);
+        if std::mem::take(&mut self.reader.reply_wanted) {
+            self.tell()?;
+        }
+        Ok(handed)
+    }
+
+    /// Everything at or below is durable.
+    pub fn confirm(&mut self, lsn: Lsn) -> Result<()> {
+        self.reader.confirmed = self.reader.confirmed.max(lsn);
+        if self.last_status.elapsed() >= CONFIRM_INTERVAL { self.tell_if_moved() } else { Ok(()) }
+    }
+
+    fn tell_if_moved(&mut self) -> Result<()> {
+        if self.reader.confirmed > self.told { self.tell() } else { Ok(()) }
+    }
+
+    fn tell_if_due(&mut self) -> Result<()> {
+        let elapsed = self.last_status.elapsed();
+        if elapsed >= self.status_interval {
+            self.tell()
+        } else if elapsed >= CONFIRM_INTERVAL {
+            self.tell_if_moved()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A standby status update: written is what was read, flushed and applied what is durable.
+    fn tell(&mut self) -> Result<()> {
+        let confirmed = self.reader.confirmed;
+        let written = self.reader.received.max(confirmed);
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_us = i64::try_from(since_1970.saturating_sub(EPOCH).as_micros()).unwrap_or_default();
+        let mut message = Vec::with_capacity(39);
+        message.push(b'd');
+        message.extend_from_slice(&38u32.to_be_bytes());
+        message.push(b'r');
+        for lsn in [written, confirmed, confirmed] {
+            message.extend_from_slice(&lsn.0.to_be_bytes());
+        }
+        message.extend_from_slice(&now_us.to_be_bytes());
+        message.push(0);
+        self.wire.send(&message).doing(|| "confirm to the server")?;
+        self.told = confirmed;
+        self.last_status = Instant::now();
+        metrics::SOURCE_CONFIRMED_LSN.set(gauge(confirmed));
+        Ok(())
+    }
+
+    pub fn received(&self) -> Lsn {
+        self.reader.received
+    }
+
+    pub fn server_end(&self) -> Lsn {
+        self.reader.server_end
+    }
+
+    pub fn confirmed(&self) -> Lsn {
+        self.reader.confirmed
+    }
+
+    pub fn commit_time_us(&self) -> i64 {
+        self.reader.position.commit_time_us
+    }
+
+    /// Tells the last confirmation and ends the stream. The server may be gone; then there is
+    /// nothing to end.
+    pub fn stop(mut self) -> Result<()> {
+        self.tell()?;
+        self.wire.send(&[b'c', 0, 0, 0, 4])?;
+        loop {
+            if self.wire.answer()?.tag == b'Z' {
+                self.wire.close();
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Reader {
+    fn copy_data(
+        &mut self,
+        body: &[u8],
+        relations: &mut Relations,
+        catalog: &mut Catalog,
+        take: Take<'_>,
+    ) -> Result<bool> {
+        let mut cursor = Cursor(body);
+        match cursor.u8("stream message").map_err(protocol)? {
+            b'w' => {
+                let lsn = Lsn(cursor.u64("log data").map_err(protocol)?);
+                cursor.take(8 + 8, "log data").map_err(protocol)?;
+                self.received = self.received.max(lsn);
+                let message = Message::parse(cursor.0).map_err(protocol);
+                message
+                    .and_then(|message| self.message(lsn, message, relations, catalog, take))
+                    .doing(|| format!("read the stream at {lsn}"))
+            }
+            b'k' => {
+                let end = Lsn(cursor.u64("keepalive").map_err(protocol)?);
+                cursor.take(8, "keepalive").map_err(protocol)?;
+                self.reply_wanted |= cursor.u8("keepalive").map_err(protocol)? == 1;
+                self.server_end = self.server_end.max(end);
+                self.keepalive(end, take)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn message(
+        &mut self,
+        lsn: Lsn,
+        message: Message<'_>,
+        relations: &mut Relations,
+        catalog: &mut Catalog,
+        take: Take<'_>,
+    ) -> Result<bool> {
+        match message {
+            Message::Insert { relation, new } => {
+                self.change(lsn, Op::Create, relation, relations, None, Some(new), take)
+            }
+            Message::Update { relation, old, new } => {
+                self.change(lsn, Op::Update, relation, relations, old, Some(new), take)
+            }
+            Message::Delete { relation, old } => {
+                self.change(lsn, Op::Delete, relation, relations, Some(old), None, take)
+            }
+            Message::Begin(begin) => {
+                let seen = self.visible.as_ref().is_some_and(|v| v.contains(begin.transaction_id));
+                self.transaction = Some(Transaction { begin, seen });
+                Ok(false)
+            }
+            Message::Commit(commit) => self.commit(commit, take),
+            Message::Relation(relation) => relations.define(&relation, catalog).map(|()| false),
+            Message::Other => Ok(false),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the hot path: a struct would be built per row")]
+    #[inline]
+    fn change(
+        &mut self,
+        lsn: Lsn,
+        op: Op,
+        relation: u32,
+        relations: &Relations,
+        old: Option<Old<'_>>,
+        new: Option<Tuple<'_>>,
+        take: Take<'_>,
+    ) -> Result<bool> {
+        let Some(transaction) = self.transaction else {
+            return Err(Error::new(Kind::Data, "the server sent a row outside a transaction"));
+        };
+        let Some(relation) = relations.get(relation)? else { return Ok(false) };
+        if transaction.seen {
+            return Ok(false);
+        }
+        let mut before = self.before.take();
+        let mut after = self.after.take();
+        if let Some(old) = old {
+            decode_tuple(relation, old.tuple, &mut before)?;
+        }
+        if let Some(new) = new {
+            decode_tuple(relation, new, &mut after)?;
+            if old.is_some_and(|old| old.whole) {
+                fill_unavailable(&mut after, &before);
+            }
+        }
+        let origin = Origin::Postgres(PostgresOrigin {
+            database: &self.database,
+            transaction_id: Some(transaction.begin.transaction_id),
+            lsn,
+            last_commit_lsn: self.position.commit_lsn,
+            time_us: transaction.begin.commit_time_us,
+            snapshot: Marker::Streamed,
+        });
+        take(Event::Change(Change {
+            op,
+            table: &relation.table,
+            before: old.map(|_| before.as_slice()),
+            after: new.map(|_| after.as_slice()),
+            origin,
+        }))?;
+        self.before.give_back(before);
+        self.after.give_back(after);
+        self.changes += 1;
+        Ok(true)
+    }
+
+    fn commit(&mut self, commit: Commit, take: Take<'_>) -> Result<bool> {
+        let Some(transaction) = self.transaction.take() else {
+            return Err(Error::new(Kind::Data, "the server sent a commit without its beginning"));
+        };
+        self.transactions += 1;
+        if !transaction.seen {
+            self.position = PostgresPosition {
+                lsn: commit.end_lsn,
+                commit_lsn: Some(commit.end_lsn),
+                transaction_id: Some(transaction.begin.transaction_id),
+                commit_time_us: commit.commit_time_us,
+                snapshot: None,
+            };
+        }
+        self.position.lsn = commit.end_lsn;
+        self.boundary(take)
+    }
+
+    fn keepalive(&mut self, end: Lsn, take: Take<'_>) -> Result<bool> {
+        if self.transaction.is_some() || end <= self.position.lsn {
+            return Ok(false);
+        }
+        self.position.lsn = end;
+        self.boundary(take)
+    }
+
+    fn boundary(&mut self, take: Take<'_>) -> Result<bool> {
+        if self.visible.as_ref().is_some_and(|visible| self.position.lsn < visible.end()) {
+            return Ok(false);
+        }
+        if self.visible.take().is_some() {
+            tracing::info!(event = "snapshot_passed", lsn = %self.position.lsn, "stream is beyond the snapshot");
+        }
+        take(Event::Boundary(Position::Postgres(self.position.clone())))?;
+        Ok(true)
+    }
+
+    fn publish(&mut self, bytes: usize) {
+        metrics::SOURCE_RECEIVED_BYTES.inc_by(u64::try_from(bytes).unwrap_or_default());
+        metrics::SOURCE_CHANGES.inc_by(std::mem::take(&mut self.changes));
+        metrics::SOURCE_TRANSACTIONS.inc_by(std::mem::take(&mut self.transactions));
+        metrics::SOURCE_RECEIVED_LSN.set(gauge(self.received));
+        let end = self.server_end.max(self.received);
+        metrics::SOURCE_LAG_BYTES.set(gauge(Lsn(end.0.saturating_sub(self.confirmed.0))));
+    }
+}
+
+fn gauge(lsn: Lsn) -> i64 {
+    i64::try_from(lsn.0).unwrap_or(i64::MAX)
+}
