@@ -1,6 +1,7 @@
 //! The repository's files.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// One text file: its path from the repository's root with forward slashes, and its text.
 #[derive(Debug)]
@@ -23,23 +24,16 @@ pub fn rust() -> Vec<File> {
 
 /// All text files but the lock file, which names what it must.
 pub fn all() -> Vec<File> {
-    let mut files = Vec::new();
-    walk(&root(), "", &mut files);
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    files
+    let read = |path: String| Some(File { text: std::fs::read_to_string(root().join(&path)).ok()?, path });
+    paths().into_iter().filter(|path| path != "Cargo.lock").filter_map(read).collect()
 }
 
-fn walk(folder: &Path, prefix: &str, files: &mut Vec<File>) {
-    for entry in std::fs::read_dir(folder).expect("a folder of the repository can be read").flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = format!("{prefix}{name}");
-        if matches!(name.as_str(), ".git" | "target" | "Cargo.lock") {
-            continue;
-        }
-        if entry.path().is_dir() {
-            walk(&entry.path(), &format!("{path}/"), files);
-        } else if let Ok(text) = std::fs::read_to_string(entry.path()) {
-            files.push(File { path, text });
-        }
-    }
+/// What git has or would take: what a person's tools leave beside it is no part of the repository.
+pub fn paths() -> Vec<String> {
+    let mut git = Command::new("git");
+    git.current_dir(root()).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    let output = git.output().expect("git can be run");
+    assert!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
+    let list = String::from_utf8_lossy(&output.stdout).into_owned();
+    list.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect()
 }

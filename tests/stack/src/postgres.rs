@@ -8,7 +8,7 @@ use crate::{HOST, port};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The superuser that every server of ours has.
 pub const USER: &str = "postgres";
@@ -130,13 +130,18 @@ impl Postgres {
         self.end(|process| process.stop(Signal::Int, STOP_LIMIT).map(drop))
     }
 
-    /// SIGKILL to the postmaster; its children notice and end too.
+    /// SIGKILL to the postmaster; its children notice and end too, which is waited for, as the next start
+    /// refuses while one of them still holds the shared memory.
     pub fn kill(&mut self) -> Result<()> {
+        let children = self.process.as_ref().map(|process| children_of(process.id())).unwrap_or_default();
         self.end(|process| process.kill().map(drop))?;
-        let lock = self.data().join("postmaster.pid");
-        // A child that has not ended yet holds the shared memory, and the next start would refuse.
-        std::thread::sleep(Duration::from_millis(300));
-        let _ = std::fs::remove_file(lock);
+        let start = Instant::now();
+        while children.iter().any(|child| Path::new("/proc").join(child.to_string()).exists()) {
+            if start.elapsed() > STOP_LIMIT {
+                return Err(Error::new("children of a killed postgres do not end"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Ok(())
     }
 
@@ -215,6 +220,18 @@ impl Drop for Postgres {
         // At once: nobody needs the data, and the process is killed if even that fails.
         let _ = self.end(|process| process.stop(Signal::Quit, Duration::from_secs(5)).map(drop));
     }
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|id| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // After the name in parentheses: state, parent.
+        let rest = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+        rest.split_whitespace().nth(1).and_then(|id| id.parse().ok()) == Some(parent)
+    })
+    .collect()
 }
 
 /// PostgreSQL refuses to run as root, so root runs it as the user that its package made.

@@ -1,4 +1,7 @@
 //! The two programs as a user runs them: release builds with the sample files, told only where things are.
+//!
+//! The agent takes from the connector directly. With `--kafka` a second connector writes the same changes to a
+//! real Kafka with a real registry, and features are read from Redis by the Feast SDK.
 
 use super::features::{Features, Reader};
 use super::shop::{DATABASE, Shop};
@@ -7,11 +10,10 @@ use stack::error::Doing;
 use stack::folder::Folder;
 use stack::process::{Process, Signal, command};
 use stack::{Error, HOST, Kafka, Redis, Registry, Result, http, port};
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const SLOT: &str = "demo";
+const PREFIX: &str = "shop";
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Both programs in release, as packages ship them.
@@ -23,190 +25,203 @@ pub fn build() -> Result<()> {
     if built.success() { Ok(()) } else { Err(Error::new("the programs do not build")) }
 }
 
-/// Real servers that stand between the programs and after them.
+/// One of the programs with its admin server.
+struct Program {
+    name: String,
+    process: Process,
+    admin: u16,
+}
+
+type Settings = Vec<(&'static str, String)>;
+
+impl Program {
+    /// Starts a release build with a sample file and these settings, and waits until it is ready.
+    fn start(
+        folder: &Folder,
+        binary: &str,
+        label: &str,
+        sample: &str,
+        settings: Settings,
+    ) -> Result<Program> {
+        let admin = port::free()?;
+        let mut run: Command = command(crate::target().join("release").join(binary), Signal::Kill, None);
+        run.arg("run").arg("-c").arg(crate::root().join("config").join(sample)).current_dir(folder.path());
+        for (key, value) in settings.into_iter().chain([("admin.listen", local(admin))]) {
+            run.args(["--set", &format!("{key}={value}")]);
+        }
+        let process = Process::spawn(label, run, &folder.path().join(format!("{label}.log")))?;
+        let mut program = Program { name: label.to_owned(), process, admin };
+        let ready = format!("http://{}/readyz", local(admin));
+        program.process.wait_ready(LIMIT, || http::answers(&ready))?;
+        Ok(program)
+    }
+
+    fn check(&mut self) -> Result<()> {
+        match self.process.ended() {
+            Some(status) => {
+                Err(Error::new(format!("{} ended ({status}):\n{}", self.name, self.process.last_lines())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        let status = self.process.stop(Signal::Term, LIMIT)?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::new(format!("{} ended with {status}:\n{}", self.name, self.process.last_lines())))
+    }
+
+    /// Records made so far, as a connector's status says; 0 if it does not answer.
+    fn records(&self) -> u64 {
+        let status = http::get(&format!("http://{}/status", local(self.admin))).and_then(http::Answer::json);
+        status.ok().and_then(|status| status.get("records")?.as_u64()).unwrap_or(0)
+    }
+
+    fn resident_mib(&self) -> f64 {
+        usage(self.process.id()).map(|usage| usage.resident_mib).unwrap_or(0.0)
+    }
+}
+
+/// Real servers, and the connector that writes to them.
 struct Centre {
+    // Dropped before what it writes to.
+    connector: Program,
     kafka: Kafka,
-    registry: Registry,
+    _registry: Registry,
 }
 
 /// The running programs and what they need beside the database.
 pub struct Programs {
     // In this order they are dropped: producers before what they write to.
-    connector: Process,
-    agent: Process,
-    ports: Ports,
+    connector: Program,
+    centre: Option<Centre>,
+    agent: Program,
+    features_port: u16,
     redis: Option<Redis>,
-    _centre: Option<Centre>,
     _folder: Folder,
-}
-
-/// Free ports instead of the samples', so that a demo disturbs nobody.
-struct Ports {
-    connector: u16,
-    agent: u16,
-    door: u16,
-    registry: u16,
-    features: u16,
-}
-
-impl Ports {
-    fn free() -> Result<Ports> {
-        Ok(Ports {
-            connector: port::free()?,
-            agent: port::free()?,
-            door: port::free()?,
-            registry: port::free()?,
-            features: port::free()?,
-        })
-    }
 }
 
 impl Programs {
     pub fn start(shop: &Shop, kafka: bool) -> Result<Programs> {
-        let (folder, ports) = (Folder::new("demo")?, Ports::free()?);
+        let folder = Folder::new("demo")?;
+        let (door, registry, features_port) = (port::free()?, port::free()?, port::free()?);
         let redis = if kafka { Some(Redis::start()?) } else { None };
-        let centre = if kafka { Some(centre()?) } else { None };
-        let settings = agent_settings(&folder, &ports, redis.as_ref(), centre.as_ref());
-        let mut agent = start(&folder, "tidegate-agent", "agent.toml", &settings)?;
-        wait_ready(&mut agent, ports.agent)?;
-        let settings = connector_settings(&folder, &ports, shop, centre.as_ref());
-        let mut connector = start(&folder, "tidegate-connector", "connector-postgres.toml", &settings)?;
-        wait_ready(&mut connector, ports.connector)?;
-        Ok(Programs { connector, agent, ports, redis, _centre: centre, _folder: folder })
+        let mut settings: Settings = vec![
+            ("db.path", folder.path().join("agent.db").display().to_string()),
+            ("door.listen", local(door)),
+            ("registry.listen", local(registry)),
+            ("features.listen", local(features_port)),
+        ];
+        if let Some(redis) = &redis {
+            settings.extend([("sync.url", redis.url()), ("sync.project", "tidegate".to_owned())]);
+        }
+        let agent = Program::start(&folder, "tidegate-agent", "agent", "agent.toml", settings)?;
+        let registry = format!("http://{}", local(registry));
+        let connector = connector(&folder, shop, "connector", &local(door), &registry)?;
+        let centre = if kafka { Some(Centre::start(&folder, shop)?) } else { None };
+        Ok(Programs { connector, centre, agent, features_port, redis, _folder: folder })
     }
 
     /// Where to ask for features.
     pub fn features(&self) -> Result<Features> {
         match &self.redis {
             Some(redis) => Ok(Features::Feast(Box::new(Reader::start(redis)?))),
-            None => Ok(Features::Agent(format!("http://{HOST}:{}/get-online-features", self.ports.features))),
+            None => Ok(Features::Agent(format!("http://{}/get-online-features", local(self.features_port)))),
         }
+    }
+
+    fn connectors(&mut self) -> impl Iterator<Item = &mut Program> {
+        let central = self.centre.as_mut().map(|centre| &mut centre.connector);
+        std::iter::once(&mut self.connector).chain(central)
     }
 
     /// An error, with the end of its log, if one has ended by itself.
     pub fn check(&mut self) -> Result<()> {
-        for (name, process) in
-            [("tidegate-connector", &mut self.connector), ("tidegate-agent", &mut self.agent)]
-        {
-            if let Some(status) = process.ended() {
-                return Err(Error::new(format!("{name} ended ({status}):\n{}", process.last_lines())));
-            }
-        }
-        Ok(())
+        self.agent.check()?;
+        self.connectors().try_for_each(Program::check)
     }
 
-    /// Records that the connector has made; 0 if it does not say.
+    /// Records that the agent was sent.
     pub fn records(&self) -> u64 {
-        let status =
-            http::get(&format!("http://{HOST}:{}/status", self.ports.connector)).and_then(http::Answer::json);
-        status.ok().and_then(|status| status.get("records")?.as_u64()).unwrap_or(0)
+        self.connector.records()
+    }
+
+    /// Records in Kafka's topics, and those that the connector says it made.
+    pub fn central_records(&self) -> Result<Option<(u64, u64)>> {
+        let Some(centre) = &self.centre else { return Ok(None) };
+        Ok(Some((centre.stored()?, centre.connector.records())))
     }
 
     /// Resident memory of connector and agent.
     pub fn memory_mib(&self) -> (f64, f64) {
-        let resident = |process: &Process| usage(process.id()).map(|usage| usage.resident_mib).unwrap_or(0.0);
-        (resident(&self.connector), resident(&self.agent))
+        (self.connector.resident_mib(), self.agent.resident_mib())
     }
 
-    /// Waits until the connector has told PostgreSQL that every change so far is safe at the other end.
+    /// Waits until every connector has told PostgreSQL that every change so far is safe at the other end.
     pub fn wait_confirmed(&mut self, shop: &Shop) -> Result<()> {
         let end = shop.postgres.psql(DATABASE, "SELECT pg_current_wal_lsn()")?;
-        let confirmed = format!(
-            "SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = '{SLOT}'"
-        );
+        let left = format!("SELECT count(*) FROM pg_replication_slots WHERE confirmed_flush_lsn < '{end}'");
         let start = Instant::now();
-        while shop.postgres.psql(DATABASE, &confirmed)? != "t" {
+        while shop.postgres.psql(DATABASE, &left)? != "0" {
             self.check()?;
             if start.elapsed() > LIMIT {
-                let log = self.connector.last_lines();
-                return Err(Error::new(format!(
-                    "{end} is not confirmed after {LIMIT:?}; connector's log:\n{log}"
-                )));
+                let log = self.connector.process.last_lines();
+                let what = format!("{end} is not confirmed after {} s", LIMIT.as_secs());
+                return Err(Error::new(format!("{what}; the end of the connector's log:\n{log}")));
             }
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
     }
 
-    /// Both end as asked, the producer first.
+    /// All end as asked, producers first.
     pub fn stop(&mut self) -> Result<()> {
-        for (name, process) in
-            [("tidegate-connector", &mut self.connector), ("tidegate-agent", &mut self.agent)]
-        {
-            let status = process.stop(Signal::Term, LIMIT)?;
-            if !status.success() {
-                return Err(Error::new(format!("{name} ended with {status}:\n{}", process.last_lines())));
-            }
-        }
-        Ok(())
+        self.connectors().try_for_each(Program::stop)?;
+        self.agent.stop()
     }
 }
 
-fn centre() -> Result<Centre> {
-    Ok(Centre { kafka: Kafka::start(stack::kafka::Options::default())?, registry: Registry::start()? })
+impl Centre {
+    fn start(folder: &Folder, shop: &Shop) -> Result<Centre> {
+        let (kafka, registry) = (Kafka::start(stack::kafka::Options::default())?, Registry::start()?);
+        let connector = connector(folder, shop, "connector_to_kafka", &kafka.bootstrap(), &registry.url())?;
+        Ok(Centre { connector, kafka, _registry: registry })
+    }
+
+    /// Ends of the topics' partitions, as kcat prints them: `shop.public.users [0] offset 12`.
+    fn stored(&self) -> Result<u64> {
+        let mut query = Command::new(self.kafka.kcat()?);
+        query.args(["-Q", "-b", &self.kafka.bootstrap()]);
+        for table in ["users", "merchants", "payments"] {
+            query.args(["-t", &format!("{PREFIX}.public.{table}:0:-1")]);
+        }
+        let answer = stack::process::run("ask Kafka for the ends of its topics", &mut query)?;
+        let ends = answer.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        Ok(ends.sum())
+    }
 }
 
 fn local(port: u16) -> String {
     format!("{HOST}:{port}")
 }
 
-type Settings = Vec<(&'static str, String)>;
-
-fn connector_settings(folder: &Folder, ports: &Ports, shop: &Shop, centre: Option<&Centre>) -> Settings {
-    let (brokers, registry) = match centre {
-        Some(centre) => (centre.kafka.bootstrap(), centre.registry.url()),
-        None => (local(ports.door), format!("http://{}", local(ports.registry))),
-    };
-    vec![
+/// A connector with a slot and a publication called as itself.
+fn connector(folder: &Folder, shop: &Shop, label: &str, brokers: &str, registry: &str) -> Result<Program> {
+    let settings: Settings = vec![
         ("source.host", HOST.to_owned()),
         ("source.port", shop.postgres.port().to_string()),
         ("source.socket_dir", shop.postgres.socket_dir().display().to_string()),
         ("source.database", DATABASE.to_owned()),
         ("source.user", stack::postgres::USER.to_owned()),
         ("source.password", stack::postgres::PASSWORD.to_owned()),
-        ("source.slot", SLOT.to_owned()),
-        ("source.publication", SLOT.to_owned()),
-        ("event.topic_prefix", "shop".to_owned()),
-        ("sink.brokers", brokers),
+        ("source.slot", label.to_owned()),
+        ("source.publication", label.to_owned()),
+        ("event.topic_prefix", PREFIX.to_owned()),
+        ("sink.kafka.brokers", brokers.to_owned()),
         ("avro.registry.url", format!("[\"{registry}\"]")),
-        ("offset.path", folder.path().join("offsets.json").display().to_string()),
-        ("admin.listen", local(ports.connector)),
-    ]
-}
-
-fn agent_settings(
-    folder: &Folder,
-    ports: &Ports,
-    redis: Option<&Redis>,
-    centre: Option<&Centre>,
-) -> Settings {
-    let mut settings = vec![
-        ("db.path", folder.path().join("agent.db").display().to_string()),
-        ("door.listen", local(ports.door)),
-        ("registry.listen", local(ports.registry)),
-        ("features.listen", local(ports.features)),
-        ("admin.listen", local(ports.agent)),
+        ("offset.path", folder.path().join(format!("{label}-offsets.json")).display().to_string()),
     ];
-    settings.extend(redis.map(|redis| ("sync.url", redis.url())));
-    settings.extend(redis.map(|_| ("sync.project", "tidegate".to_owned())));
-    if let Some(centre) = centre {
-        settings.push(("consume.brokers", centre.kafka.bootstrap()));
-        settings.push(("consume.registry.url", format!("[\"{}\"]", centre.registry.url())));
-    }
-    settings
-}
-
-fn start(folder: &Folder, name: &str, sample: &str, settings: &Settings) -> Result<Process> {
-    let program: PathBuf = crate::target().join("release").join(name);
-    let mut run: Command = command(program, Signal::Kill, None);
-    run.arg("run").arg("-c").arg(crate::root().join("config").join(sample)).current_dir(folder.path());
-    for (key, value) in settings {
-        run.args(["--set", &format!("{key}={value}")]);
-    }
-    Process::spawn(name, run, &folder.path().join(format!("{name}.log")))
-}
-
-fn wait_ready(process: &mut Process, admin: u16) -> Result<()> {
-    let url = format!("http://{}/readyz", local(admin));
-    process.wait_ready(LIMIT, || http::answers(&url))
+    Program::start(folder, "tidegate-connector", label, "connector-postgres.toml", settings)
 }
