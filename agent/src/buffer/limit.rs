@@ -8,6 +8,8 @@ use crate::config::buffer::BufferConfig;
 use crate::metrics;
 use shared::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often the disk is asked.
@@ -26,7 +28,15 @@ enum Why {
     Failed,
 }
 
+/// What others may know of it without waiting for the writer.
+#[derive(Debug, Default)]
+pub(super) struct Level {
+    pub used_bytes: AtomicU64,
+    pub full: AtomicBool,
+}
+
 pub(super) struct Limit {
+    level: Arc<Level>,
     max_bytes: u64,
     reserve_free_bytes: u64,
     folder: PathBuf,
@@ -36,8 +46,9 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    pub fn new(config: &BufferConfig, folder: PathBuf) -> Self {
+    pub fn new(config: &BufferConfig, folder: PathBuf, level: Arc<Level>) -> Self {
         Limit {
+            level,
             max_bytes: config.max_bytes,
             reserve_free_bytes: config.reserve_free_bytes,
             folder,
@@ -97,8 +108,7 @@ impl Limit {
                 event = "buffer_commit_failed", %error, remedy = error.hint(), used_bytes,
                 "could not store batches; producers are told to try again"
             );
-            self.closed = Some(Why::Failed);
-            metrics::BUFFER_FULL.set(1);
+            self.set(Some(Why::Failed));
         }
     }
 
@@ -108,10 +118,6 @@ impl Limit {
         if self.closed == Some(Why::Failed) {
             self.open(used_bytes);
         }
-    }
-
-    pub fn is_closed(&self) -> bool {
-        self.closed.is_some()
     }
 
     fn close(&mut self, why: Why, used_bytes: u64) {
@@ -124,14 +130,18 @@ impl Limit {
             reserve_free_bytes = self.reserve_free_bytes, reason = ?why, remedy,
             "no room for more; producers are told to try again"
         );
-        self.closed = Some(why);
-        metrics::BUFFER_FULL.set(1);
+        self.set(Some(why));
     }
 
     fn open(&mut self, used_bytes: u64) {
         tracing::info!(event = "buffer_open_again", used_bytes, "there is room again");
-        self.closed = None;
-        metrics::BUFFER_FULL.set(0);
+        self.set(None);
+    }
+
+    fn set(&mut self, closed: Option<Why>) {
+        self.closed = closed;
+        self.level.full.store(closed.is_some(), Ordering::Release);
+        metrics::BUFFER_FULL.set(i64::from(closed.is_some()));
     }
 }
 
@@ -141,7 +151,7 @@ mod tests {
 
     fn limit(max_bytes: u64, reserve_free_bytes: u64) -> Limit {
         let config = BufferConfig { max_bytes, reserve_free_bytes, ..BufferConfig::default() };
-        Limit::new(&config, std::env::temp_dir())
+        Limit::new(&config, std::env::temp_dir(), Arc::default())
     }
 
     #[test]
@@ -165,8 +175,8 @@ mod tests {
         limit.failed(&Error::new(shared::Kind::Full, "disk full"), 0);
         assert!(!limit.admits(0, 1), "paused");
         limit.failed_at = None;
-        assert!(limit.admits(0, 1) && limit.is_closed(), "one may try, the episode lasts");
+        assert!(limit.admits(0, 1) && limit.closed.is_some(), "one may try, the episode lasts");
         limit.stored(1);
-        assert!(!limit.is_closed());
+        assert_eq!(limit.closed, None);
     }
 }

@@ -24,23 +24,25 @@ pub use append::{Append, Outcome, Refusal};
 pub use catalogue::{CannotCreate, LEADER_EPOCH, Partition, Topic};
 
 use crate::config::buffer::BufferConfig;
-use crate::db::Db;
+use crate::db::{Db, Readers};
 use crate::metrics;
 use crate::model::batch::{Batch, PartitionId};
 use append::AppendJob;
 use bytes::BytesMut;
 use catalogue::Catalogue;
+use limit::Level;
 use rusqlite::Connection;
 use shared::Result;
 use shared::error::Context;
 use shared::time::Clock;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use tail::{SharedTail, Tail};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use uuid::Uuid;
 
-/// From this share of the budget on, producers are asked to slow down.
-const PRESSURE_FROM: f64 = 0.8;
+/// Consumers' reads that run at the same time.
+const READERS: usize = 4;
 
 /// The log of this node.
 pub struct Log {
@@ -48,6 +50,8 @@ pub struct Log {
     config: BufferConfig,
     catalogue: Catalogue,
     tail: SharedTail,
+    level: Arc<Level>,
+    readers: Readers,
     news: watch::Sender<u64>,
     producer_ids: producer_id::Ids,
     cluster: String,
@@ -65,7 +69,9 @@ impl Log {
         let reader = db.reader()?;
         let catalogue = Catalogue::load(&reader)?;
         let news = watch::channel(0).0;
-        let tail = Tail::load(&reader, &catalogue, config, db.folder(), clock, news.clone())?;
+        let level = Arc::<Level>::default();
+        let shared = Arc::clone(&level);
+        let tail = Tail::load(&reader, &catalogue, config, db.folder(), shared, clock, news.clone())?;
         let tail = Arc::new(Mutex::new(tail));
         db.follow(Box::new(tail::TailFollower(Arc::clone(&tail))))?;
         metrics::BUFFER_LIMIT_BYTES.set(i64::try_from(config.max_bytes).unwrap_or(i64::MAX));
@@ -74,6 +80,8 @@ impl Log {
             config: config.clone(),
             catalogue,
             tail,
+            level,
+            readers: db.readers(READERS),
             news,
             producer_ids: producer_id::Ids::default(),
             cluster,
@@ -161,18 +169,18 @@ impl Log {
     }
 
     /// As [`Log::read`], but the bytes alone, one batch after the other, as consumers take them.
-    pub fn read_bytes(
-        reader: &Connection,
-        partition: &Partition,
+    pub async fn read_bytes(
+        &self,
+        partition: Arc<Partition>,
         from_offset: i64,
         max_bytes: usize,
     ) -> Result<BytesMut> {
-        read::bytes(reader, partition, from_offset, max_bytes)
+        self.readers.run(move |reader| read::bytes(reader, &partition, from_offset, max_bytes)).await
     }
 
     /// The first batch with a record at or after `time_ms`: its base offset and newest time.
-    pub fn offset_at(reader: &Connection, partition: &Partition, time_ms: i64) -> Result<Option<(i64, i64)>> {
-        read::offset_at(reader, partition, time_ms)
+    pub async fn offset_at(&self, partition: Arc<Partition>, time_ms: i64) -> Result<Option<(i64, i64)>> {
+        self.readers.run(move |reader| read::offset_at(reader, &partition, time_ms)).await
     }
 
     /// The offset that the next record will get; everything below it is durable.
@@ -209,20 +217,16 @@ impl Log {
 
     /// Bytes of batches in the log.
     pub fn used_bytes(&self) -> u64 {
-        self.lock_tail().used_bytes()
+        self.level.used_bytes.load(Ordering::Acquire)
     }
 
     /// Whether producers should slow down: four fifths of the budget are used.
     pub fn is_pressed(&self) -> bool {
-        self.used_bytes() as f64 >= self.config.max_bytes as f64 * PRESSURE_FROM
+        self.used_bytes() / 4 >= self.config.max_bytes / 5
     }
 
     /// Whether producers are being refused for want of room.
     pub fn is_full(&self) -> bool {
-        self.lock_tail().is_full()
-    }
-
-    fn lock_tail(&self) -> std::sync::MutexGuard<'_, Tail> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+        self.level.full.load(Ordering::Acquire)
     }
 }

@@ -49,7 +49,7 @@ fn each(
 ) -> Result<()> {
     let (first, after) = partition.places();
     let wanted = partition.place(from_offset);
-    let read = || -> rusqlite::Result<()> {
+    let mut read = || -> rusqlite::Result<()> {
         let floor: Option<i64> = reader
             .prepare_cached(
                 "SELECT place FROM log_batch WHERE place <= ? AND place >= ? ORDER BY place DESC LIMIT 1",

@@ -5,7 +5,7 @@
 
 use super::append::Refusal;
 use super::catalogue::{Catalogue, Partition};
-use super::limit::Limit;
+use super::limit::{Level, Limit};
 use super::sequence::{Judgement, Producer};
 use super::trim;
 use crate::config::buffer::BufferConfig;
@@ -17,6 +17,7 @@ use shared::time::Clock;
 use shared::{Error, Kind, Result};
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -50,7 +51,7 @@ pub(super) struct Tail {
     max_producers: usize,
     retention_ms: i64,
     swept_ms: i64,
-    used_bytes: u64,
+    level: Arc<Level>,
     /// Bytes since a partition's row was written.
     unnoted: HashMap<PartitionId, u64>,
     producers: HashMap<ProducerKey, Producer>,
@@ -72,6 +73,7 @@ impl Tail {
         catalogue: &Catalogue,
         config: &BufferConfig,
         folder: PathBuf,
+        level: Arc<Level>,
         clock: Clock,
         news: watch::Sender<u64>,
     ) -> Result<Tail> {
@@ -79,33 +81,35 @@ impl Tail {
         for partition in catalogue.all_partitions() {
             used_bytes += trim::stored_bytes(reader, &partition)?;
         }
-        metrics::BUFFER_LOG_BYTES.set(i64::try_from(used_bytes).unwrap_or(i64::MAX));
-        Ok(Tail {
+        let tail = Tail {
             swept_ms: clock.now().millis(),
             clock,
-            limit: Limit::new(config, folder),
+            limit: Limit::new(config, folder, Arc::clone(&level)),
             news,
             max_producers: config.max_producers as usize,
             retention_ms: i64::try_from(config.producer_retention.as_millis()).unwrap_or(i64::MAX),
-            used_bytes,
+            level,
             unnoted: HashMap::new(),
             producers: load_producers(reader)?,
             staged_producers: HashMap::new(),
             staged: HashMap::new(),
             forgotten: Vec::new(),
-        })
+        };
+        tail.set_used(used_bytes);
+        Ok(tail)
     }
 
     pub fn now_ms(&self) -> i64 {
         self.clock.now().millis()
     }
 
-    pub fn used_bytes(&self) -> u64 {
-        self.used_bytes
+    fn used_bytes(&self) -> u64 {
+        self.level.used_bytes.load(Ordering::Acquire)
     }
 
-    pub fn is_full(&self) -> bool {
-        self.limit.is_closed()
+    fn set_used(&self, bytes: u64) {
+        self.level.used_bytes.store(bytes, Ordering::Release);
+        metrics::BUFFER_LOG_BYTES.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Decides about a batch, against what is stored and what the group has staged.
@@ -120,7 +124,7 @@ impl Tail {
             }
         }
         let staged_bytes: u64 = self.staged.values().map(|growth| growth.bytes).sum();
-        if !self.limit.admits(self.used_bytes + staged_bytes, bytes) {
+        if !self.limit.admits(self.used_bytes() + staged_bytes, bytes) {
             if let Some(turn) = head.turn {
                 self.must_come_first(partition.id, &turn);
             }
@@ -179,13 +183,8 @@ impl Tail {
 
     /// A trim of this many bytes is durable.
     pub fn trimmed(&mut self, bytes: u64) {
-        self.used_bytes = self.used_bytes.saturating_sub(bytes);
-        self.show_used();
+        self.set_used(self.used_bytes().saturating_sub(bytes));
         metrics::BUFFER_TRIMMED_BYTES.inc_by(bytes);
-    }
-
-    fn show_used(&self) {
-        metrics::BUFFER_LOG_BYTES.set(i64::try_from(self.used_bytes).unwrap_or(i64::MAX));
     }
 
     /// Who was silent for too long, or longest if there are too many.
@@ -281,20 +280,21 @@ impl Follower for TailFollower {
         for key in tail.forgotten.drain(..) {
             tail.producers.remove(&key);
         }
+        let mut used_bytes = tail.used_bytes();
         for (id, growth) in tail.staged.drain() {
             let unnoted = tail.unnoted.entry(id).or_insert(0);
             *unnoted += growth.bytes;
             if *unnoted >= NOTE_EVERY_BYTES {
                 *unnoted = 0;
             }
-            tail.used_bytes += growth.bytes;
+            used_bytes += growth.bytes;
             growth.partition.publish_end(growth.end);
             metrics::BUFFER_BATCHES.inc_by(growth.batches);
             metrics::BUFFER_RECORDS.inc_by(growth.records);
             metrics::BUFFER_APPENDED_BYTES.inc_by(growth.bytes);
         }
-        tail.show_used();
-        tail.limit.stored(tail.used_bytes);
+        tail.set_used(used_bytes);
+        tail.limit.stored(used_bytes);
         tail.news.send_modify(|commits| *commits += 1);
     }
 
@@ -310,6 +310,7 @@ impl Follower for TailFollower {
             let stored = tail.producers.remove(&key);
             tail.producers.insert(key, staged.undone(stored));
         }
-        tail.limit.failed(why, tail.used_bytes);
+        let used_bytes = tail.used_bytes();
+        tail.limit.failed(why, used_bytes);
     }
 }
