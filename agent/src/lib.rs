@@ -1,1 +1,23 @@
-//! placeholder
+//! The edge agent: what producers send is made durable first, then judged, turned into features
+//! and brought to the centre.
+//!
+//! ```text
+//! Kafka producers ─> ingest ─> buffer (log in SQLite) ─> …
+//!                    registry (schemas, beside it)
+//!                    db: one SQLite file under all of it
+//! ```
+//!
+//! The lines below are in reading order, which is also dependency order.
+
+pub mod model;
+
+pub mod config;
+pub mod metrics;
+
+pub mod db;
+
+pub mod registry;
+
+pub mod buffer;
+
+pub mod ingest;
