@@ -1,16 +1,26 @@
-//! Tidegate's agent: keeps what producers send, judges it, turns it into features, brings them home.
+//! The edge agent: what producers send is made durable first, then judged, turned into features
+//! and brought to the centre.
 //!
 //! ```text
-//!  producers ─> ingest ─> buffer ─> decode ─> gate ─┬─> feature ─> store ─> sync ─> Redis
-//!                                                   │                └─ serve (local reads)
-//!                                                   └─> quarantine
+//! Kafka producers ─> ingest ─> buffer ─> decode ─> gate ─┬─> feature ─> store ─> sync ─> Redis
+//!                    registry (schemas)                  │                └─ serve (local reads)
+//!                                                        └─> quarantine
+//!                    db: one SQLite file under all of it
 //! ```
 //!
-//! The modules stand in reading order, which is also the order of dependence.
+//! The lines below are in reading order, which is also dependency order.
 
 pub mod model;
+
 pub mod config;
-pub mod decode;
 pub mod metrics;
+
 pub mod db;
+
+pub mod registry;
+
+pub mod buffer;
+
+pub mod decode;
+
 pub mod feature;

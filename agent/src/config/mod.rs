@@ -3,8 +3,12 @@
 //! Feature views and gates may stand in further files, named by `include` relative to the main file.
 
 pub mod admin;
+pub mod buffer;
+pub mod db;
+pub mod door;
 pub mod feature;
 pub mod gate;
+pub mod registry;
 pub mod sync;
 
 use serde::Deserialize;
@@ -24,6 +28,10 @@ pub struct Config {
     pub include: Vec<PathBuf>,
     pub log: LogConfig,
     pub admin: admin::AdminConfig,
+    pub db: db::DbConfig,
+    pub buffer: buffer::BufferConfig,
+    pub door: door::DoorConfig,
+    pub registry: registry::RegistryConfig,
     pub features: feature::FeaturesConfig,
     pub quarantine: gate::QuarantineConfig,
     pub sync: Option<sync::SyncConfig>,
@@ -94,6 +102,10 @@ fn place(path: &Path, text: &str, views: &mut [feature::ViewConfig], gates: &mut
 impl Config {
     /// What one section alone can say about itself; definitions are checked where they are compiled.
     pub fn check(&self) -> Result<()> {
+        self.db.check()?;
+        self.buffer.check()?;
+        self.door.check()?;
+        self.registry.check()?;
         self.features.check()?;
         self.gate.iter().try_for_each(|gate| gate.check().doing(|| format!("[[gate]] ({})", gate.place)))?;
         if let Some(sync) = &self.sync {

@@ -177,7 +177,8 @@ impl Reader {
         // The place is taken before its fields are read: they may name the record itself.
         let id = self.push(Form::Record(Vec::new()), meaning(object))?;
         self.named.insert(full, id);
-        let fields = object.get("fields").and_then(Json::as_array).ok_or("schema has a record without fields")?;
+        let fields =
+            object.get("fields").and_then(Json::as_array).ok_or("schema has a record without fields")?;
         let mut read = Vec::with_capacity(fields.len());
         for field in fields {
             let name = field.get("name").and_then(Json::as_str).ok_or("schema has a field without a name")?;
@@ -243,9 +244,7 @@ fn meaning(object: &serde_json::Map<String, Json>) -> Meaning {
 }
 
 fn decimal(object: &serde_json::Map<String, Json>) -> Meaning {
-    let parameter = || {
-        object.get("connect.parameters")?.get("scale")?.as_str()?.parse().ok()
-    };
+    let parameter = || object.get("connect.parameters")?.get("scale")?.as_str()?.parse().ok();
     let scale: i64 = object.get("scale").and_then(Json::as_i64).or_else(parameter).unwrap_or(0);
     let negative = (SCALE_BITS / 2..SCALE_BITS).contains(&scale);
     Meaning::Decimal { scale: if negative { scale - SCALE_BITS } else { scale } }

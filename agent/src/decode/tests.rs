@@ -122,7 +122,9 @@ fn same(ours: &Value, theirs: &Avro) -> bool {
             let scale = fields.iter().any(|(n, v)| n == "scale" && *v == Avro::Int(a.scale() as i32));
             let value = fields.iter().any(|(n, v)| {
                 let Avro::Bytes(bytes) = v else { return false };
-                n == "value" && crate::model::decimal::Decimal::from_bytes(bytes, i64::from(a.scale())).as_ref() == Some(a)
+                n == "value"
+                    && crate::model::decimal::Decimal::from_bytes(bytes, i64::from(a.scale())).as_ref()
+                        == Some(a)
             });
             scale && value
         }
@@ -145,7 +147,11 @@ fn agrees_with_apache_avro_on_every_column() {
         };
         let text = world.text(SchemaId(world.ids[name])).expect("known");
         let schema = apache_avro::Schema::parse_str(&text).expect("apache-avro reads it");
-        let theirs = apache_avro::reader::datum::GenericDatumReader::builder(&schema).build().expect("a reader").read_value(&mut &value[5..]).expect("decodes");
+        let theirs = apache_avro::reader::datum::GenericDatumReader::builder(&schema)
+            .build()
+            .expect("a reader")
+            .read_value(&mut &value[5..])
+            .expect("decodes");
         let Avro::Record(fields) = theirs else { panic!("an envelope") };
         let after = &fields.iter().find(|(n, _)| n == "after").expect("after").1;
         let Avro::Union(_, after) = after else { panic!("a union") };
@@ -153,7 +159,12 @@ fn agrees_with_apache_avro_on_every_column() {
             (None, Avro::Null) => {}
             (Some(ours), Avro::Record(theirs)) => {
                 for ((name, theirs), ours) in theirs.iter().zip(ours) {
-                    assert!(same(ours, theirs), "{} {} {name}: {ours:?}, {theirs:?}", record.topic, record.offset);
+                    assert!(
+                        same(ours, theirs),
+                        "{} {} {name}: {ours:?}, {theirs:?}",
+                        record.topic,
+                        record.offset
+                    );
                     compared += 1;
                 }
             }
@@ -184,10 +195,14 @@ fn operations_keys_times_and_missing_columns() {
     assert!(read.committed_us > 1_700_000_000_000_000, "{}", read.committed_us);
 
     let composite = world.decode(Vec::new(), &batch(&of("pg_replica_identity.public.ri_composite")));
-    let ops: Vec<_> = composite.iter().map(|d| if let Decoded::Row(row) = d { Some(row.op) } else { None }).collect();
+    let ops: Vec<_> =
+        composite.iter().map(|d| if let Decoded::Row(row) = d { Some(row.op) } else { None }).collect();
     assert_eq!(ops, [Some(Op::Read), Some(Op::Read), Some(Op::Update), Some(Op::Delete), None]);
     assert_eq!(composite.last(), Some(&Decoded::Skipped));
-    let keys: Vec<_> = composite.iter().filter_map(|d| if let Decoded::Row(row) = d { row.key.clone() } else { None }).collect();
+    let keys: Vec<_> = composite
+        .iter()
+        .filter_map(|d| if let Decoded::Row(row) = d { row.key.clone() } else { None })
+        .collect();
     assert_eq!(keys.first(), keys.get(3), "a delete finds the row it deletes");
 }
 
@@ -212,7 +227,10 @@ fn refusals_have_reasons_and_do_not_stop_the_rest() {
         .iter()
         .map(|d| if let Decoded::Refused(refused) = d { refused.reason.label } else { "row" })
         .collect();
-    assert_eq!(reasons, ["undecodable", "unknown_schema", "undecodable", "undecodable", "unknown_schema", "row"]);
+    assert_eq!(
+        reasons,
+        ["undecodable", "unknown_schema", "undecodable", "undecodable", "unknown_schema", "row"]
+    );
 }
 
 /// Seeded damage: whatever happens to the bytes, decoding ends, in bounded time, without a panic.

@@ -248,7 +248,11 @@ mod tests {
     fn mistakes_are_named() {
         let one = "[[feature_view.feature]]\nname = \"s\"\naggregate = \"sum\"\nof = \"amount\"\n";
         for (text, says, remedy) in [
-            (format!("{HEAD}{}", one.replace("\"sum\"", "\"sun\"")), "unknown aggregate `sun`", "did you mean `sum`?"),
+            (
+                format!("{HEAD}{}", one.replace("\"sum\"", "\"sun\"")),
+                "unknown aggregate `sun`",
+                "did you mean `sum`?",
+            ),
             (format!("{HEAD}{}", one.replace("of = \"amount\"", "")), "sum needs a column", ""),
             (format!("{HEAD}{one}window = \"10x\""), "window = \"10x\"", ""),
             (format!("{HEAD}{one}window = \"0s\""), "more than zero", ""),

@@ -166,7 +166,9 @@ fn term(tree: &Expr, columns: &mut Vec<String>) -> Result<Term, String> {
 }
 
 fn refused(tree: &Expr) -> String {
-    format!("`{tree}` is not supported in a condition (supported: comparisons, AND, OR, NOT, IS, IN, BETWEEN, literals, column names)")
+    format!(
+        "`{tree}` is not supported in a condition (supported: comparisons, AND, OR, NOT, IS, IN, BETWEEN, literals, column names)"
+    )
 }
 
 fn literal(value: &ast::Value, negative: bool) -> Result<Term, String> {

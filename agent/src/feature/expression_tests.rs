@@ -110,7 +110,8 @@ fn times_compare_with_text_and_mixed_kinds_are_refused() {
         .expect("compiles");
     let midnight = 1_767_225_600_000_000;
     assert_eq!(at.evaluate(&[&Value::Timestamp(midnight)]), Ok(Some(false)));
-    let day = Expression::compile("created_at BETWEEN '2026-01-01' AND '2026-01-02 00:00:00'").expect("compiles");
+    let day =
+        Expression::compile("created_at BETWEEN '2026-01-01' AND '2026-01-02 00:00:00'").expect("compiles");
     for (offset, want) in [(-1, false), (0, true), (86_400_000_000, true), (86_400_000_001, false)] {
         assert_eq!(day.evaluate(&[&Value::Timestamp(midnight + offset)]), Ok(Some(want)), "{offset}");
     }

@@ -76,7 +76,8 @@ fn checked(
         let (name, column) = (view.columns.get(at), columns.get(at).unwrap_or(&Value::Null));
         if !column.is_number() && !column.is_null() {
             let name = name.map_or("", String::as_str);
-            let what = format!("column {name} is a {}, feature {} needs numbers", column.kind(), feature.name);
+            let what =
+                format!("column {name} is a {}, feature {} needs numbers", column.kind(), feature.name);
             return Err(Reason::new("wrong_type", what));
         }
     }
@@ -146,7 +147,9 @@ fn time(
     match value {
         Value::Null => Ok(None),
         Value::Timestamp(micros) => Ok(Some(micros)),
-        other => Err(Reason::new("wrong_type", format!("column {name} is a {}, not a timestamp", other.kind()))),
+        other => {
+            Err(Reason::new("wrong_type", format!("column {name} is a {}, not a timestamp", other.kind())))
+        }
     }
 }
 

@@ -122,9 +122,8 @@ impl Engine {
         only: Option<&[ViewId]>,
     ) -> Result<Effect> {
         let mut effect = Effect::default();
-        let wanted = |live: &&Live| {
-            live.view.topic == topic && only.is_none_or(|only| only.contains(&live.id))
-        };
+        let wanted =
+            |live: &&Live| live.view.topic == topic && only.is_none_or(|only| only.contains(&live.id));
         for live in self.views.iter().filter(wanted) {
             let mut touched = BTreeSet::new();
             for row in rows {

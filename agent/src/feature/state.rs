@@ -3,12 +3,12 @@
 //! Rows lie by entity and time, so that recomputing an entity is one range read; a second index finds
 //! a row by its primary key, a third the rows that leave a window.
 
+use super::intake::Kept;
+use crate::db::OrDb;
 use crate::model::feature::ViewId;
 use crate::model::pack;
 use crate::model::value::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use super::intake::Kept;
-use crate::db::OrDb;
 use shared::error::{Error, Kind, Result};
 
 const DOING: &str = "use the features' state";
@@ -23,7 +23,8 @@ pub struct Known {
 }
 
 pub fn views(connection: &Connection) -> Result<Vec<Known>> {
-    let mut statement = connection.prepare_cached("SELECT id, name, definition FROM feature_view").or_db(DOING)?;
+    let mut statement =
+        connection.prepare_cached("SELECT id, name, definition FROM feature_view").or_db(DOING)?;
     let rows = statement
         .query_map([], |r| Ok(Known { id: ViewId(r.get(0)?), name: r.get(1)?, definition: r.get(2)? }))
         .or_db(DOING)?;
@@ -64,8 +65,7 @@ pub fn columns(
     (entity, time_us): &(Vec<u8>, i64),
     key: &[u8],
 ) -> Result<Option<Vec<Value>>> {
-    let sql =
-        "SELECT columns FROM feature_row WHERE view = ?1 AND entity = ?2 AND time_us = ?3 AND key = ?4";
+    let sql = "SELECT columns FROM feature_row WHERE view = ?1 AND entity = ?2 AND time_us = ?3 AND key = ?4";
     let bytes: Option<Vec<u8>> = tx
         .prepare_cached(sql)
         .and_then(|mut s| s.query_row(params![view.0, entity, time_us, key], |r| r.get(0)).optional())

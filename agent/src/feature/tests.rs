@@ -96,27 +96,29 @@ fn shown(values: &[FeatureRow]) -> Vec<(i64, Vec<Value>)> {
 }
 
 fn values(n: i64, sum: Option<f64>, last: Option<i64>) -> Vec<Value> {
-    vec![
-        Value::Int(n),
-        sum.map_or(Value::Null, Value::Float),
-        last.map_or(Value::Null, Value::Int),
-    ]
+    vec![Value::Int(n), sum.map_or(Value::Null, Value::Float), last.map_or(Value::Null, Value::Int)]
 }
 
 #[test]
 fn inserts_updates_moves_and_deletes() {
     let mut world = World::new();
     let t = NOW - MINUTE;
-    let got = world.at(NOW, &[
-        row(Op::Create, 1, Some((7, t, "settled", 5))),
-        row(Op::Read, 2, Some((7, t + 1, "settled", 6))),
-        row(Op::Create, 3, Some((8, t, "open", 9))),
-    ]);
+    let got = world.at(
+        NOW,
+        &[
+            row(Op::Create, 1, Some((7, t, "settled", 5))),
+            row(Op::Read, 2, Some((7, t + 1, "settled", 6))),
+            row(Op::Create, 3, Some((8, t, "open", 9))),
+        ],
+    );
     assert_eq!(shown(&got.values), [(7, values(2, Some(11.0), Some(6)))]);
     let again = world.at(NOW, &[row(Op::Create, 1, Some((7, t, "settled", 5)))]);
     assert_eq!(shown(&again.values), [(7, values(2, Some(11.0), Some(6)))], "a repeat changes nothing");
     let moved = world.at(NOW, &[row(Op::Update, 1, Some((8, t + 2, "settled", 5)))]);
-    assert_eq!(shown(&moved.values), [(7, values(1, Some(6.0), Some(6))), (8, values(1, Some(5.0), Some(5)))]);
+    assert_eq!(
+        shown(&moved.values),
+        [(7, values(1, Some(6.0), Some(6))), (8, values(1, Some(5.0), Some(5)))]
+    );
     let unsettled = world.at(NOW, &[row(Op::Update, 2, Some((7, t + 1, "open", 6)))]);
     assert_eq!(shown(&unsettled.values), [(7, values(0, None, None))]);
     let deleted = world.at(NOW, &[row(Op::Delete, 1, None), row(Op::Delete, 99, None)]);
@@ -127,11 +129,14 @@ fn inserts_updates_moves_and_deletes() {
 fn windows_begin_after_now_minus_window_and_have_no_end() {
     let mut world = World::new();
     let edge = NOW - 10 * MINUTE;
-    let got = world.at(NOW, &[
-        row(Op::Create, 1, Some((7, edge, "settled", 1))),
-        row(Op::Create, 2, Some((7, edge + 1, "settled", 2))),
-        row(Op::Create, 3, Some((7, NOW + MINUTE, "settled", 4))),
-    ]);
+    let got = world.at(
+        NOW,
+        &[
+            row(Op::Create, 1, Some((7, edge, "settled", 1))),
+            row(Op::Create, 2, Some((7, edge + 1, "settled", 2))),
+            row(Op::Create, 3, Some((7, NOW + MINUTE, "settled", 4))),
+        ],
+    );
     assert_eq!(shown(&got.values), [(7, values(2, Some(7.0), Some(4)))]);
 }
 
@@ -144,11 +149,10 @@ fn rows_leave_windows_though_nothing_happens_also_in_small_steps_and_when_the_cl
     let later = NOW + 10 * MINUTE + 2;
     assert!(world.engine.due(&world.connection, later).expect("reads"));
     let (got, more) = world.expire(later, 100);
-    assert_eq!(shown(&got).iter().map(|(user, v)| (*user, v[0].clone())).collect::<Vec<_>>(), [
-        (0, Value::Int(0)),
-        (1, Value::Int(0)),
-        (2, Value::Int(0))
-    ]);
+    assert_eq!(
+        shown(&got).iter().map(|(user, v)| (*user, v[0].clone())).collect::<Vec<_>>(),
+        [(0, Value::Int(0)), (1, Value::Int(0)), (2, Value::Int(0))]
+    );
     assert!(!more && !world.engine.due(&world.connection, later).expect("reads"));
     let (got, more) = world.expire(NOW + 30 * MINUTE, 1);
     assert!(more && !got.is_empty());

@@ -202,8 +202,11 @@ impl Decimal {
         let exponent = digits.len() as i64 - i64::from(self.scale) - 1;
         let weight = exponent.div_euclid(DIGITS_PER_WEIGHT);
         let wanted = usize::try_from(exponent.rem_euclid(DIGITS_PER_WEIGHT) + 1).unwrap_or(1);
-        let first =
-            digits.bytes().chain(std::iter::repeat(b'0')).take(wanted).fold(0, |n, b| n * 10 + u32::from(b - b'0'));
+        let first = digits
+            .bytes()
+            .chain(std::iter::repeat(b'0'))
+            .take(wanted)
+            .fold(0, |n, b| n * 10 + u32::from(b - b'0'));
         (weight, first)
     }
 

@@ -165,9 +165,7 @@ pub fn from_sortable(mut bytes: &[u8]) -> Option<Vec<Value>> {
             }
             TEXT => Value::Text(String::from_utf8(unescaped(&mut bytes)?).ok()?),
             BYTES => Value::Bytes(unescaped(&mut bytes)?),
-            DECIMAL => {
-                Value::Decimal(Decimal::parse(std::str::from_utf8(&unescaped(&mut bytes)?).ok()?)?)
-            }
+            DECIMAL => Value::Decimal(Decimal::parse(std::str::from_utf8(&unescaped(&mut bytes)?).ok()?)?),
             other => unpack_one(other, &mut bytes)?,
         });
     }

@@ -1,0 +1,1 @@
+//! The log as producers and readers see it.

@@ -1,0 +1,1 @@
+//! Group commit, savepoints, rollbacks, and files that must not be touched.

@@ -1,0 +1,1 @@
+//! The registry through its REST API, as a client uses it.
