@@ -23,4 +23,10 @@ pub mod buffer;
 
 pub mod decode;
 
+pub mod gate;
+
 pub mod feature;
+
+pub mod store;
+
+pub mod sync;
