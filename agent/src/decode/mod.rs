@@ -150,6 +150,19 @@ impl Decoder {
     }
 }
 
+/// Key and value of the record at `offset` in a batch that was read before.
+pub fn find(
+    base_offset: i64,
+    batch: &[u8],
+    offset: i64,
+    unpacked_bytes: usize,
+) -> Option<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+    let unpacked = records::unpack(batch, unpacked_bytes).ok()?;
+    let delta = offset.checked_sub(base_offset)?;
+    let found = unpacked.records().find_map(|record| record.ok().filter(|record| record.delta == delta))?;
+    Some((found.key.map(<[u8]>::to_vec), found.value.map(<[u8]>::to_vec)))
+}
+
 fn misfit(part: &str, id: SchemaId, why: &str) -> Reason {
     Reason::new(UNDECODABLE, format!("{part} with schema {id}: {why}"))
 }

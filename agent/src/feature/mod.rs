@@ -185,6 +185,13 @@ impl Engine {
         Ok((values, more))
     }
 
+    /// The values of every entity that has rows, for a view whose state was just built.
+    pub fn everything(&self, tx: &Transaction<'_>, view: ViewId, now_us: i64) -> Result<Vec<FeatureRow>> {
+        let Some(live) = self.views.iter().find(|live| live.id == view) else { return Ok(Vec::new()) };
+        let entities = state::entities(tx, view)?;
+        entities.into_iter().map(|entity| live.compute(tx, entity, now_us)).collect()
+    }
+
     /// Rows kept and entities with rows, per view name.
     pub fn sizes(&self, connection: &Connection) -> Result<Vec<(String, i64, i64)>> {
         let size = |live: &Live| {
