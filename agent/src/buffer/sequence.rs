@@ -117,11 +117,6 @@ impl Producer {
         self.epoch
     }
 
-    /// Whether nothing of it was stored yet.
-    pub fn is_empty(&self) -> bool {
-        self.recent.is_empty()
-    }
-
     /// As kept in the file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.recent.len() * ENTRY_BYTES);

@@ -1,0 +1,1 @@
+//! The door against the protocol crate, and against real clients.
