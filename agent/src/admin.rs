@@ -5,23 +5,37 @@ use crate::db::Readers;
 use crate::feature::Engine;
 use crate::gate::quarantine;
 use crate::model::batch::PartitionId;
+use crate::pipeline::Agent;
 use crate::pipeline::progress::{Progress, State};
 use crate::{store, sync};
 use serde_json::{Value as Json, json};
 use shared::admin::Status;
 use shared::error::Result;
+use shared::shutdown::Shutdown;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What the status document is made from.
 pub struct Page {
-    pub log: Arc<Log>,
-    pub engine: Arc<Engine>,
-    pub readers: Readers,
-    /// Topics that gates or features read.
-    pub topics: Vec<String>,
-    pub progress: Progress,
-    /// The sync's target and where it stands.
-    pub sync: Option<(String, sync::Watch)>,
+    log: Arc<Log>,
+    engine: Arc<Engine>,
+    readers: Readers,
+    topics: Vec<String>,
+    progress: Progress,
+    sync: Option<(String, sync::Watch)>,
+}
+
+/// Serves the page until the program stops; returns the address it listens on.
+pub async fn serve(listen: SocketAddr, agent: &Agent, shutdown: Shutdown) -> Result<SocketAddr> {
+    let page = Page {
+        log: agent.log(),
+        engine: agent.engine(),
+        readers: agent.readers(),
+        topics: agent.topics(),
+        progress: agent.progress(),
+        sync: agent.sync(),
+    };
+    shared::admin::serve(listen, Arc::new(page), axum::Router::new(), shutdown).await
 }
 
 impl Status for Page {

@@ -21,6 +21,8 @@ pub mod registry;
 
 pub mod buffer;
 
+pub mod ingest;
+
 pub mod decode;
 
 pub mod gate;
@@ -30,3 +32,9 @@ pub mod feature;
 pub mod store;
 
 pub mod sync;
+
+pub mod pipeline;
+
+pub mod admin;
+
+pub mod cli;

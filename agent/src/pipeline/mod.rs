@@ -8,10 +8,9 @@ pub mod progress;
 mod run;
 mod work;
 
-use crate::admin::Page;
 use crate::buffer::Log;
 use crate::config::Config;
-use crate::db::Db;
+use crate::db::{Db, Readers};
 use crate::feature::{Engine, Opened, View, definition};
 use crate::ingest::door;
 use crate::model::feature::ViewShape;
@@ -32,6 +31,16 @@ use work::Topic;
 /// Connections for local feature reads.
 const SERVE_READERS: usize = 4;
 
+/// The agent with its file open, before it works.
+pub struct Agent {
+    config: Config,
+    opening: Opening,
+    views: Arc<[ViewShape]>,
+    clock: Clock,
+    progress: Progress,
+    syncing: sync::Watch,
+}
+
 /// What is open once the file is.
 struct Opening {
     db: Db,
@@ -42,45 +51,113 @@ struct Opening {
     topics: Vec<Topic>,
 }
 
-/// Runs the agent until it is asked to stop.
-pub async fn run(config: Config, shutdown: Shutdown) -> Result<()> {
-    let clock = Clock::System;
-    let views = definition::compile(&config.feature_view)?;
-    let (opening_config, opening_clock) = (config.clone(), clock.clone());
-    // Opening waits for the file's writer, which async code must not.
-    let open = move || open(&opening_config, views, &opening_clock);
-    let opening = tokio::task::spawn_blocking(open).await.or_kind(Kind::Bug)??;
-    let shapes: Arc<[ViewShape]> = opening.engine.shapes().into();
-    let progress = Progress::default();
-    let sync_watch = sync::Watch::default();
-    let (outbox, sync) = match &config.sync {
-        Some(settings) => {
-            let sync = Sync::new(&opening.db, Arc::clone(&shapes), settings, sync_watch.clone())?;
-            let (news, changes) = watch::channel(0);
-            (Some(news), Some((sync, changes)))
-        }
-        None => (None, None),
-    };
-    let page = Page {
-        log: Arc::clone(&opening.log),
-        engine: Arc::clone(&opening.engine),
-        readers: opening.db.readers(1),
-        topics: opening.topics.iter().map(|topic| topic.name.clone()).collect(),
-        progress: progress.clone(),
-        sync: config.sync.as_ref().map(|settings| (settings.address().to_owned(), sync_watch)),
-    };
-    let serving = Serving { views: shapes, readers: opening.db.readers(SERVE_READERS), clock: clock.clone() };
-    doors(&config, &opening, serving, page, &shutdown).await?;
-    let syncing = sync.map(|(sync, changes)| tokio::spawn(sync.run(changes, shutdown.clone())));
-    let stop = shutdown.clone();
-    let processor = processor(config, opening, clock, progress, outbox, shutdown)?;
-    let outcome = process(processor).await;
-    // Whether it ended by itself or was asked to: the others end too.
-    stop.request();
-    if let Some(task) = syncing {
-        task.await.or_kind(Kind::Bug)?;
+impl Agent {
+    /// Checks the definitions and opens the file.
+    pub async fn open(config: Config) -> Result<Agent> {
+        let clock = Clock::System;
+        let views = definition::compile(&config.feature_view)?;
+        let (opening_config, opening_clock) = (config.clone(), clock.clone());
+        // Opening waits for the file's writer, which async code must not.
+        let open = move || open(&opening_config, views, &opening_clock);
+        let opening = tokio::task::spawn_blocking(open).await.or_kind(Kind::Bug)??;
+        let views = opening.engine.shapes().into();
+        let (progress, syncing) = (Progress::default(), sync::Watch::default());
+        Ok(Agent { config, opening, views, clock, progress, syncing })
     }
-    outcome
+
+    pub fn log(&self) -> Arc<Log> {
+        Arc::clone(&self.opening.log)
+    }
+
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.opening.engine)
+    }
+
+    /// Connections for the status page.
+    pub fn readers(&self) -> Readers {
+        self.opening.db.readers(1)
+    }
+
+    /// Topics that gates or features read.
+    pub fn topics(&self) -> Vec<String> {
+        self.opening.topics.iter().map(|topic| topic.name.clone()).collect()
+    }
+
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// The sync's target and where it stands.
+    pub fn sync(&self) -> Option<(String, sync::Watch)> {
+        self.config.sync.as_ref().map(|settings| (settings.address().to_owned(), self.syncing.clone()))
+    }
+
+    /// Opens the doors and works until asked to stop.
+    pub async fn run(self, shutdown: Shutdown) -> Result<()> {
+        let (mut outbox, mut syncing) = (None, None);
+        if let Some(settings) = &self.config.sync {
+            let views = Arc::clone(&self.views);
+            let sync = Sync::new(&self.opening.db, views, settings, self.syncing.clone())?;
+            let (news, changes) = watch::channel(0);
+            outbox = Some(news);
+            syncing = Some((sync, changes));
+        }
+        self.doors(&shutdown).await?;
+        let syncing = syncing.map(|(sync, changes)| tokio::spawn(sync.run(changes, shutdown.clone())));
+        let stop = shutdown.clone();
+        let outcome = process(self.processor(outbox, shutdown)?).await;
+        // Whether it ended by itself or was asked to: the others end too.
+        stop.request();
+        if let Some(task) = syncing {
+            task.await.or_kind(Kind::Bug)?;
+        }
+        outcome
+    }
+
+    async fn doors(&self, shutdown: &Shutdown) -> Result<()> {
+        let (config, opening) = (&self.config, &self.opening);
+        let readers = opening.db.readers(SERVE_READERS);
+        let serving = Serving { views: Arc::clone(&self.views), readers, clock: self.clock.clone() };
+        store::serve(config.features.listen, serving, shutdown.clone()).await?;
+        registry::serve(&config.registry, Arc::clone(&opening.registry), shutdown.clone()).await?;
+        door::serve(&config.door, Arc::clone(&opening.log), shutdown.clone()).await?;
+        tracing::info!(
+            event = "agent_started",
+            views = self.views.len(),
+            gates = config.gate.len(),
+            "the agent is open"
+        );
+        Ok(())
+    }
+
+    fn processor(self, outbox: Option<watch::Sender<u64>>, shutdown: Shutdown) -> Result<Processor> {
+        let Agent { config, opening, views, clock, progress, .. } = self;
+        let reader = opening.db.reader()?;
+        let cursors = cursor::load(&reader)?;
+        let stale = opening.opened.stale;
+        let hydrating = views.iter().filter(|view| stale.contains(&view.id)).map(|view| view.name.clone());
+        let hydrating: Vec<String> = hydrating.collect();
+        progress.update(|state| {
+            state.cursors.clone_from(&cursors);
+            state.hydrating = hydrating;
+        });
+        Ok(Processor {
+            db: opening.db,
+            log: opening.log,
+            registry: opening.registry,
+            reader,
+            topics: opening.topics,
+            engine: opening.engine,
+            stale,
+            cursors,
+            config: config.features,
+            max_quarantined: config.quarantine.max_records,
+            clock,
+            progress,
+            outbox,
+            shutdown,
+        })
+    }
 }
 
 /// Opens the file and gives the views their place in it.
@@ -116,57 +193,6 @@ fn refill(tx: &Transaction<'_>, engine: &Engine, target: Option<&str>) -> Result
         }
     }
     Ok(())
-}
-
-async fn doors(
-    config: &Config,
-    opening: &Opening,
-    serving: Serving,
-    page: Page,
-    shutdown: &Shutdown,
-) -> Result<()> {
-    let admin = shared::admin::serve(config.admin.listen, Arc::new(page), axum::Router::new(), shutdown.clone());
-    let admin = admin.await?;
-    let features = store::serve(config.features.listen, serving, shutdown.clone()).await?;
-    let registry =
-        registry::serve(&config.registry, Arc::clone(&opening.registry), shutdown.clone()).await?;
-    let kafka = door::serve(&config.door, Arc::clone(&opening.log), shutdown.clone()).await?;
-    tracing::info!(event = "agent_started", %admin, %kafka, %registry, %features, "the agent is open");
-    Ok(())
-}
-
-fn processor(
-    config: Config,
-    opening: Opening,
-    clock: Clock,
-    progress: Progress,
-    outbox: Option<watch::Sender<u64>>,
-    shutdown: Shutdown,
-) -> Result<Processor> {
-    let reader = opening.db.reader()?;
-    let cursors = cursor::load(&reader)?;
-    let names = opening.engine.shapes().into_iter().filter(|shape| opening.opened.stale.contains(&shape.id));
-    let hydrating: Vec<String> = names.map(|shape| shape.name).collect();
-    progress.update(|state| {
-        state.cursors.clone_from(&cursors);
-        state.hydrating = hydrating;
-    });
-    Ok(Processor {
-        db: opening.db,
-        log: opening.log,
-        registry: opening.registry,
-        reader,
-        topics: opening.topics,
-        engine: opening.engine,
-        stale: opening.opened.stale,
-        cursors,
-        config: config.features,
-        max_quarantined: config.quarantine.max_records,
-        clock,
-        progress,
-        outbox,
-        shutdown,
-    })
 }
 
 /// Runs the processing on a thread of its own, for it blocks on the file.
