@@ -2,8 +2,9 @@
 //! and brought to the centre.
 //!
 //! ```text
-//! Kafka producers ─> ingest ─> buffer (log in SQLite) ─> …
-//!                    registry (schemas, beside it)
+//! Kafka producers ─> ingest ─> buffer ─> decode ─> gate ─┬─> feature ─> store ─> sync ─> Redis
+//!                    registry (schemas)                  │                └─ serve (local reads)
+//!                                                        └─> quarantine
 //!                    db: one SQLite file under all of it
 //! ```
 //!
@@ -21,3 +22,19 @@ pub mod registry;
 pub mod buffer;
 
 pub mod ingest;
+
+pub mod decode;
+
+pub mod gate;
+
+pub mod feature;
+
+pub mod store;
+
+pub mod sync;
+
+pub mod pipeline;
+
+pub mod admin;
+
+pub mod cli;

@@ -10,6 +10,11 @@ use shared::{Error, Kind, Result};
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_buffer", include_str!("migrations/0001_buffer.sql")),
     ("0002_registry", include_str!("migrations/0002_registry.sql")),
+    ("0010_feature", include_str!("migrations/0010_feature.sql")),
+    ("0011_gate", include_str!("migrations/0011_gate.sql")),
+    ("0012_store", include_str!("migrations/0012_store.sql")),
+    ("0013_sync", include_str!("migrations/0013_sync.sql")),
+    ("0014_pipeline", include_str!("migrations/0014_pipeline.sql")),
 ];
 
 /// How many migrations the file has seen.
