@@ -3,7 +3,7 @@
 mod postgres;
 
 use connector::config::snapshot::SnapshotMode;
-use connector::config::source::{PublicationAutocreate, SourceConfig};
+use connector::config::source::{PublicationAutocreate, SourceConfig, TlsMode};
 use connector::model::finding::Severity;
 use connector::model::position::SnapshotState;
 use postgres::{Server, Source};
@@ -423,7 +423,7 @@ fn a_connection_cut_while_streaming_can_be_retried() {
     let config = server.database("cut", "create table t (id int primary key);");
     let mut source = Source::start(&config, SnapshotMode::NoData, None).expect("starts");
     server.sql("cut", "insert into t values (1)");
-    source.read_lines(1);
+    source.read_until(|source| source.seen.positions.iter().any(|p| p.commit_lsn.is_some())).expect("reads");
     let stored = source.seen.last_position();
     server.sql(
         "cut",
@@ -484,5 +484,220 @@ fn a_check_finds_what_starting_would_trip_over() {
         let found = found.unwrap_or_else(|| panic!("{words} not in {findings:#?}"));
         assert_eq!(found.severity, severity, "{found:?}");
         assert!(found.remedy.as_deref().unwrap_or_default().contains(remedy), "{found:?}");
+    }
+}
+
+/// Every value as we decode it against what the server itself computes from it.
+#[test]
+fn values_are_what_the_server_says_they_are() {
+    let Some(server) = server() else { return };
+    const FILL: &str = "
+        insert into v select g,
+            (-210863520000000000 + random() * 9434234000000000000)::numeric::bigint,
+            (random() * 5000000 - 2440588)::int,
+            (random() * 86400000000)::bigint,
+            float8recv_like, (random() * 2 - 1) * power(10, (random() * 60 - 30)::int),
+            (random() * 1e18)::bigint - 500000000000000000,
+            decode(md5(g::text), 'hex'),
+            (array[E'tab\\t', E'new\\nline', E'back\\\\slash', '', E'\\\\N', '漢字🎉', E'\\r\\b\\f\\v', repeat('long', 3000)])[g % 8 + 1] || g,
+            g % 2 = 0
+        from generate_series($from, $to) g, lateral (select (random() * 1e12)::float8 as float8recv_like) f;
+        insert into w select id, ts, ts at time zone 'UTC', d, t, f8, f8::float4, n, i, b, s, p,
+            (extract(epoch from ts) * 1000000)::bigint, d - date '1970-01-01', (extract(epoch from t) * 1000000)::bigint,
+            encode(float8send(f8), 'hex'), encode(float4send(f8::float4), 'hex'), n::text, i, encode(b, 'hex'),
+            encode(convert_to(s, 'UTF8'), 'hex'), p::int
+        from (select id, timestamp 'epoch' + (ts || ' microseconds')::interval as ts, date '1970-01-01' + d as d,
+                     time '00:00' + (t || ' microseconds')::interval as t, f8, n, i, b, s, p from v where id between $from and $to) x;";
+    let fill = |from: u32, to: u32| FILL.replace("$from", &from.to_string()).replace("$to", &to.to_string());
+    let config = server.database(
+        "vals",
+        &format!(
+            "create table v (id int primary key, ts int8, d int, t int8, f8 float8, n numeric, i int8, b bytea, s text, p bool);
+             create table w (id int primary key, ts timestamp, tz timestamptz, d date, t time, f8 float8, f4 float4, n numeric, i int8, b bytea, s text, p bool,
+                             ts_us int8, d_days int, t_us int8, f8_hex text, f4_hex text, n_text text, i_same int8, b_hex text, s_hex text, p_int int);
+             {}",
+            fill(1, 1500)
+        ),
+    );
+    let config = SourceConfig { tables: vec!["public.w".into()], ..config };
+    let mut source = Source::start(&config, SnapshotMode::Initial, None).expect("starts");
+    let mut rows = 0;
+    let mut snapshot_rows = 0;
+    while rows < 3000 {
+        if source.postgres.streaming() && snapshot_rows == 0 {
+            snapshot_rows = rows;
+            server.sql("vals", &fill(1501, 3000));
+        }
+        let mut take = |event: connector::model::change::Event<'_>| {
+            if let connector::model::change::Event::Change(change) = event {
+                rows += 1;
+                check_row(change.after.expect("a row"));
+            }
+            Ok(())
+        };
+        source.postgres.poll(std::time::Duration::from_millis(50), &mut take).expect("reads");
+    }
+    assert_eq!(snapshot_rows, 1500);
+}
+
+fn check_row(row: &[connector::model::value::Value<'_>]) {
+    use connector::model::value::Value::{
+        Bool, Date, Decimal, Float32, Float64, Hex, Int, Text, Time, Timestamp, TimestampTz,
+    };
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let [
+        Int(id),
+        Timestamp(ts),
+        TimestampTz(tz),
+        Date(d),
+        Time(t),
+        Float64(f8),
+        Float32(f4),
+        Decimal(n),
+        Int(i),
+        Hex(b),
+        Text(s),
+        Bool(p),
+        Int(ts_us),
+        Int(d_days),
+        Int(t_us),
+        Text(f8_hex),
+        Text(f4_hex),
+        Text(n_text),
+        Int(i_same),
+        Text(b_hex),
+        Text(s_hex),
+        Int(p_int),
+    ] = row
+    else {
+        panic!("other types: {row:?}")
+    };
+    assert_eq!((ts, tz), (ts_us, ts_us), "row {id}");
+    assert_eq!((i64::from(*d), t), (*d_days, t_us), "row {id}");
+    assert_eq!(
+        (hex(&f8.to_be_bytes()), hex(&f4.to_be_bytes())),
+        ((*f8_hex).into(), (*f4_hex).into()),
+        "row {id}"
+    );
+    assert_eq!((n, i, b), (n_text, i_same, &b_hex.as_bytes()), "row {id}");
+    assert_eq!((hex(s.as_bytes()), i64::from(*p)), ((*s_hex).into(), *p_int), "row {id}");
+}
+
+#[test]
+fn special_values_and_every_supported_type() {
+    let Some(server) = server() else { return };
+    const ROW: &str = "(true, -32768, 2147483647, -9223372036854775808, 4294967295, 'NaN', '-Infinity',
+        'NaN', 1.50, 'ab', 'cd', 'ef', 'gh', 'ij', 'kl', '00000000-0000-0000-0000-0000000000aa',
+        '{\"a\":  1}', '{\"a\":  1}', '<x/>', '\\x00ff', 'infinity', '24:00', '-infinity', '0044-03-15 12:00 BC', 7, 8)";
+    let config = server.database(
+        "types",
+        "create extension citext; create domain posint as int check (value > 0); create domain deeper as posint not null;
+         create table t (id serial primary key, c_bool bool, c_int2 int2, c_int4 int4, c_int8 int8, c_oid oid, c_float4 float4, c_float8 float8,
+            c_num numeric, c_num7_3 numeric(7,3), c_text text, c_varchar varchar(5), c_char char(4), c_citext citext, c_name name, c_ichar \"char\",
+            c_uuid uuid, c_json json, c_jsonb jsonb, c_xml xml, c_bytea bytea, c_date date, c_time time(3), c_ts timestamp, c_tstz timestamptz(0),
+            c_dom posint, c_deep deeper, c_point point, c_gen int generated always as (c_int2 + 1) stored);",
+    );
+    let insert = format!("insert into t (c_bool, c_int2, c_int4, c_int8, c_oid, c_float4, c_float8, c_num, c_num7_3, c_text, c_varchar, c_char, c_citext, c_name, c_ichar,
+         c_uuid, c_json, c_jsonb, c_xml, c_bytea, c_date, c_time, c_ts, c_tstz, c_dom, c_deep) values {ROW}").replace("\\\\", "\\");
+    let insert = insert.replace("\\\"", "\"");
+    server.sql("types", &insert);
+    let mut source = Source::start(&config, SnapshotMode::Initial, None).expect("starts");
+    source.read_snapshot();
+    server.sql("types", &insert);
+    source.read_lines(2);
+    let cells = "c_bool=true c_int2=-32768 c_int4=2147483647 c_int8=-9223372036854775808 c_oid=4294967295 \
+        c_float4=NaN c_float8=-inf c_num=NaN c_num7_3=1.500 c_text=ab c_varchar=cd c_char=ef   c_citext=gh c_name=ij c_ichar=k \
+        c_uuid=0..36 c_json={\"a\":  1} c_jsonb={\"a\": 1} c_xml=<x/> c_bytea=00ff c_date=2147483647 \
+        c_time=86400000000 c_ts=-9223372036854775808 c_tstz=-63517780800000000 c_dom=7 c_deep=8";
+    // A generated column is read by the snapshot and not sent by the stream, as with Debezium.
+    assert_eq!(
+        source.seen.lines,
+        [format!("r t last after(id=1 {cells} c_gen=-32767)"), format!("c t after(id=2 {cells})"),]
+    );
+    let column = |name: &str| {
+        source.seen.tables[0].columns.iter().find(|c| c.name == name).unwrap_or_else(|| panic!("no {name}"))
+    };
+    assert!(column("c_dom").optional && !column("c_deep").optional && !column("id").optional);
+}
+
+/// The server's certificate is believed, or not, by the configured mode; all logins that it may ask for.
+#[test]
+fn tls_modes_and_logins() {
+    let Some(server) = Server::start(&["password_encryption=md5"]) else { return };
+    if !server.make_certificates() {
+        eprintln!("SKIPPED: no openssl to make certificates with");
+        return;
+    }
+    let config = server.database("safe", "create role safe superuser login password 'secret'; create role plain superuser login password 'secret';");
+    server.allow(&[
+        "hostssl all safe all md5",
+        "hostssl replication safe all md5",
+        "host all plain all password",
+    ]);
+    let safe = |mode: TlsMode, host: &str| {
+        let mut config = server.over_tcp(&config, "safe", "secret");
+        config.host = host.to_owned();
+        config.tls_mode = mode;
+        config.tls.ca_file = Some(server.folder.join("ca.crt"));
+        config
+    };
+    let no_file = |mode| {
+        let mut config = safe(mode, "127.0.0.1");
+        config.tls.ca_file = None;
+        config
+    };
+    for (config, fine) in [
+        (no_file(TlsMode::Prefer), true),
+        (no_file(TlsMode::Require), true),
+        (safe(TlsMode::Require, "127.0.0.1"), true),
+        (safe(TlsMode::VerifyCa, "127.0.0.1"), true),
+        (safe(TlsMode::VerifyFull, "localhost"), true),
+        (safe(TlsMode::VerifyFull, "127.0.0.1"), false),
+        (no_file(TlsMode::VerifyCa), false),
+        (no_file(TlsMode::VerifyFull), false),
+        (safe(TlsMode::Disable, "127.0.0.1"), false),
+        (server.over_tcp(&config, "plain", "secret"), true),
+    ] {
+        let started = Source::start(&config, SnapshotMode::InitialOnly, None);
+        match started {
+            Ok(mut source) => {
+                assert!(fine, "{:?} {} was let in", config.tls_mode, config.host);
+                source.postgres.stop().expect("stops");
+            }
+            Err(error) => {
+                assert!(!fine && !error.retryable(), "{:?} {}: {error}", config.tls_mode, config.host)
+            }
+        }
+    }
+    // A stream over TLS.
+    let mut source =
+        Source::start(&safe(TlsMode::VerifyFull, "localhost"), SnapshotMode::Initial, None).expect("starts");
+    source.read_snapshot();
+    server.sql("safe", "create table t (id int primary key); insert into t select generate_series(1, 2000);");
+    source.read_lines(2000);
+}
+
+/// The server threw away log that the slot needs.
+#[test]
+fn a_slot_that_lost_its_log_is_lost() {
+    let Some(server) =
+        Server::start(&["max_slot_wal_keep_size=1MB", "min_wal_size=32MB", "max_wal_size=32MB"])
+    else {
+        return;
+    };
+    let config = server.database("lost", "create table t (id int primary key);");
+    let mut source = Source::start(&config, SnapshotMode::NoData, None).expect("starts");
+    server.sql("lost", "insert into t values (1)");
+    source.read_until(|source| source.seen.positions.iter().any(|p| p.commit_lsn.is_some())).expect("reads");
+    let stored = source.seen.last_position();
+    drop(source);
+    for _ in 0..4 {
+        server.sql("lost", "create table x as select repeat('x', 1000) from generate_series(1, 20000); drop table x; select pg_switch_wal(); checkpoint;");
+    }
+    assert_eq!(server.sql("lost", "select wal_status from pg_replication_slots"), "lost");
+    for (mode, stored) in [(SnapshotMode::Initial, Some(&stored)), (SnapshotMode::Initial, None)] {
+        let error = Source::start(&config, mode, stored).err().expect("refused");
+        assert_eq!((error.kind(), error.exit_code()), (Kind::Lost, 3), "{error}");
+        assert!(error.hint().contains("pg_drop_replication_slot('lost')"), "{}", error.hint());
     }
 }

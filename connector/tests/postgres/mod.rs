@@ -54,10 +54,24 @@ fn as_server_user(program: &Path) -> Command {
     command
 }
 
+/// Folders of test programs that ended without stopping their shared server.
+fn remove_leftovers() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let program = name.strip_prefix("tidegate-source-").and_then(|rest| rest.split('-').next());
+        if program.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            eprintln!("could not remove {name}: {error}");
+        }
+    }
+}
+
 impl Server {
     /// Starts a server that lets the local `postgres` in over the socket and wants a password by TCP.
     pub fn start(settings: &[&str]) -> Option<Server> {
         let programs = programs()?;
+        remove_leftovers();
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let folder = std::env::temp_dir().join(format!("tidegate-source-{}-{port}", std::process::id()));
@@ -145,6 +159,43 @@ impl Server {
             password: shared::secret::Secret::new(password),
             ..config.clone()
         }
+    }
+
+    /// Makes an authority and a certificate for `localhost`, and has the server use it. False
+    /// without `openssl`.
+    pub fn make_certificates(&self) -> bool {
+        let script = "set -e
+            openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority
+            openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost
+            echo 'subjectAltName=DNS:localhost' > names
+            openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile names
+            chmod 600 server.key; chown --reference=data server.key";
+        let made = Command::new("sh").args(["-c", script]).current_dir(&self.folder).output();
+        if !made.is_ok_and(|out| out.status.success()) {
+            return false;
+        }
+        for (setting, value) in [
+            ("ssl_cert_file", self.folder.join("server.crt").display().to_string()),
+            ("ssl_key_file", self.folder.join("server.key").display().to_string()),
+            ("ssl", "on".to_owned()),
+        ] {
+            self.sql("postgres", &format!("ALTER SYSTEM SET {setting} = '{value}'"));
+        }
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        true
+    }
+
+    /// Puts lines before the rest of `pg_hba.conf`.
+    pub fn allow(&self, lines: &[&str]) {
+        let path = self.folder.join("data/pg_hba.conf");
+        let rest = std::fs::read_to_string(&path).expect("pg_hba.conf");
+        std::fs::write(
+            &path,
+            format!("{}\nlocal all all trust\nlocal replication all trust\n{rest}", lines.join("\n")),
+        )
+        .expect("written");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        std::thread::sleep(Duration::from_millis(300));
     }
 
     pub fn stop(&self) {
