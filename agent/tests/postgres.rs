@@ -104,7 +104,8 @@ impl Postgres {
         let data = format!("{path}/data");
         postgres.server("initdb", &["-D", &data, "-A", "trust", "-U", "postgres", "--no-sync"]);
         let options = format!("-c listen_addresses='' -c fsync=off -k {path}");
-        postgres.server("pg_ctl", &["-w", "-D", &data, "-o", &options, "-l", &format!("{path}/log"), "start"]);
+        postgres
+            .server("pg_ctl", &["-w", "-D", &data, "-o", &options, "-l", &format!("{path}/log"), "start"]);
         Some(postgres)
     }
 
@@ -123,7 +124,19 @@ impl Postgres {
     fn psql(&self, script: &str) -> Vec<String> {
         let host = self.0.display().to_string();
         let mut child = Command::new("psql")
-            .args(["-h", &host, "-U", "postgres", "-qAtX", "-v", "ON_ERROR_STOP=1", "-P", "null=NULL", "-f", "-"])
+            .args([
+                "-h",
+                &host,
+                "-U",
+                "postgres",
+                "-qAtX",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-P",
+                "null=NULL",
+                "-f",
+                "-",
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -277,7 +290,8 @@ impl World {
                 let cells = Cells::random(random, now_us);
                 let names = COLUMNS.join(", ");
                 let values = cells.sql.join(", ");
-                self.script.push_str(&format!("UPDATE payments SET ({names}) = ({values}) WHERE id = {key};\n"));
+                self.script
+                    .push_str(&format!("UPDATE payments SET ({names}) = ({values}) WHERE id = {key};\n"));
                 row(Op::Update, Some(key), Some(cells.ours))
             }
             _ => {
@@ -286,7 +300,8 @@ impl World {
                 self.next_key += 1;
                 self.keys.push(key);
                 let cells = Cells::random(random, now_us);
-                self.script.push_str(&format!("INSERT INTO payments VALUES ({}, {key});\n", cells.sql.join(", ")));
+                self.script
+                    .push_str(&format!("INSERT INTO payments VALUES ({}, {key});\n", cells.sql.join(", ")));
                 row(Op::Create, Some(key), Some(cells.ours))
             }
         }
@@ -323,10 +338,8 @@ impl World {
     /// Puts the question into the script, and what the engine says now beside it.
     fn ask(&mut self, now_us: i64) {
         let window = |minutes: i64| format!("created_at > t({})", now_us - minutes * MINUTE);
-        let aggregates: Vec<String> = SQL
-            .iter()
-            .map(|sql| sql.replace("{10}", &window(10)).replace("{30}", &window(30)))
-            .collect();
+        let aggregates: Vec<String> =
+            SQL.iter().map(|sql| sql.replace("{10}", &window(10)).replace("{30}", &window(30))).collect();
         // A row without time is in no window; ours keeps none, so the lifetime count leaves it out too.
         self.script.push_str(&format!(
             "SELECT a.* FROM generate_series(0, {}) u LEFT JOIN LATERAL (SELECT {} FROM payments
