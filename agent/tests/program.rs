@@ -25,6 +25,9 @@ const VALUE_SCHEMA: &str = r#"{"type":"record","name":"Envelope","namespace":"sh
     {"name":"source","type":{"type":"record","name":"Source","namespace":"io.debezium.connector.postgresql","fields":[{"name":"ts_ms","type":"long"}]}},
     {"name":"op","type":"string"}],"connect.name":"shop.public.payments.Envelope"}"#;
 
+/// User, cents, status, time of creation.
+type After<'a> = (i64, Option<i64>, &'a str, i64);
+
 fn available() -> bool {
     let all = ["kcat", "redis-server", "redis-cli"].iter().all(|program| {
         Command::new(program).arg("--version").output().is_ok()
@@ -142,7 +145,7 @@ impl World {
     }
 
     /// Sends records, each `(op, id, (user, cents, status, created_us))`.
-    fn send(&self, records: &[(&str, i64, Option<(i64, Option<i64>, &str, i64)>)]) {
+    fn send(&self, records: &[(&str, i64, Option<After<'_>>)]) {
         const KEY: &str = "~~key~~";
         const END: &str = "~~end~~";
         let mut input = Vec::new();
@@ -228,7 +231,7 @@ fn prefix(id: u32) -> [u8; 5] {
     shared::avro::wire::prefix(shared::avro::wire::SchemaId(id))
 }
 
-fn envelope(op: &str, id: i64, after: &Option<(i64, Option<i64>, &str, i64)>) -> Vec<u8> {
+fn envelope(op: &str, id: i64, after: &Option<After<'_>>) -> Vec<u8> {
     let mut out = vec![0];
     let block = |out: &mut Vec<u8>, bytes: &[u8]| {
         put_long(out, bytes.len() as i64);
