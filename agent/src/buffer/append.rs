@@ -128,6 +128,9 @@ fn place(
             return Ok(Outcome::Refused(refusal));
         }
     };
+    // Staged first: if the insert fails, the group is undone and with it what is staged here, and
+    // the producer's next batch waits for this one.
+    tail.stage(&append.partition, &append.head, base_offset, bytes);
     batch::patch(records, base_offset, LEADER_EPOCH);
     let last_offset = base_offset + i64::from(append.head.last_delta);
     transaction
@@ -148,6 +151,5 @@ fn place(
             ])
         })
         .or_db("append a batch")?;
-    tail.stage(&append.partition, &append.head, base_offset, bytes);
     Ok(Outcome::Stored { base_offset })
 }

@@ -156,7 +156,7 @@ impl Tail {
         }
     }
 
-    /// Stages a batch that was inserted at `base_offset`.
+    /// Stages a batch that is inserted at `base_offset`.
     pub fn stage(&mut self, partition: &Arc<Partition>, head: &Head, base_offset: i64, bytes: u64) {
         let growth = self.staged.entry(partition.id).or_insert_with(|| Growth {
             partition: Arc::clone(partition),
@@ -179,6 +179,11 @@ impl Tail {
             producer.seen_ms = self.now_ms();
             self.staged_producers.insert(key, producer);
         }
+    }
+
+    #[cfg(test)]
+    pub fn producers_remembered(&self) -> usize {
+        self.producers.len()
     }
 
     /// A trim of this many bytes is durable.

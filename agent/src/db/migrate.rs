@@ -17,11 +17,11 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0014_pipeline", include_str!("migrations/0014_pipeline.sql")),
 ];
 
-/// Brings the file to the newest layout.
+/// How many migrations the file has seen.
 ///
 /// # Errors
 /// `Config` if a newer version of the program wrote the file.
-pub fn migrate(connection: &mut Connection) -> Result<()> {
+pub fn applied(connection: &Connection) -> Result<usize> {
     let applied: u32 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .or_db("read the layout's version")?;
@@ -31,6 +31,12 @@ pub fn migrate(connection: &mut Connection) -> Result<()> {
         return Err(Error::new(Kind::Config, what)
             .remedy("run the version of the agent that wrote it, or a newer one"));
     }
+    Ok(applied)
+}
+
+/// Brings the file to the newest layout.
+pub fn migrate(connection: &mut Connection) -> Result<()> {
+    let applied = applied(connection)?;
     for (version, (name, text)) in (1u32..).zip(MIGRATIONS).skip(applied) {
         apply(connection, version, text).doing(|| format!("apply migration {name}"))?;
         tracing::info!(event = "db_migrated", migration = name, "brought the file to a newer layout");
