@@ -56,7 +56,8 @@ impl Status for Page {
     fn status(&self) -> Json {
         // The counts read the file.
         tokio::task::block_in_place(|| {
-            self.document().unwrap_or_else(|error| json!({"error": error.to_string(), "remedy": error.hint()}))
+            self.document()
+                .unwrap_or_else(|error| json!({"error": error.to_string(), "remedy": error.hint()}))
         })
     }
 }
@@ -67,7 +68,9 @@ impl Page {
         let topics: Vec<Json> = self.topics.iter().map(|name| self.topic(name, &state)).collect();
         let (views, quarantined, waiting) = self.readers.run_now(|connection| {
             let mut views = Vec::new();
-            for (shape, (name, rows, entities)) in self.engine.shapes().iter().zip(self.engine.sizes(connection)?) {
+            for (shape, (name, rows, entities)) in
+                self.engine.shapes().iter().zip(self.engine.sizes(connection)?)
+            {
                 let stored = store::size(connection, shape.id)?;
                 let hydrating = state.hydrating.contains(&name);
                 views.push(json!({

@@ -1,10 +1,10 @@
 //! The command line: run, check, status.
 
+use crate::admin;
 use crate::config::{self, Config};
 use crate::feature::definition;
 use crate::pipeline::Agent;
 use crate::sync::redis::Redis;
-use crate::admin;
 use clap::{Args, Parser, Subcommand};
 use shared::error::{Context, Error, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;

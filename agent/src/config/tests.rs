@@ -79,3 +79,36 @@ fn set_reaches_the_main_file() {
     let config = load_with(&path, &["admin.listen=127.0.0.1:2".to_owned()]).expect("valid");
     assert_eq!(config.admin.listen.port(), 2);
 }
+
+/// The samples are the reference: they load, their definitions compile, and every value is the default.
+#[test]
+fn the_samples_load_and_say_the_defaults() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
+    let sample = load(&samples.join("agent.toml")).expect("the sample is valid");
+    assert!(!sample.feature_view.is_empty() && !sample.gate.is_empty());
+    let defaults = Config::default();
+    let tables = |config: &Config| {
+        let Config { log, admin, db, buffer, door, registry, features, quarantine, .. } = config;
+        format!("{log:?} {admin:?} {db:?} {buffer:?} {door:?} {registry:?} {features:?} {quarantine:?}")
+    };
+    assert_eq!(tables(&sample), tables(&defaults));
+    let text = std::fs::read_to_string(samples.join("agent.toml")).expect("it was read before");
+    let uncommented: String = text
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest)
+                if rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(k, _)| !k.contains(' ')) =>
+            {
+                rest
+            }
+            _ => line,
+        })
+        .filter(|line| !line.starts_with("password") && !line.starts_with("include"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let overrides = Overrides { env_prefix: "NO_SUCH_PREFIX", set: &[] };
+    let whole: Config = shared::config::parse(&uncommented, &overrides).expect("also what is commented out");
+    whole.check().expect("valid");
+    let sync = whole.sync.expect("the sync table is shown");
+    assert_eq!((sync.batch_rows, sync.retry_ceiling.as_secs()), (1_000, 10));
+}

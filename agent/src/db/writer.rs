@@ -201,7 +201,7 @@ impl Writer {
             }
         }
         for job in group {
-            job.done(outcome.as_ref().map(|()| ()).map_err(again));
+            job.done(outcome.as_ref().copied().map_err(again));
         }
     }
 }

@@ -150,13 +150,11 @@ impl Decoder {
     }
 }
 
+/// A record's bytes; absent is Kafka's null.
+pub type KeyAndValue = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// Key and value of the record at `offset` in a batch that was read before.
-pub fn find(
-    base_offset: i64,
-    batch: &[u8],
-    offset: i64,
-    unpacked_bytes: usize,
-) -> Option<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+pub fn find(base_offset: i64, batch: &[u8], offset: i64, unpacked_bytes: usize) -> Option<KeyAndValue> {
     let unpacked = records::unpack(batch, unpacked_bytes).ok()?;
     let delta = offset.checked_sub(base_offset)?;
     let found = unpacked.records().find_map(|record| record.ok().filter(|record| record.delta == delta))?;

@@ -34,7 +34,7 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 /// A batch of format 2 without compression.
-fn batch(records: &[(Option<Vec<u8>>, Option<Vec<u8>>)]) -> Vec<u8> {
+fn batch(records: &[KeyAndValue]) -> Vec<u8> {
     let mut out = vec![0; 61];
     out[16] = 2;
     out[57..61].copy_from_slice(&(records.len() as i32).to_be_bytes());

@@ -58,7 +58,7 @@ pub fn take(
             }
         }
     }
-    Ok(checked(view, columns, |at| value(at), places, row.committed_us))
+    Ok(checked(view, columns, value, places, row.committed_us))
 }
 
 fn checked(

@@ -18,8 +18,8 @@ use crate::registry::{self, Registry};
 use crate::store::{self, Serving};
 use crate::sync::{self, Sync};
 use progress::Progress;
-use rusqlite::Transaction;
 use run::Processor;
+use rusqlite::Transaction;
 use shared::error::{Context, Error, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
@@ -206,7 +206,8 @@ async fn process(processor: Processor) -> Result<()> {
             let _ = done.send(processor.run(&runtime));
         })
         .or_kind(Kind::Bug)?;
-    let outcome = outcome.await.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "the processing thread panicked")));
+    let outcome =
+        outcome.await.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "the processing thread panicked")));
     if thread.join().is_err() {
         tracing::error!(event = "pipeline_panicked", "the processing thread ended by a panic");
     }

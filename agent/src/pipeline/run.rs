@@ -85,9 +85,8 @@ impl Processor {
                 Err(error) if error.retryable() => {
                     self.waits(&error);
                     let pause = backoff.delay();
-                    let stopped = runtime.block_on(async {
-                        tokio::time::timeout(pause, self.shutdown.wait()).await.is_ok()
-                    });
+                    let stopped = runtime
+                        .block_on(async { tokio::time::timeout(pause, self.shutdown.wait()).await.is_ok() });
                     event = if stopped { Event::Stop } else { Event::News };
                     continue;
                 }
@@ -274,7 +273,8 @@ impl Processor {
             from = work.next_offset;
             let (engine, stale) = (Arc::clone(&self.engine), stale.to_vec());
             let now_us = self.clock.now().micros();
-            self.db.write(move |tx| engine.apply(tx, &work.topic, &work.rows, now_us, Some(&stale)).map(drop))?;
+            self.db
+                .write(move |tx| engine.apply(tx, &work.topic, &work.rows, now_us, Some(&stale)).map(drop))?;
         }
         Ok(())
     }

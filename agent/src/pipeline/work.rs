@@ -53,7 +53,12 @@ impl Topic {
     }
 
     /// Decodes and judges the records at or after `from_offset`.
-    pub fn judge(&mut self, batches: Vec<Batch>, from_offset: i64, schemas: &Schemas<'_>) -> Result<Option<Work>> {
+    pub fn judge(
+        &mut self,
+        batches: Vec<Batch>,
+        from_offset: i64,
+        schemas: &Schemas<'_>,
+    ) -> Result<Option<Work>> {
         let Some(last) = batches.last() else { return Ok(None) };
         let mut work = Work {
             topic: self.name.clone(),

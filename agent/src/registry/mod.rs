@@ -74,7 +74,7 @@ impl Registry {
         if let Some(known) = self.read(|reader| subject::find(reader, subject, text))? {
             return Ok(known.id);
         }
-        let new = shape::parse(text).map_err(Problem::InvalidSchema)?;
+        let new = valid(text)?;
         let (subject, text) = (subject.to_owned(), text.to_owned());
         // The check and the insert stand in one transaction: two newcomers cannot pass each other.
         let outcome = self.db.write(move |transaction| {
@@ -110,7 +110,7 @@ impl Registry {
 
     /// The reasons why `text` would not be taken after `version` of `subject`; none if it would.
     pub fn test(&self, subject: &str, version: Option<&str>, text: &str) -> Answer<Vec<String>> {
-        let new = shape::parse(text).map_err(Problem::InvalidSchema)?;
+        let new = valid(text)?;
         let earlier = match version {
             Some(version) => vec![self.version(subject, version)?.text],
             None => self.read(|reader| subject::history(reader, subject))?,
@@ -176,5 +176,16 @@ impl Registry {
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         self.readers.run_now(read).doing(|| "read the schema registry")
+    }
+}
+
+/// Checks a text: what is taken must also be read later, by the library that decodes rows. Only the
+/// verdict is used, never the library's own text of the schema.
+fn valid(text: &str) -> Answer<shape::Shape> {
+    let shape = shape::parse(text).map_err(Problem::InvalidSchema)?;
+    match apache_avro::Schema::parse_str(text) {
+        Ok(_) => Ok(shape),
+        Err(_) if shape.is_bare_primitive() => Ok(shape),
+        Err(error) => Err(Problem::InvalidSchema(error.to_string())),
     }
 }

@@ -60,6 +60,13 @@ pub(super) struct Shape {
     pub named: HashMap<String, Named>,
 }
 
+impl Shape {
+    /// One of Avro's own types, perhaps sent without quotes.
+    pub fn is_bare_primitive(&self) -> bool {
+        matches!(self.root, Type::Primitive(_))
+    }
+}
+
 /// Reads a schema's text; the error says what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Shape, String> {
     // A bare primitive may be sent without quotes, as Java's parser takes it.

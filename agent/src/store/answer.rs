@@ -127,7 +127,10 @@ fn key_value(json: &Json, kind: EntityType) -> Option<Value> {
 }
 
 /// One cell of the answer: value, status, time.
-pub fn cell(latest: Option<&Latest>, asked: &Asked<'_>, now_us: i64) -> (Json, &'static str, String) {
+pub type Cell = (Json, &'static str, String);
+
+/// What an entity's latest values say of the feature asked for.
+pub fn cell(latest: Option<&Latest>, asked: &Asked<'_>, now_us: i64) -> Cell {
     let Some(latest) = latest else { return (Json::Null, "NOT_FOUND", EPOCH.to_owned()) };
     let as_of_us = latest.as_of.0.div_euclid(1_000);
     let value = latest.values.get(asked.place).unwrap_or(&Value::Null);
@@ -163,7 +166,7 @@ fn rfc3339(micros: i64) -> String {
 }
 
 /// The whole answer, join keys first.
-pub fn assemble(keys: Keys, columns: Vec<(String, Vec<(Json, &'static str, String)>)>) -> Json {
+pub fn assemble(keys: Keys, columns: Vec<(String, Vec<Cell>)>) -> Json {
     let mut names = Vec::new();
     let mut results = Vec::new();
     for (name, values) in keys.columns {

@@ -54,7 +54,7 @@ pub(super) fn decode<'a>(fields: &mut Fields<'a>, version: i16) -> Read<Request<
 pub(super) async fn answer(door: &Door, request: Request<'_>, asked: Asked) -> Result<Pending> {
     let mut topics = Vec::new();
     match request.topics {
-        None => topics.extend(door.log.topics().iter().map(|topic| found(topic))),
+        None => topics.extend(door.log.topics().iter().map(found)),
         Some(wanted) => {
             for wanted in wanted {
                 topics.push(look_up(door, &wanted, request.may_create).await?);

@@ -1,6 +1,8 @@
 //! The decoders against the protocol crate: it encodes requests of every version, ours must read
 //! the same; then the same bytes, damaged, must be refused without harm.
 
+mod socket;
+
 use super::api::{self, APIS, Api, Head};
 use super::wire::Fields;
 use super::{coordinator, fetch, list_offsets, metadata, produce, producer_id, versions};
