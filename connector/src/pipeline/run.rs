@@ -224,7 +224,7 @@ impl Pipeline<'_> {
     fn settle_before_leaving(&mut self) {
         let flushed = self.flush();
         if let Err(error) = flushed.and(self.save()) {
-            tracing::warn!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
+            tracing::info!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
         }
     }
 }
