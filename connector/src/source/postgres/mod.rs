@@ -68,6 +68,16 @@ pub struct Progress {
     pub confirmed: Lsn,
     /// Commit time of the last transaction read, microseconds since 1970; 0 before the first.
     pub commit_time_us: i64,
+    /// While a snapshot is being read.
+    pub snapshot: Option<SnapshotProgress>,
+}
+
+/// How far a snapshot is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotProgress {
+    pub tables: usize,
+    pub tables_done: usize,
+    pub rows: u64,
 }
 
 /// A PostgreSQL database as a source of changes.
@@ -98,6 +108,7 @@ impl Postgres {
     /// # Errors
     /// Each names the thing and its remedy, with SQL to copy where there is some.
     pub fn open(config: &SourceConfig, snapshot: &SnapshotConfig, runtime: Handle) -> Result<Postgres> {
+        config.check()?;
         let filter = TableFilter::new(config)?;
         let wire = connect(config, Purpose::Replication).map_err(|error| match error.kind() {
             Kind::Denied if error.to_string().contains("42501") => {
@@ -168,6 +179,7 @@ impl Postgres {
         let of = match slot {
             Some(slot) => {
                 slot.check(&self.config)?;
+                slot.check_free(&self.config.slot)?;
                 tracing::info!(
                     event = "slot_reused",
                     slot = %self.config.slot,
@@ -311,6 +323,15 @@ impl Postgres {
         }
     }
 
+    /// Tells the server that we are alive, if it is time. For whoever has to wait between two
+    /// polls: without a word the server cuts the connection after `wal_sender_timeout` (60 s).
+    pub fn keep_alive(&mut self) -> Result<()> {
+        match &mut self.phase {
+            Phase::Stream(stream) => stream.keep_alive(),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the snapshot is done and the server streams.
     pub fn streaming(&self) -> bool {
         matches!(self.phase, Phase::Stream(_))
@@ -328,7 +349,11 @@ impl Postgres {
                 server_end: stream.server_end(),
                 confirmed: stream.confirmed(),
                 commit_time_us: stream.commit_time_us(),
+                snapshot: None,
             },
+            Phase::Snapshot(snapshot) => {
+                Progress { snapshot: Some(snapshot.progress()), ..Progress::default() }
+            }
             _ => Progress::default(),
         }
     }
