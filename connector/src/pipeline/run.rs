@@ -122,7 +122,8 @@ impl Pipeline<'_> {
     /// Waits until all that was sent is acknowledged, and takes the position that follows.
     fn flush(&mut self) -> Result<()> {
         let (tracker, mut counted) = (&mut self.tracker, Ok(()));
-        let flushed = self.sink.flush(STOP_FLUSH, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)));
+        let flushed =
+            self.sink.flush(STOP_FLUSH, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)));
         self.advance();
         flushed.and(counted)
     }
@@ -138,7 +139,8 @@ impl Pipeline<'_> {
     fn settle(&mut self, busy: bool) -> Result<()> {
         self.advance();
         let due = self.saved_at.elapsed() >= Duration::from_millis(self.config.offset.interval_ms.into());
-        if self.unsaved.is_some() && (due || !busy && self.sink.outstanding() == 0 && self.idle_long_enough()) {
+        if self.unsaved.is_some() && (due || !busy && self.sink.outstanding() == 0 && self.idle_long_enough())
+        {
             self.save()?;
         }
         Ok(())

@@ -135,13 +135,12 @@ fn a_restart_goes_on_at_the_stored_position() {
     assert_eq!(source.seen.origins[1].last_commit_lsn, first_commit.commit_lsn.map(|lsn| lsn.0));
     source.postgres.stop().expect("stops");
 
-    // An older position than the slot's: the server does not go back. A newer one: another server.
+    // An older position than the slot's: somebody moved the slot, what lies between is lost.
     drop(source);
-    server.sql("resume", "insert into t values (4);");
-    let mut source = retry(|| Source::start(&config, SnapshotMode::Initial, Some(&after_snapshot)));
-    source.read_lines(1);
-    assert_eq!(source.seen.lines, ["c t after(id=4)"]);
-    source.postgres.stop().expect("stops");
+    let older = Source::start(&config, SnapshotMode::Initial, Some(&after_snapshot)).err().expect("refused");
+    assert_eq!(older.kind(), Kind::Lost, "{older}");
+    assert!(older.to_string().contains("slot resume begins at"), "{older}");
+    // A newer one than the server's end: another server.
     let mut future = first_commit;
     future.lsn.0 += 1 << 40;
     let future = Position::Postgres(future);

@@ -51,11 +51,15 @@ use shared::{Error, Kind, Result};
 use slot::Slot;
 use snapshot::{Of, Snapshot};
 use sql::Sql;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stream::{Start, Stream};
 use tokio::runtime::Handle;
 use visible::Visible;
 use wire::Wire;
+
+/// A server notices a cut connection at the latest when it next writes to it.
+const SLOT_WAIT: Duration = Duration::from_secs(8);
+const SLOT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the source stands, for status and metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,7 +146,7 @@ impl Postgres {
         let stored = stored.map(|Position::Postgres(position)| position);
         let tables = self.captured_tables()?;
         publication::ensure(&mut self.catalog.sql, &self.config, &tables)?;
-        let slot = slot::inspect(&mut self.catalog.sql, &self.config.slot)?;
+        let slot = self.free_slot()?;
         match (plan(self.mode, stored), stored, slot) {
             (Plan::Rest, ..) => {
                 self.phase = Phase::Rest;
@@ -159,6 +163,24 @@ impl Postgres {
                 "the changes since then are lost: remove the stored offset and start again for a new snapshot",
             )),
             (Plan::Resume, None, _) => Err(Error::new(Kind::Bug, "nothing is stored to resume from")),
+        }
+    }
+
+    /// The slot once nobody reads it: a connection that was cut or killed may hold it a little longer.
+    fn free_slot(&mut self) -> Result<Option<Slot>> {
+        let until = Instant::now() + SLOT_WAIT;
+        loop {
+            let slot = slot::inspect(&mut self.catalog.sql, &self.config.slot)?;
+            match slot.as_ref().and_then(|slot| slot.active_pid) {
+                None => return Ok(slot),
+                Some(pid) if Instant::now() >= until => {
+                    let what = format!("slot {} is active for process {pid}", self.config.slot);
+                    return Err(Error::new(Kind::Unreachable, what).remedy(
+                        "stop the other reader of the slot, or set source.slot to another name for this connector",
+                    ));
+                }
+                Some(_) => std::thread::sleep(SLOT_PAUSE),
+            }
         }
     }
 
@@ -229,12 +251,15 @@ impl Postgres {
             ));
         }
         if stored.lsn < slot.confirmed {
-            tracing::warn!(
-                event = "offset_behind_slot",
-                stored = %stored.lsn,
-                slot = %slot.confirmed,
-                "stored offset is behind the slot: changes between them do not come again"
-            );
+            // We store before we confirm, so only somebody else can have moved the slot.
+            return Err(Error::new(
+                Kind::Lost,
+                format!("{} is stored to resume from, but slot {} begins at {}", stored.lsn, self.config.slot, slot.confirmed),
+            )
+            .remedy(
+                "the slot was made anew or moved by somebody else, and the changes between are lost: remove the \
+                 stored offset and start again for a new snapshot",
+            ));
         }
         self.begin_stream(stored.clone(), slot.confirmed, None)
     }
