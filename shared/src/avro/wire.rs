@@ -30,23 +30,11 @@ pub fn split(message: &[u8]) -> Option<(SchemaId, &[u8])> {
 #[inline]
 pub fn put_long(out: &mut Vec<u8>, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)) as u64;
-    if rest < 0x80 {
-        out.push(rest as u8);
-        return;
-    }
-    // One append: a push per byte would ask for capacity each time.
-    let mut bytes = [0_u8; 10];
-    let mut len = 0;
-    for slot in &mut bytes {
-        *slot = rest as u8 | 0x80;
-        len += 1;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
         rest >>= 7;
-        if rest == 0 {
-            *slot &= 0x7f;
-            break;
-        }
     }
-    out.extend_from_slice(bytes.get(..len).unwrap_or(&bytes));
+    out.push(rest as u8);
 }
 
 /// Takes an Avro `long` from the front; `None` if it is cut off or longer than ten bytes.
