@@ -16,6 +16,16 @@ const DEFAULT_START_TIMEOUT_MS: u32 = 10_000;
 /// Under this the queue holds less than a batch, and nothing flows.
 const MIN_QUEUE_BYTES: u32 = 1024 * 1024;
 
+/// Properties of librdkafka that are not the operator's: nothing is confirmed before all in-sync
+/// replicas have it, once and in order.
+const GUARDED: [&str; 5] = [
+    "acks",
+    "request.required.acks",
+    "enable.idempotence",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+];
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SinkConfig {
@@ -65,6 +75,10 @@ impl SinkConfig {
     pub fn check(&self) -> Result<()> {
         if self.kafka.brokers.trim().is_empty() {
             return Err(Error::new(Kind::Config, "sink.kafka.brokers is empty").remedy("write host:port"));
+        }
+        if let Some(name) = GUARDED.iter().find(|name| self.kafka.properties.contains_key(**name)) {
+            let what = format!("sink.kafka.properties.{name} would allow records to be lost or reordered");
+            return Err(Error::new(Kind::Config, what).remedy("remove it"));
         }
         if self.queue_bytes < MIN_QUEUE_BYTES {
             let what = format!("sink.queue_bytes = {} is under {MIN_QUEUE_BYTES}", self.queue_bytes);
