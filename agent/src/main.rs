@@ -1,1 +1,5 @@
-fn main() {}
+//! `tidegate-agent`: arguments → run → exit code.
+
+fn main() -> std::process::ExitCode {
+    agent::cli::main()
+}

@@ -44,7 +44,7 @@ fn a_transactional_producer_is_refused_at_once() {
     use rdkafka::producer::{BaseProducer, Producer};
     let (redis, ports) = (Redis::start().expect("Redis"), Ports::free());
     let mut launch = agent(&redis, &ports);
-    launch.allow(&["request_refused"]);
+    launch.allow(&["door_coordinator_refused"]);
     let mut agent = launch.start().expect("the agent starts");
     agent.wait_ready(LIMIT).expect("the agent is ready");
     let producer: BaseProducer = rdkafka::ClientConfig::new()

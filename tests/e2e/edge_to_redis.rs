@@ -81,7 +81,7 @@ pub fn connector(postgres: &Postgres, ports: &Ports) -> Launch {
         .set("avro.registry.url", format!("[\"http://127.0.0.1:{}\"]", ports.registry))
         .set("sink.kafka.brokers", format!("127.0.0.1:{}", ports.door))
         // Its peer is killed on purpose.
-        .allow(&["connection_lost", "kafka_unreachable", "kafka_log"]);
+        .allow(&["connection_lost", "librdkafka", "kafka_lost"]);
     launch
 }
 

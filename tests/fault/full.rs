@@ -39,7 +39,7 @@ fn a_full_disk_makes_producers_wait_and_loses_nothing() {
     agent.launch.allow(&["buffer_full", "disk_full", "commit_failed"]);
     let postgres = database();
     let mut launch = connector(&postgres, &agent.brokers(), &agent.registry());
-    launch.allow(&["kafka_unreachable", "kafka_log"]);
+    launch.allow(&["librdkafka", "kafka_lost"]);
     let mut running = launch.start().expect("it starts");
     running.wait_ready(LIMIT).expect("ready");
     eventually(LIMIT, "the snapshot is written", || (agent.records() == 10).then_some(()));

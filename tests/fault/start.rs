@@ -99,7 +99,7 @@ fn kafka_away_during_the_run_loses_nothing() {
     let mut kafka = Kafka::start(Default::default()).expect("Kafka");
     let agent = Agent::start(&[]);
     let mut launch = connector(&postgres, &kafka.bootstrap(), &agent.registry());
-    launch.allow(&["kafka_unreachable", "kafka_log", "connection_lost"]);
+    launch.allow(&["librdkafka", "kafka_lost", "connection_lost"]);
     let mut running = launch.start().expect("it starts");
     running.wait_ready(LIMIT).expect("ready");
     let count = |kafka: &Kafka| topics::total(&kafka.bootstrap(), "fault.");
@@ -119,7 +119,7 @@ fn a_missing_topic_is_named_when_the_broker_makes_none() {
     let kafka = Kafka::start(options).expect("Kafka");
     let agent = Agent::start(&[]);
     let mut launch = connector(&postgres, &kafka.bootstrap(), &agent.registry());
-    launch.allow(&["kafka_log"]);
+    launch.allow(&["librdkafka", "kafka_lost"]);
     says(&refused(&mut launch, 3), &["fault.public.t", "auto"]);
     topics::create(&kafka.bootstrap(), "fault.public.t", 1);
     let mut running = launch.allow(&["stopped"]).start().expect("it starts again");

@@ -57,7 +57,21 @@ fn value(theirs: &[u8], ours: &[u8], schemas: &Schemas) -> Result<(), String> {
     }
     mask(&mut a, streamed);
     mask(&mut b, streamed);
-    same("value", &a, &b)
+    match difference("value", &a, &b) {
+        None => Ok(()),
+        Some(difference) => Err(difference),
+    }
+}
+
+/// The first place where two values differ. NaN equals NaN here.
+fn difference(path: &str, theirs: &Value, ours: &Value) -> Option<String> {
+    match (theirs, ours) {
+        (Value::Record(a), Value::Record(b)) if a.len() == b.len() => {
+            a.iter().zip(b).find_map(|((name, a), (_, b))| difference(&format!("{path}.{name}"), a, b))
+        }
+        (Value::Union(n, a), Value::Union(m, b)) if n == m => difference(path, a, b),
+        (a, b) => same(path, &format!("{a:?}"), &format!("{b:?}")).err(),
+    }
 }
 
 /// Ours must still be a clock: three units of one instant.

@@ -147,7 +147,7 @@ impl Scenario<'_> {
         let (connector, worker) = (connector.display().to_string(), worker.display().to_string());
         let arguments = ["--debezium", &connector, "--worker", &worker];
         let mut launch = Launch::with_arguments(Binary::Connector, &arguments)?;
-        launch.set("event.source_version", DEBEZIUM);
+        launch.set("event.source_version", DEBEZIUM).allow(&["librdkafka"]);
         Ok((launch, folder))
     }
 

@@ -23,7 +23,6 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub fn read(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
-        .set("group.id", "parity")
         .set("enable.auto.commit", "false")
         .create()
         .expect("a consumer can be made");

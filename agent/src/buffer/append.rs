@@ -1,0 +1,155 @@
+//! One request's batches on their way into the log.
+
+use super::catalogue::{LEADER_EPOCH, Partition};
+use super::tail::{Admission, SharedTail, Tail, lock};
+use crate::db::{Job, OrDb};
+use crate::metrics;
+use crate::model::batch::{self, Head};
+use bytes::BytesMut;
+use rusqlite::{Transaction, params};
+use shared::{Error, Kind, Result};
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// One batch inside a frame: checked, not yet placed.
+#[derive(Debug)]
+pub struct Append {
+    pub partition: Arc<Partition>,
+    pub head: Head,
+    /// Where the batch stands in the frame.
+    pub range: Range<usize>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Durable, with its first record at this offset; also if it was stored by an earlier attempt.
+    Stored {
+        base_offset: i64,
+    },
+    Refused(Refusal),
+}
+
+/// Why a batch is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No room now; worth trying again.
+    Full,
+    /// Not the producer's next sequence.
+    OutOfOrder,
+    /// Stored long ago, its offset forgotten.
+    DuplicateSequence,
+    /// A newer incarnation of this producer has written.
+    StaleEpoch,
+}
+
+impl Refusal {
+    const fn reason(self) -> &'static str {
+        match self {
+            Refusal::Full => "full",
+            Refusal::OutOfOrder | Refusal::DuplicateSequence => "sequence",
+            Refusal::StaleEpoch => "epoch",
+        }
+    }
+}
+
+type Reply = oneshot::Sender<Result<Vec<Outcome>>>;
+
+/// The frame is stored from where it was received: batches are patched in place.
+pub(super) struct AppendJob {
+    frame: BytesMut,
+    appends: Vec<Append>,
+    outcomes: Vec<Outcome>,
+    tail: SharedTail,
+    reply: Reply,
+    memory: OwnedSemaphorePermit,
+}
+
+impl AppendJob {
+    pub fn new(
+        frame: BytesMut,
+        appends: Vec<Append>,
+        tail: SharedTail,
+        reply: Reply,
+        memory: OwnedSemaphorePermit,
+    ) -> Self {
+        AppendJob { frame, outcomes: Vec::with_capacity(appends.len()), appends, tail, reply, memory }
+    }
+}
+
+impl Job for AppendJob {
+    fn run(&mut self, transaction: &Transaction<'_>) -> Result<()> {
+        let tail = Arc::clone(&self.tail);
+        let mut tail = lock(&tail);
+        for append in &self.appends {
+            let records = self
+                .frame
+                .get_mut(append.range.clone())
+                .ok_or_else(|| Error::new(Kind::Bug, "a batch lies outside of its frame"))?;
+            self.outcomes.push(place(transaction, &mut tail, append, records)?);
+        }
+        Ok(())
+    }
+
+    fn done(self: Box<Self>, outcome: Result<()>) {
+        let AppendJob { frame, outcomes, reply, memory, .. } = *self;
+        drop(frame);
+        drop(memory);
+        // The connection may be gone; the batches are stored all the same.
+        let _ = reply.send(outcome.map(|()| outcomes));
+    }
+
+    /// Only a failing disk makes an append fail, and that takes the group with it anyway.
+    fn isolated(&self) -> bool {
+        false
+    }
+
+    fn weight_bytes(&self) -> usize {
+        self.frame.len()
+    }
+}
+
+fn place(
+    transaction: &Transaction<'_>,
+    tail: &mut Tail,
+    append: &Append,
+    records: &mut [u8],
+) -> Result<Outcome> {
+    let bytes = records.len() as u64;
+    let base_offset = match tail.admit(&append.partition, &append.head, bytes) {
+        Admission::Append { base_offset } => base_offset,
+        Admission::Duplicate { base_offset } => {
+            metrics::BUFFER_DUPLICATES.inc();
+            return Ok(Outcome::Stored { base_offset });
+        }
+        Admission::Refused(refusal) => {
+            metrics::BUFFER_REFUSED.with_label_values(&[refusal.reason()]).inc();
+            return Ok(Outcome::Refused(refusal));
+        }
+    };
+    // Staged first: if the insert fails, the group is undone and with it what is staged here, and
+    // the producer's next batch waits for this one.
+    tail.stage(&append.partition, &append.head, base_offset, bytes);
+    batch::patch(records, base_offset, LEADER_EPOCH);
+    let last_offset = base_offset + i64::from(append.head.last_delta);
+    transaction
+        .prepare_cached(
+            "INSERT INTO log_batch (place, last_offset, max_time_ms, arrived_ms, bytes, records)
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .and_then(|mut insert| {
+            let place = append.partition.place(base_offset);
+            let head = &append.head;
+            insert.execute(params![
+                place,
+                last_offset,
+                head.max_time_ms,
+                tail.now_ms(),
+                records.len() as i64,
+                &*records
+            ])
+        })
+        .or_db("append a batch")?;
+    Ok(Outcome::Stored { base_offset })
+}

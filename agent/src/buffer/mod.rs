@@ -1,0 +1,232 @@
+//! Durable first: a log of record batches per topic partition, in SQLite.
+//!
+//! ```text
+//! append(frame) ─> queue ─> writer: sequence → limit → patch → insert ─> commit ─> outcomes
+//!                                   (per batch, against staged memory)      └─> news
+//! read(partition, from) <─ reader connection
+//! ```
+//! A batch, its offsets and its producer's state go into one transaction; the memory that mirrors
+//! them follows the commit ([`tail::Tail`]). A batch is stored with the bytes it came with, base
+//! offset and leader epoch apart, and never opened.
+
+mod append;
+mod catalogue;
+mod limit;
+mod producer_id;
+mod read;
+mod sequence;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod trim;
+
+pub use append::{Append, Outcome, Refusal};
+pub use catalogue::{CannotCreate, LEADER_EPOCH, Partition, Topic};
+
+use crate::config::buffer::BufferConfig;
+use crate::db::{Db, Readers};
+use crate::metrics;
+use crate::model::batch::{Batch, PartitionId};
+use append::AppendJob;
+use bytes::BytesMut;
+use catalogue::Catalogue;
+use limit::Level;
+use rusqlite::Connection;
+use shared::Result;
+use shared::error::Context;
+use shared::time::Clock;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use tail::{SharedTail, Tail};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use uuid::Uuid;
+
+/// Consumers' reads that run at the same time.
+const READERS: usize = 4;
+
+/// The log of this node.
+pub struct Log {
+    db: Db,
+    config: BufferConfig,
+    catalogue: Catalogue,
+    tail: SharedTail,
+    level: Arc<Level>,
+    readers: Readers,
+    news: watch::Sender<u64>,
+    producer_ids: producer_id::Ids,
+    cluster: String,
+}
+
+impl Log {
+    /// Loads topics, offsets and producers; nothing is read of the batches themselves but what came
+    /// after the last note of each partition.
+    pub fn open(db: &Db, config: &BufferConfig) -> Result<Log> {
+        Self::open_at(db, config, Clock::System).doing(|| "open the buffer")
+    }
+
+    fn open_at(db: &Db, config: &BufferConfig, clock: Clock) -> Result<Log> {
+        let cluster = db.write(catalogue::cluster_id)?;
+        let reader = db.reader()?;
+        let catalogue = Catalogue::load(&reader)?;
+        let news = watch::channel(0).0;
+        let level = Arc::<Level>::default();
+        let shared = Arc::clone(&level);
+        let tail = Tail::load(&reader, &catalogue, config, db.folder(), shared, clock, news.clone())?;
+        let tail = Arc::new(Mutex::new(tail));
+        db.follow(Box::new(tail::TailFollower(Arc::clone(&tail))))?;
+        metrics::BUFFER_LIMIT_BYTES.set(i64::try_from(config.max_bytes).unwrap_or(i64::MAX));
+        Ok(Log {
+            db: db.clone(),
+            config: config.clone(),
+            catalogue,
+            tail,
+            level,
+            readers: db.readers(READERS),
+            news,
+            producer_ids: producer_id::Ids::default(),
+            cluster,
+        })
+    }
+
+    /// The partitions of a topic, in order; none if there is no such topic (yet).
+    pub fn partitions(&self, topic: &str) -> Vec<PartitionId> {
+        self.topic(topic).map(|t| t.partitions.iter().map(|p| p.id).collect()).unwrap_or_default()
+    }
+
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.catalogue.by_name(name)
+    }
+
+    pub fn topic_by_uuid(&self, uuid: &Uuid) -> Option<Arc<Topic>> {
+        self.catalogue.by_uuid(uuid)
+    }
+
+    /// All topics, by name.
+    pub fn topics(&self) -> Vec<Arc<Topic>> {
+        self.catalogue.all()
+    }
+
+    /// The topic of this name, made now if it does not exist and may be made.
+    pub async fn topic_or_new(&self, name: &str) -> Result<std::result::Result<Arc<Topic>, CannotCreate>> {
+        if let Some(topic) = self.topic(name) {
+            return Ok(Ok(topic));
+        }
+        if !self.config.auto_create_topics {
+            return Ok(Err(CannotCreate::NotAllowed));
+        }
+        self.create_topic(name, self.config.partitions).await
+    }
+
+    /// Makes a topic; the existing one if there is one already.
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+    ) -> Result<std::result::Result<Arc<Topic>, CannotCreate>> {
+        if !catalogue::is_legal(name) {
+            return Ok(Err(CannotCreate::Name));
+        }
+        if self.catalogue.len() >= self.config.max_topics as usize {
+            tracing::warn!(event = "buffer_too_many_topics", topic = name, "refused to make another topic");
+            return Ok(Err(CannotCreate::TooMany));
+        }
+        let owned = name.to_owned();
+        let row = self
+            .db
+            .write_async(move |transaction| catalogue::insert(transaction, &owned, partitions))
+            .await
+            .doing(|| format!("create topic {name}"))?;
+        Ok(Ok(self.catalogue.add(row)))
+    }
+
+    /// Queues the batches of one request. The outcomes come, in order, after the commit that holds
+    /// them; an error there means that none of them is stored and that the sender may try again.
+    ///
+    /// `memory` is given back when `frame` is.
+    pub async fn append(
+        &self,
+        frame: BytesMut,
+        appends: Vec<Append>,
+        memory: OwnedSemaphorePermit,
+    ) -> Result<oneshot::Receiver<Result<Vec<Outcome>>>> {
+        let (reply, answer) = oneshot::channel();
+        let job = AppendJob::new(frame, appends, Arc::clone(&self.tail), reply, memory);
+        self.db.submit(Box::new(job)).await?;
+        Ok(answer)
+    }
+
+    /// Batches from the one that holds `from_offset` on (or the first after it, if that was
+    /// trimmed), up to `max_bytes`, but at least one if there is any.
+    pub fn read(
+        &self,
+        reader: &Connection,
+        partition: PartitionId,
+        from_offset: i64,
+        max_bytes: usize,
+    ) -> Result<Vec<Batch>> {
+        let Some(partition) = self.catalogue.partition(partition) else { return Ok(Vec::new()) };
+        read::batches(reader, &partition, from_offset, max_bytes)
+    }
+
+    /// As [`Log::read`], but the bytes alone, one batch after the other, as consumers take them.
+    pub async fn read_bytes(
+        &self,
+        partition: Arc<Partition>,
+        from_offset: i64,
+        max_bytes: usize,
+    ) -> Result<BytesMut> {
+        self.readers.run(move |reader| read::bytes(reader, &partition, from_offset, max_bytes)).await
+    }
+
+    /// The first batch with a record at or after `time_ms`: its base offset and newest time.
+    pub async fn offset_at(&self, partition: Arc<Partition>, time_ms: i64) -> Result<Option<(i64, i64)>> {
+        self.readers.run(move |reader| read::offset_at(reader, &partition, time_ms)).await
+    }
+
+    /// The offset that the next record will get; everything below it is durable.
+    pub fn end_offset(&self, partition: PartitionId) -> i64 {
+        self.catalogue.partition(partition).map_or(0, |p| p.end())
+    }
+
+    /// The first offset still kept.
+    pub fn log_start(&self, partition: PartitionId) -> i64 {
+        self.catalogue.partition(partition).map_or(0, |p| p.start())
+    }
+
+    /// Changes once per commit that appended batches.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// Removes the batches that lie wholly below `offset`; gives back how many bytes they had.
+    /// Blocks, in several short transactions.
+    pub fn trim(&self, partition: PartitionId, offset: i64) -> Result<u64> {
+        let Some(partition) = self.catalogue.partition(partition) else { return Ok(0) };
+        trim::below(&self.db, &self.tail, &partition, offset)
+    }
+
+    /// A producer id that no other producer of this file has or will have.
+    pub async fn producer_id(&self) -> Result<i64> {
+        self.producer_ids.next(&self.db).await.doing(|| "hand out a producer id")
+    }
+
+    /// The name of this one-node cluster, the same for ever.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster
+    }
+
+    /// Bytes of batches in the log.
+    pub fn used_bytes(&self) -> u64 {
+        self.level.used_bytes.load(Ordering::Acquire)
+    }
+
+    /// Whether producers should slow down: four fifths of the budget are used.
+    pub fn is_pressed(&self) -> bool {
+        self.used_bytes() / 4 >= self.config.max_bytes / 5
+    }
+
+    /// Whether producers are being refused for want of room.
+    pub fn is_full(&self) -> bool {
+        self.level.full.load(Ordering::Acquire)
+    }
+}

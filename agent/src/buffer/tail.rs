@@ -1,0 +1,321 @@
+//! The memory behind the log's end: next offsets, producers and bytes used, as stored and, on top,
+//! as staged by the group that is being written. It follows the commit: staged becomes stored, or
+//! is forgotten, before anybody is answered. Only the writer thread changes it, so its lock is
+//! never waited for.
+
+use super::append::Refusal;
+use super::catalogue::{Catalogue, Partition};
+use super::limit::{Level, Limit};
+use super::sequence::{Judgement, Producer};
+use super::trim;
+use crate::config::buffer::BufferConfig;
+use crate::db::{Follower, OrDb};
+use crate::metrics;
+use crate::model::batch::{Head, PartitionId, Turn};
+use rusqlite::{Connection, Transaction, params};
+use shared::time::Clock;
+use shared::{Error, Kind, Result};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+pub(super) type SharedTail = Arc<Mutex<Tail>>;
+
+pub(super) fn lock(tail: &SharedTail) -> MutexGuard<'_, Tail> {
+    tail.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A partition's end is noted in its row after this much, so that a start need not add up the log.
+const NOTE_EVERY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Forgotten producers are looked for this often.
+const SWEEP_EVERY_MS: i64 = 3_600_000;
+
+type ProducerKey = (i64, PartitionId);
+
+/// What the group adds to a partition.
+struct Growth {
+    partition: Arc<Partition>,
+    end: i64,
+    bytes: u64,
+    batches: u64,
+    records: u64,
+}
+
+pub(super) struct Tail {
+    clock: Clock,
+    limit: Limit,
+    news: watch::Sender<u64>,
+    max_producers: usize,
+    retention_ms: i64,
+    swept_ms: i64,
+    level: Arc<Level>,
+    /// Bytes since a partition's row was written.
+    unnoted: HashMap<PartitionId, u64>,
+    producers: HashMap<ProducerKey, Producer>,
+    staged_producers: HashMap<ProducerKey, Producer>,
+    staged: HashMap<PartitionId, Growth>,
+    forgotten: Vec<ProducerKey>,
+}
+
+/// How a batch is received.
+pub(super) enum Admission {
+    Append { base_offset: i64 },
+    Duplicate { base_offset: i64 },
+    Refused(Refusal),
+}
+
+impl Tail {
+    pub fn load(
+        reader: &Connection,
+        catalogue: &Catalogue,
+        config: &BufferConfig,
+        folder: PathBuf,
+        level: Arc<Level>,
+        clock: Clock,
+        news: watch::Sender<u64>,
+    ) -> Result<Tail> {
+        let mut used_bytes = 0;
+        for partition in catalogue.all_partitions() {
+            used_bytes += trim::stored_bytes(reader, &partition)?;
+        }
+        let tail = Tail {
+            swept_ms: clock.now().millis(),
+            clock,
+            limit: Limit::new(config, folder, Arc::clone(&level)),
+            news,
+            max_producers: config.max_producers as usize,
+            retention_ms: i64::try_from(config.producer_retention.as_millis()).unwrap_or(i64::MAX),
+            level,
+            unnoted: HashMap::new(),
+            producers: load_producers(reader)?,
+            staged_producers: HashMap::new(),
+            staged: HashMap::new(),
+            forgotten: Vec::new(),
+        };
+        tail.set_used(used_bytes);
+        Ok(tail)
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now().millis()
+    }
+
+    fn used_bytes(&self) -> u64 {
+        self.level.used_bytes.load(Ordering::Acquire)
+    }
+
+    fn set_used(&self, bytes: u64) {
+        self.level.used_bytes.store(bytes, Ordering::Release);
+        metrics::BUFFER_LOG_BYTES.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Decides about a batch, against what is stored and what the group has staged.
+    pub fn admit(&mut self, partition: &Arc<Partition>, head: &Head, bytes: u64) -> Admission {
+        if let Some(turn) = head.turn {
+            match self.producer(partition.id, &turn).judge(&turn, head.last_delta) {
+                Judgement::Append => {}
+                Judgement::Duplicate(base_offset) => return Admission::Duplicate { base_offset },
+                Judgement::Forgotten => return Admission::Refused(Refusal::DuplicateSequence),
+                Judgement::OutOfOrder => return Admission::Refused(Refusal::OutOfOrder),
+                Judgement::StaleEpoch => return Admission::Refused(Refusal::StaleEpoch),
+            }
+        }
+        let staged_bytes: u64 = self.staged.values().map(|growth| growth.bytes).sum();
+        if !self.limit.admits(self.used_bytes() + staged_bytes, bytes) {
+            if let Some(turn) = head.turn {
+                self.must_come_first(partition.id, &turn);
+            }
+            return Admission::Refused(Refusal::Full);
+        }
+        let base_offset = self.staged.get(&partition.id).map_or_else(|| partition.end(), |growth| growth.end);
+        Admission::Append { base_offset }
+    }
+
+    fn producer(&self, partition: PartitionId, turn: &Turn) -> std::borrow::Cow<'_, Producer> {
+        use std::borrow::Cow;
+        let key = (turn.producer, partition);
+        match self.staged_producers.get(&key).or_else(|| self.producers.get(&key)) {
+            Some(producer) => Cow::Borrowed(producer),
+            None => Cow::Owned(Producer::unknown(turn)),
+        }
+    }
+
+    /// Remembers that a refused batch must be the next, also if the group is undone later.
+    fn must_come_first(&mut self, partition: PartitionId, turn: &Turn) {
+        let key = (turn.producer, partition);
+        if let Some(staged) = self.staged_producers.get_mut(&key) {
+            staged.refused(turn);
+        } else if self.producers.len() < self.max_producers || self.producers.contains_key(&key) {
+            let now = self.now_ms();
+            let producer = self.producers.entry(key).or_insert_with(|| Producer::unknown(turn));
+            producer.refused(turn);
+            producer.seen_ms = now;
+        }
+    }
+
+    /// Stages a batch that is inserted at `base_offset`.
+    pub fn stage(&mut self, partition: &Arc<Partition>, head: &Head, base_offset: i64, bytes: u64) {
+        let growth = self.staged.entry(partition.id).or_insert_with(|| Growth {
+            partition: Arc::clone(partition),
+            end: base_offset,
+            bytes: 0,
+            batches: 0,
+            records: 0,
+        });
+        growth.end = base_offset + i64::from(head.last_delta) + 1;
+        growth.bytes += bytes;
+        growth.batches += 1;
+        growth.records += head.record_count();
+        if let Some(turn) = head.turn {
+            let key = (turn.producer, partition.id);
+            let mut producer = match self.staged_producers.remove(&key) {
+                Some(staged) => staged,
+                None => self.producers.get(&key).cloned().unwrap_or_else(|| Producer::unknown(&turn)),
+            };
+            producer.appended(&turn, head.last_delta, base_offset);
+            producer.seen_ms = self.now_ms();
+            self.staged_producers.insert(key, producer);
+        }
+    }
+
+    #[cfg(test)]
+    pub fn producers_remembered(&self) -> usize {
+        self.producers.len()
+    }
+
+    /// A trim of this many bytes is durable.
+    pub fn trimmed(&mut self, bytes: u64) {
+        self.set_used(self.used_bytes().saturating_sub(bytes));
+        metrics::BUFFER_TRIMMED_BYTES.inc_by(bytes);
+    }
+
+    /// Who was silent for too long, or longest if there are too many.
+    fn sweep(&mut self) {
+        let fresh = self.staged_producers.keys().filter(|key| !self.producers.contains_key(key)).count();
+        let excess = (self.producers.len() + fresh).saturating_sub(self.max_producers);
+        let now = self.now_ms();
+        if excess == 0 && now.saturating_sub(self.swept_ms) < SWEEP_EVERY_MS {
+            return;
+        }
+        self.swept_ms = now;
+        let mut idle: Vec<(i64, ProducerKey)> = self
+            .producers
+            .iter()
+            .filter(|(key, _)| !self.staged_producers.contains_key(key))
+            .map(|(key, producer)| (producer.seen_ms, *key))
+            .collect();
+        idle.sort_unstable();
+        // A tenth more than needed, so that a crowd does not mean a sweep for each newcomer.
+        let excess = if excess > 0 { excess + self.max_producers / 10 } else { 0 };
+        let oldest = now.saturating_sub(self.retention_ms);
+        let silent = idle.iter().take_while(|(seen, _)| *seen < oldest).count();
+        self.forgotten = idle.into_iter().take(excess.max(silent)).map(|(_, key)| key).collect();
+    }
+
+    fn write_rows(&mut self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let mut put = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO producer (producer, partition, epoch, recent, seen_ms)
+             VALUES (?, ?, ?, ?, ?)",
+        )?;
+        for ((producer, partition), state) in &self.staged_producers {
+            put.execute(params![producer, partition.0, state.epoch(), state.to_bytes(), state.seen_ms])?;
+        }
+        let mut forget =
+            transaction.prepare_cached("DELETE FROM producer WHERE producer = ? AND partition = ?")?;
+        for (producer, partition) in &self.forgotten {
+            forget.execute(params![producer, partition.0])?;
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, growth: &Growth) -> bool {
+        self.unnoted.get(&growth.partition.id).copied().unwrap_or(0) + growth.bytes >= NOTE_EVERY_BYTES
+    }
+}
+
+fn load_producers(reader: &Connection) -> Result<HashMap<ProducerKey, Producer>> {
+    type Row = (i64, i64, i16, Vec<u8>, i64);
+    let rows: Vec<Row> = reader
+        .prepare("SELECT producer, partition, epoch, recent, seen_ms FROM producer")
+        .and_then(|mut statement| {
+            let row = |row: &rusqlite::Row<'_>| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            };
+            statement.query_map([], row)?.collect()
+        })
+        .or_db("read the producers")?;
+    rows.into_iter()
+        .map(|(producer, partition, epoch, recent, seen_ms)| {
+            let state = Producer::from_bytes(epoch, seen_ms, &recent)
+                .ok_or_else(|| Error::new(Kind::Lost, format!("producer {producer} is damaged")))?;
+            Ok(((producer, PartitionId(partition)), state))
+        })
+        .collect()
+}
+
+/// The tail as the writer's follower.
+pub(super) struct TailFollower(pub SharedTail);
+
+impl Follower for TailFollower {
+    fn before_commit(&mut self, transaction: &Transaction<'_>) -> Result<()> {
+        let mut tail = lock(&self.0);
+        if tail.staged.is_empty() {
+            return Ok(());
+        }
+        tail.sweep();
+        tail.write_rows(transaction).or_db("store the producers")?;
+        for growth in tail.staged.values().filter(|growth| tail.is_due(growth)) {
+            trim::note(transaction, &growth.partition)?;
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        let mut guard = lock(&self.0);
+        let tail = &mut *guard;
+        if tail.staged.is_empty() {
+            return;
+        }
+        for (key, producer) in tail.staged_producers.drain() {
+            tail.producers.insert(key, producer);
+        }
+        for key in tail.forgotten.drain(..) {
+            tail.producers.remove(&key);
+        }
+        let mut used_bytes = tail.used_bytes();
+        for (id, growth) in tail.staged.drain() {
+            let unnoted = tail.unnoted.entry(id).or_insert(0);
+            *unnoted += growth.bytes;
+            if *unnoted >= NOTE_EVERY_BYTES {
+                *unnoted = 0;
+            }
+            used_bytes += growth.bytes;
+            growth.partition.publish_end(growth.end);
+            metrics::BUFFER_BATCHES.inc_by(growth.batches);
+            metrics::BUFFER_RECORDS.inc_by(growth.records);
+            metrics::BUFFER_APPENDED_BYTES.inc_by(growth.bytes);
+        }
+        tail.set_used(used_bytes);
+        tail.limit.stored(used_bytes);
+        tail.news.send_modify(|commits| *commits += 1);
+    }
+
+    fn rolled_back(&mut self, why: &Error) {
+        let mut guard = lock(&self.0);
+        let tail = &mut *guard;
+        tail.forgotten.clear();
+        if tail.staged.is_empty() {
+            return;
+        }
+        tail.staged.clear();
+        for (key, staged) in tail.staged_producers.drain() {
+            let stored = tail.producers.remove(&key);
+            tail.producers.insert(key, staged.undone(stored));
+        }
+        let used_bytes = tail.used_bytes();
+        tail.limit.failed(why, used_bytes);
+    }
+}

@@ -1,0 +1,190 @@
+//! The command line: run, check, status.
+
+use crate::admin;
+use crate::config::{self, Config};
+use crate::feature::definition;
+use crate::pipeline::Agent;
+use crate::sync::redis::Redis;
+use clap::{Args, Parser, Subcommand};
+use shared::error::{Context, Error, Kind, OrKind, Result};
+use shared::shutdown::Shutdown;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Where the package keeps the file.
+const DEFAULT_CONFIG: &str = "/etc/tidegate/agent.toml";
+/// Two workers: the doors wait more than they work, and the machine is small.
+const WORKERS: usize = 2;
+const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Keeps what producers send, judges it, turns it into features, brings them to the centre.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate-agent", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run until asked to stop.
+    Run(Settings),
+    /// Do what a start would do, and say what is wrong.
+    Check(Settings),
+    /// Print the status document of the running agent.
+    Status(Settings),
+}
+
+#[derive(Debug, Args)]
+struct Settings {
+    /// The configuration file.
+    #[arg(short, long, default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    /// Any setting: table.key=value; may be given many times.
+    #[arg(long, value_name = "TABLE.KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Settings {
+    fn load(&self) -> Result<Config> {
+        config::load_with(&self.config, &self.set)
+    }
+}
+
+/// Parses the arguments and does what they ask.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Command::Run(settings) => run(settings).doing(|| "could not run"),
+        Command::Check(settings) => check(settings),
+        Command::Status(settings) => status(settings).doing(|| "read the status"),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; the exit code still says it.
+            let _ = writeln!(std::io::stderr(), "tidegate-agent: {error}\n  remedy: {}", error.hint());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .or_kind(Kind::Bug)
+}
+
+fn run(settings: &Settings) -> Result<()> {
+    let config = settings.load()?;
+    shared::log::start(&config.log)?;
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(async {
+        let shutdown = Shutdown::default();
+        shutdown.listen()?;
+        let listen = config.admin.listen;
+        let agent = Agent::open(config).await?;
+        admin::serve(listen, &agent, shutdown.clone()).await?;
+        agent.run(shutdown).await
+    });
+    // What still holds a connection open must not hold the program up.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match &outcome {
+        Ok(()) => tracing::info!(event = "agent_stopped", "the agent stopped as asked"),
+        Err(error) => {
+            tracing::error!(event = "agent_failed", %error, remedy = error.hint(), "the agent stopped");
+        }
+    }
+    outcome
+}
+
+fn check(settings: &Settings) -> Result<()> {
+    let mut findings = Vec::new();
+    let config = settings.load();
+    findings.push(("configuration", config.as_ref().map(|_| String::new()).map_err(again)));
+    if let Ok(config) = &config {
+        let views = definition::compile(&config.feature_view);
+        findings.push(("feature views", views.map(|views| format!("{} defined", views.len()))));
+        findings.push(("state folder", folder(&config.db.path)));
+        for (name, listen) in [
+            ("admin address", config.admin.listen),
+            ("Kafka door address", config.door.listen),
+            ("schema registry address", config.registry.listen),
+            ("features address", config.features.listen),
+        ] {
+            findings.push((name, address(listen)));
+        }
+        if let Some(sync) = &config.sync {
+            let ping = runtime()?.block_on(async { Redis::new(sync)?.ping().await });
+            findings.push(("sync", ping.map(|()| sync.address().to_owned())));
+        }
+    }
+    report(findings)
+}
+
+/// Prints a line per finding; the first failure decides the exit code.
+fn report(findings: Vec<(&'static str, Result<String>)>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let mut failed = None;
+    for (name, finding) in findings {
+        let printed = match &finding {
+            Ok(detail) => writeln!(out, "ok      {name:<24} {detail}"),
+            Err(error) => writeln!(out, "FAILED  {name:<24} {error}\n{:33}{}", "", error.hint()),
+        };
+        printed.or_kind(Kind::Unreachable)?;
+        if let (Err(error), None) = (finding, &failed) {
+            failed = Some(error);
+        }
+    }
+    failed.map_or(Ok(()), |error| Err(error.doing("check")))
+}
+
+fn again(error: &Error) -> Error {
+    Error::new(error.kind(), error.to_string()).remedy(error.hint().to_owned())
+}
+
+fn folder(file: &Path) -> Result<String> {
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let trial = folder.join(".tidegate-check");
+    let tried = std::fs::write(&trial, b"").and_then(|()| std::fs::remove_file(&trial));
+    tried
+        .or_kind(Kind::Config)
+        .doing(|| format!("write into {}", folder.display()))
+        .map_err(|e| e.remedy("make the folder and let the agent's user write to it"))?;
+    Ok(folder.display().to_string())
+}
+
+fn address(listen: SocketAddr) -> Result<String> {
+    TcpListener::bind(listen)
+        .or_kind(Kind::Config)
+        .doing(|| format!("listen on {listen}"))
+        .map_err(|e| e.remedy("is the agent running already? else choose another address"))?;
+    Ok(listen.to_string())
+}
+
+/// Asks the admin server in the plainest HTTP, which needs no client library.
+fn status(settings: &Settings) -> Result<()> {
+    let listen = settings.load()?.admin.listen;
+    let asked = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&listen, STATUS_TIMEOUT)?;
+        stream.set_read_timeout(Some(STATUS_TIMEOUT))?;
+        write!(stream, "GET /status HTTP/1.0\r\nHost: {listen}\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = asked()
+        .or_kind(Kind::Unreachable)
+        .doing(|| format!("ask the agent at {listen}"))
+        .map_err(|e| e.remedy("is the agent running, and with this configuration?"))?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| {
+        Error::new(Kind::Unreachable, format!("what answers at {listen} does not speak HTTP"))
+    })?;
+    let document: serde_json::Value = serde_json::from_str(body).or_kind(Kind::Unreachable)?;
+    writeln!(std::io::stdout(), "{document:#}").or_kind(Kind::Unreachable)
+}

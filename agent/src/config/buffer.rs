@@ -1,0 +1,70 @@
+//! `[buffer]`: how much the log may hold, and what topics look like that producers create.
+
+use serde::Deserialize;
+use shared::{Error, Kind, Result};
+use std::time::Duration;
+
+/// Days of an ordinary shop's changes, on a disk that an edge machine has.
+const DEFAULT_MAX_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// Enough for write-ahead log, trims and forwarding positions when the log may not grow any more.
+const DEFAULT_RESERVE_FREE_BYTES: u64 = 256 * 1024 * 1024;
+/// One node, one file: more partitions do not make it faster.
+const DEFAULT_PARTITIONS: u32 = 1;
+/// Each topic costs memory and a place in every commit; a mistyped producer must not fill the file.
+const DEFAULT_MAX_TOPICS: u32 = 1_000;
+/// Around 200 bytes each.
+const DEFAULT_MAX_PRODUCERS: u32 = 10_000;
+/// As Kafka's own `producer.id.expiration` leans: longer than any client retries.
+const DEFAULT_PRODUCER_RETENTION: Duration = Duration::from_secs(7 * 86_400);
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BufferConfig {
+    /// Bytes of record batches kept; at this size producers are refused with a retriable error.
+    pub max_bytes: u64,
+    /// Producers are refused as well when the disk has less than this left; 0 does not look.
+    pub reserve_free_bytes: u64,
+    /// Whether a producer or consumer that names an unknown topic creates it.
+    pub auto_create_topics: bool,
+    /// Partitions of a topic created that way.
+    pub partitions: u32,
+    pub max_topics: u32,
+    /// Idempotent producers remembered, per partition they write to.
+    pub max_producers: u32,
+    /// How long a silent idempotent producer is remembered.
+    #[serde(deserialize_with = "shared::time::duration::deserialize")]
+    pub producer_retention: Duration,
+}
+
+impl Default for BufferConfig {
+    fn default() -> Self {
+        BufferConfig {
+            max_bytes: DEFAULT_MAX_BYTES,
+            reserve_free_bytes: DEFAULT_RESERVE_FREE_BYTES,
+            auto_create_topics: true,
+            partitions: DEFAULT_PARTITIONS,
+            max_topics: DEFAULT_MAX_TOPICS,
+            max_producers: DEFAULT_MAX_PRODUCERS,
+            producer_retention: DEFAULT_PRODUCER_RETENTION,
+        }
+    }
+}
+
+impl BufferConfig {
+    pub fn check(&self) -> Result<()> {
+        let wrong = |what: &'static str| Err(Error::new(Kind::Config, what));
+        if self.max_bytes < 1024 * 1024 {
+            return wrong("buffer.max_bytes must be at least 1 MiB (1048576)");
+        }
+        if !(1..=1_024).contains(&self.partitions) {
+            return wrong("buffer.partitions must be from 1 to 1024");
+        }
+        if !(1..=100_000).contains(&self.max_topics) {
+            return wrong("buffer.max_topics must be from 1 to 100000");
+        }
+        if self.max_producers == 0 {
+            return wrong("buffer.max_producers must be at least 1");
+        }
+        Ok(())
+    }
+}

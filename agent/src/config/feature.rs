@@ -1,0 +1,95 @@
+//! `[features]`: the engine and its HTTP door; `[[feature_view]]`: the definitions as written.
+
+use super::wrong;
+use serde::{Deserialize, Serialize};
+use shared::error::Result;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Values leave a window at most this late, though nothing else happens.
+const DEFAULT_TICK: Duration = Duration::from_millis(200);
+/// Work of one transaction: large enough to share the cost of its commit, small enough to stay fresh.
+const DEFAULT_BATCH_BYTES: usize = 1 << 20;
+/// A record batch may unpack to at most this; a larger one is put aside.
+const DEFAULT_UNPACKED_BYTES: usize = 64 << 20;
+
+/// `[features]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FeaturesConfig {
+    /// Address of `/get-online-features`; Feast's own default port.
+    pub listen: SocketAddr,
+    /// How often windows are looked at for rows that left them.
+    #[serde(with = "shared::time::duration")]
+    pub tick: Duration,
+    /// Bytes of the log that one transaction takes.
+    pub batch_bytes: usize,
+    /// Bytes that one record batch may unpack to.
+    pub unpacked_bytes: usize,
+}
+
+impl Default for FeaturesConfig {
+    fn default() -> Self {
+        FeaturesConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 6566)),
+            tick: DEFAULT_TICK,
+            batch_bytes: DEFAULT_BATCH_BYTES,
+            unpacked_bytes: DEFAULT_UNPACKED_BYTES,
+        }
+    }
+}
+
+impl FeaturesConfig {
+    pub fn check(&self) -> Result<()> {
+        if self.tick < Duration::from_millis(10) || self.tick > Duration::from_secs(60) {
+            return Err(wrong("features.tick must be between 10ms and 60s"));
+        }
+        if self.batch_bytes < 4096 || self.unpacked_bytes < 1 << 20 {
+            return Err(wrong("features.batch_bytes must be at least 4096, features.unpacked_bytes 1 MiB"));
+        }
+        Ok(())
+    }
+}
+
+/// `[[feature_view]]`, as written; `feature::definition` checks and compiles it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewConfig {
+    pub name: String,
+    pub topic: String,
+    /// Columns that name the entity; they are the join keys.
+    pub entity: Vec<String>,
+    /// Kind of each join key: `int32`, `int64` or `string`; by default as the column is.
+    #[serde(default)]
+    pub entity_type: Vec<String>,
+    /// Column of the event time; the commit's time when absent.
+    #[serde(default)]
+    pub time: Option<String>,
+    /// A row counts only where this SQL condition is true.
+    #[serde(default, rename = "where")]
+    pub filter: Option<String>,
+    /// How old a value may be before readers are told.
+    #[serde(default)]
+    pub ttl: Option<String>,
+    pub feature: Vec<FeatureConfig>,
+    /// File and line, for messages.
+    #[serde(skip)]
+    pub place: String,
+}
+
+/// `[[feature_view.feature]]`, as written.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureConfig {
+    pub name: String,
+    pub aggregate: String,
+    /// The column; only `count` goes without.
+    #[serde(default)]
+    pub of: Option<String>,
+    /// Length of the sliding window; all rows when absent.
+    #[serde(default)]
+    pub window: Option<String>,
+    /// `int64`, `double`, `string`, `bool`, `timestamp`; by default what the aggregate gives.
+    #[serde(default, rename = "type")]
+    pub kind: Option<String>,
+}

@@ -1,0 +1,114 @@
+//! Files as operators write them, and what they are told when something is wrong.
+
+use super::*;
+
+/// A folder of its own, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tidegate-config-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a temporary folder");
+        Folder(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("a temporary file");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const VIEW: &str = r#"
+[[feature_view]]
+name = "user_spend"
+topic = "shop.public.payments"
+entity = ["user_id"]
+
+[[feature_view.feature]]
+name = "spend"
+aggregate = "sum"
+of = "amount"
+window = "10m"
+"#;
+
+#[test]
+fn included_files_add_views_and_know_their_place() {
+    let folder = Folder::new("include");
+    folder.write("features.toml", VIEW);
+    let main = folder.write("agent.toml", "include = [\"features.toml\"]\n[features]\ntick = \"50ms\"\n");
+    let config = load(&main).expect("valid");
+    assert_eq!(config.features.tick.as_millis(), 50);
+    let view = config.feature_view.first().expect("one view");
+    assert!(view.place.ends_with("features.toml, line 2"), "{}", view.place);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let folder = Folder::new("mistakes");
+    for (main, included, says, remedy) in [
+        ("[features]\ntik = \"1s\"", "", "unknown key `tik`", "did you mean `tick`?"),
+        ("[features]\ntick = \"1\"", "", "is no duration", ""),
+        ("[features]\ntick = \"1ms\"", "", "features.tick must be between", ""),
+        ("", "[[gate]]\ntopic = \"a\"\ncolum = \"b\"\nrule = \"not_null\"", "unknown key `colum`", "column"),
+        ("", "[[gate]]\ntopic = \"a\"\ncolumn = \"b\"\nrule = \"not_nul\"", "unknown variant `not_nul`", ""),
+        ("[sync]\nurl = \"redis://u:p@h\"\nproject = \"p\"", "", "must not hold a password", "sync.password"),
+        ("[sync]\nurl = \"redis://h\"\nproject = \"p\"\nkey_ttl = \"10ms\"", "", "sync.key_ttl", ""),
+    ] {
+        folder.write("more.toml", included);
+        let path = folder.write("agent.toml", &format!("include = [\"more.toml\"]\n{main}\n"));
+        let error = load(&path).expect_err(says);
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(error.hint().contains(remedy), "{error:?}");
+        assert_eq!(error.exit_code(), 2);
+    }
+    let path = folder.write("agent.toml", "include = [\"missing.toml\"]");
+    assert!(load(&path).expect_err("missing").to_string().contains("missing.toml"));
+}
+
+#[test]
+fn set_reaches_the_main_file() {
+    let folder = Folder::new("set");
+    let path = folder.write("agent.toml", "[admin]\nlisten = \"127.0.0.1:1\"\n");
+    let config = load_with(&path, &["admin.listen=127.0.0.1:2".to_owned()]).expect("valid");
+    assert_eq!(config.admin.listen.port(), 2);
+}
+
+/// The samples are the reference: they load, their definitions compile, and every value is the default.
+#[test]
+fn the_samples_load_and_say_the_defaults() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
+    let sample = load(&samples.join("agent.toml")).expect("the sample is valid");
+    assert!(!sample.feature_view.is_empty() && !sample.gate.is_empty());
+    let defaults = Config::default();
+    let tables = |config: &Config| {
+        let Config { log, admin, db, buffer, door, registry, features, quarantine, .. } = config;
+        format!("{log:?} {admin:?} {db:?} {buffer:?} {door:?} {registry:?} {features:?} {quarantine:?}")
+    };
+    assert_eq!(tables(&sample), tables(&defaults));
+    let text = std::fs::read_to_string(samples.join("agent.toml")).expect("it was read before");
+    let uncommented: String = text
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest)
+                if rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(k, _)| !k.contains(' ')) =>
+            {
+                rest
+            }
+            _ => line,
+        })
+        .filter(|line| !line.starts_with("password") && !line.starts_with("include"))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let overrides = Overrides { env_prefix: "NO_SUCH_PREFIX", set: &[] };
+    let whole: Config = shared::config::parse(&uncommented, &overrides).expect("also what is commented out");
+    whole.check().expect("valid");
+    let sync = whole.sync.expect("the sync table is shown");
+    assert_eq!((sync.batch_rows, sync.retry_ceiling.as_secs()), (1_000, 10));
+}

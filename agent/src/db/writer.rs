@@ -1,0 +1,255 @@
+//! The writer thread: takes whatever waits, runs it in one transaction, commits, then answers.
+//!
+//! A group fails as a whole when the disk does. Memory that mirrors what is stored (offsets,
+//! producers) belongs to a [`Follower`], which learns of every commit and every rollback before
+//! anybody is answered.
+
+use super::OrDb;
+use crate::metrics;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use shared::error::OrKind;
+use shared::{Error, Kind, Result};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Jobs that may wait; who comes later waits to be queued.
+const QUEUE_JOBS: usize = 1_024;
+
+/// A group is committed when it has grown to this, whatever still waits.
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// Something to be done in the writer's transaction.
+pub trait Job: Send {
+    /// Makes the changes. An error undoes the job alone if it is [`Job::isolated`], else the group.
+    fn run(&mut self, transaction: &Transaction<'_>) -> Result<()>;
+
+    /// Called once, after the commit is durable or after the changes were undone.
+    fn done(self: Box<Self>, outcome: Result<()>);
+
+    /// Whether the job gets its own savepoint.
+    fn isolated(&self) -> bool {
+        true
+    }
+
+    /// How many bytes it adds, roughly.
+    fn weight_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Memory that goes with what is committed.
+pub trait Follower: Send {
+    /// The last words of a group, in its transaction.
+    fn before_commit(&mut self, transaction: &Transaction<'_>) -> Result<()>;
+    fn committed(&mut self);
+    fn rolled_back(&mut self, why: &Error);
+}
+
+pub(super) enum Command {
+    Run(Box<dyn Job>),
+    Follow(Box<dyn Follower>),
+}
+
+/// A closure as a job; its value waits for the commit.
+pub(super) struct Closure<F, T> {
+    work: Option<F>,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<F, T> Closure<F, T> {
+    pub fn new(work: F, reply: oneshot::Sender<Result<T>>) -> Self {
+        Closure { work: Some(work), value: None, reply }
+    }
+}
+
+impl<F, T> Job for Closure<F, T>
+where
+    T: Send,
+    F: FnOnce(&Transaction<'_>) -> Result<T> + Send,
+{
+    fn run(&mut self, transaction: &Transaction<'_>) -> Result<()> {
+        if let Some(work) = self.work.take() {
+            self.value = Some(work(transaction)?);
+        }
+        Ok(())
+    }
+
+    fn done(self: Box<Self>, outcome: Result<()>) {
+        let Closure { value, reply, .. } = *self;
+        // Whoever asked may have stopped waiting.
+        let _ = reply.send(outcome.and_then(|()| value.ok_or_else(gone)));
+    }
+}
+
+pub(super) fn gone() -> Error {
+    Error::new(Kind::Bug, "the database's writer has stopped").remedy("see the log for why, and restart")
+}
+
+/// The sending side of the queue, and the thread to wait for.
+pub(super) struct Handle {
+    queue: Option<mpsc::Sender<Command>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Handle {
+    pub fn send(&self, command: Command) -> Result<()> {
+        self.queue.as_ref().and_then(|queue| queue.blocking_send(command).ok()).ok_or_else(gone)
+    }
+
+    pub async fn send_async(&self, command: Command) -> Result<()> {
+        match &self.queue {
+            Some(queue) => queue.send(command).await.map_err(|_| gone()),
+            None => Err(gone()),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.queue = None;
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!(event = "db_writer_panicked", "the database's writer ended by a panic");
+        }
+    }
+}
+
+pub(super) fn start(connection: Connection, lock: File, delay: Duration) -> Result<Handle> {
+    let (queue, waiting) = mpsc::channel(QUEUE_JOBS);
+    let writer = Writer { connection, waiting, held: VecDeque::new(), followers: Vec::new(), delay };
+    let thread = std::thread::Builder::new()
+        .name("db-writer".to_owned())
+        .spawn(move || {
+            writer.run();
+            drop(lock);
+        })
+        .or_kind(Kind::Bug)?;
+    Ok(Handle { queue: Some(queue), thread: Mutex::new(Some(thread)) })
+}
+
+struct Writer {
+    connection: Connection,
+    waiting: mpsc::Receiver<Command>,
+    /// Taken from the queue, not yet in a group.
+    held: VecDeque<Command>,
+    followers: Vec<Box<dyn Follower>>,
+    delay: Duration,
+}
+
+impl Writer {
+    fn run(mut self) {
+        while let Some(group) = self.next_group() {
+            if !group.is_empty() {
+                self.commit(group);
+            }
+        }
+        // A clean stop leaves one file. Failing costs nothing: the next start replays the log.
+        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);") {
+            tracing::warn!(event = "db_checkpoint_failed", %error, "could not shorten the write-ahead log");
+        }
+    }
+
+    /// Everything that waits, up to [`GROUP_BYTES`]; `None` when all senders are gone.
+    fn next_group(&mut self) -> Option<Vec<Box<dyn Job>>> {
+        if self.held.is_empty() {
+            self.held.push_back(self.waiting.blocking_recv()?);
+            if !self.delay.is_zero() {
+                std::thread::sleep(self.delay);
+            }
+        }
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        while bytes < GROUP_BYTES {
+            match self.held.pop_front().or_else(|| self.waiting.try_recv().ok()) {
+                Some(Command::Run(job)) => {
+                    bytes += job.weight_bytes();
+                    group.push(job);
+                }
+                Some(Command::Follow(follower)) if group.is_empty() => self.followers.push(follower),
+                // A follower takes part in whole groups only.
+                Some(follow @ Command::Follow(_)) => {
+                    self.held.push_front(follow);
+                    break;
+                }
+                None => break,
+            }
+        }
+        Some(group)
+    }
+
+    fn commit(&mut self, mut group: Vec<Box<dyn Job>>) {
+        let timer = metrics::DB_COMMIT_SECONDS.start_timer();
+        let outcome = transact(&mut self.connection, &mut group, &mut self.followers);
+        match &outcome {
+            Ok(()) => {
+                timer.observe_duration();
+                self.followers.iter_mut().for_each(|follower| follower.committed());
+            }
+            Err(error) => {
+                timer.stop_and_discard();
+                metrics::DB_ROLLBACKS.inc();
+                tracing::debug!(event = "db_group_undone", %error, jobs = group.len(), "undid a group");
+                self.followers.iter_mut().for_each(|follower| follower.rolled_back(error));
+            }
+        }
+        for job in group {
+            job.done(outcome.as_ref().copied().map_err(again));
+        }
+    }
+}
+
+/// One transaction over the group. Jobs that failed alone are answered and taken out of it.
+fn transact(
+    connection: &mut Connection,
+    group: &mut Vec<Box<dyn Job>>,
+    followers: &mut [Box<dyn Follower>],
+) -> Result<()> {
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).or_db("begin a transaction")?;
+    let mut at = 0;
+    while let Some(job) = group.get_mut(at) {
+        match run_one(&transaction, job.as_mut())? {
+            Ok(()) => at += 1,
+            Err(error) => group.remove(at).done(Err(error)),
+        }
+    }
+    for follower in followers {
+        follower.before_commit(&transaction)?;
+    }
+    transaction.commit().or_db("commit")
+}
+
+/// Outer error: the group is lost; inner error: the job alone.
+fn run_one(transaction: &Transaction<'_>, job: &mut dyn Job) -> Result<Result<()>> {
+    if !job.isolated() {
+        return job.run(transaction).map(Ok);
+    }
+    let statement = |text| transaction.prepare_cached(text).and_then(|mut s| s.execute([]));
+    statement("SAVEPOINT job").or_db("set a savepoint")?;
+    match job.run(transaction) {
+        Ok(()) => {
+            statement("RELEASE job").or_db("release a savepoint")?;
+            Ok(Ok(()))
+        }
+        // A full or failing disk ends the whole transaction by itself.
+        Err(error) if transaction.is_autocommit() => Err(error),
+        Err(error) => {
+            statement("ROLLBACK TO job").or_db("go back to a savepoint")?;
+            statement("RELEASE job").or_db("release a savepoint")?;
+            Ok(Err(error))
+        }
+    }
+}
+
+/// The same error for the next of several who must hear it.
+fn again(error: &Error) -> Error {
+    Error::new(error.kind(), error.to_string()).remedy(error.hint().to_owned())
+}

@@ -1,0 +1,99 @@
+//! The Kafka protocol server: what kcat, librdkafka and the Java client need to produce with
+//! idempotence and to read back. A store-and-forward door for one node, no broker: no replicas, no
+//! groups, no transactions, and no passwords yet.
+//!
+//! Requests are decoded by own bounded code ([`wire`], one file per API); the protocol crate only
+//! encodes answers, and is the oracle of the tests.
+
+mod answer;
+mod api;
+mod connection;
+#[allow(clippy::module_inception)]
+mod door;
+mod wire;
+
+mod coordinator;
+mod fetch;
+mod list_offsets;
+mod metadata;
+mod produce;
+mod producer_id;
+mod versions;
+
+#[cfg(test)]
+mod tests;
+
+use crate::buffer::Log;
+use crate::config::door::DoorConfig;
+use door::Door;
+use shared::error::{Context, OrKind};
+use shared::shutdown::Shutdown;
+use shared::{Kind, Result};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// How long open connections may take to write their last answers.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// After a failed accept (no file handles left): long enough not to spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens the door and serves until the program is asked to stop; returns the address it listens on.
+///
+/// # Errors
+/// `Config` if the address cannot be listened on.
+pub async fn serve(config: &DoorConfig, log: Arc<Log>, shutdown: Shutdown) -> Result<SocketAddr> {
+    config.check()?;
+    let bound = TcpListener::bind(config.listen).await.or_kind(Kind::Config);
+    let listener = bound.doing(|| format!("listen for Kafka clients on {}", config.listen))?;
+    let address = listener.local_addr().or_kind(Kind::Bug)?;
+    let door = Arc::new(Door::new(log, config.clone(), address, shutdown));
+    tracing::info!(
+        event = "door_listening", %address,
+        advertised = format!("{}:{}", door.advertised_host, door.advertised_port),
+        "the Kafka door is open"
+    );
+    tokio::spawn(accept(listener, door));
+    Ok(address)
+}
+
+async fn accept(listener: TcpListener, door: Arc<Door>) {
+    let mut clients = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = clients.join_next() => continue,
+            () = door.shutdown.wait() => break,
+        };
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(event = "door_accept_failed", %error, "could not take a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&door.connections).try_acquire_owned() else {
+            if door.is_new(format!("{} crowd", peer.ip())) {
+                tracing::warn!(
+                    event = "door_crowded", %peer, limit = door.config.max_connections,
+                    remedy = "raise door.max_connections", "closed a connection: there are too many"
+                );
+            }
+            continue;
+        };
+        let door = Arc::clone(&door);
+        clients.spawn(async move {
+            connection::serve(door, socket, peer).await;
+            drop(place);
+        });
+    }
+    // Acknowledgements under way still leave; who does not finish in time is cut off.
+    let drained = async { while clients.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!(event = "door_cut", "some clients did not take their last answers in time");
+    }
+}

@@ -1,0 +1,3 @@
+//! Outside → batches in the log. A sender is told yes only after the commit.
+
+pub mod door;

@@ -1,0 +1,164 @@
+//! Every metric of the agent: name, help, labels. Constants here, counting where it happens.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts};
+use shared::metrics::register;
+use std::sync::LazyLock;
+
+fn counter(name: &str, help: &str) -> IntCounter {
+    register(IntCounter::new(name, help))
+}
+
+fn gauge(name: &str, help: &str) -> IntGauge {
+    register(IntGauge::new(name, help))
+}
+
+// db
+
+pub static DB_COMMIT_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    let buckets = vec![0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
+    let help = "Time from the first statement of a group to its durable commit";
+    register(Histogram::with_opts(
+        HistogramOpts::new("tidegate_agent_db_commit_seconds", help).buckets(buckets),
+    ))
+});
+
+pub static DB_ROLLBACKS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_db_rollbacks_total", "Groups that could not be committed and were undone")
+});
+
+// buffer
+
+pub static BUFFER_BATCHES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_buffer_appended_batches_total", "Record batches made durable in the log")
+});
+
+pub static BUFFER_RECORDS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_buffer_appended_records_total", "Records made durable in the log")
+});
+
+pub static BUFFER_APPENDED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_buffer_appended_bytes_total", "Bytes of record batches made durable in the log")
+});
+
+pub static BUFFER_DUPLICATES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_buffer_duplicate_batches_total", "Batches sent again and recognised as stored")
+});
+
+pub static BUFFER_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Batches refused, by reason: full, sequence, epoch, unsound, storage";
+    register(IntCounterVec::new(Opts::new("tidegate_agent_buffer_refused_batches_total", help), &["reason"]))
+});
+
+pub static BUFFER_LOG_BYTES: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("tidegate_agent_buffer_log_bytes", "Bytes of record batches in the log"));
+
+pub static BUFFER_LIMIT_BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge("tidegate_agent_buffer_limit_bytes", "Bytes of record batches that the log may hold")
+});
+
+pub static BUFFER_FULL: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge("tidegate_agent_buffer_full", "1 while producers are refused because budget or disk is full")
+});
+
+pub static BUFFER_TRIMMED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_buffer_trimmed_bytes_total", "Bytes of record batches removed from the log")
+});
+
+// registry
+
+pub static REGISTRY_SCHEMAS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_registry_registered_schemas_total", "Schema versions registered since start")
+});
+
+// ingest (the Kafka door)
+
+pub static DOOR_CONNECTIONS: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("tidegate_agent_ingest_door_connections", "Open connections at the Kafka door"));
+
+pub static DOOR_REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register(IntCounterVec::new(
+        Opts::new("tidegate_agent_ingest_door_requests_total", "Requests answered at the Kafka door"),
+        &["api"],
+    ))
+});
+
+pub static DOOR_REFUSED_REQUESTS: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Connections closed for a request that is malformed, unknown or too large";
+    counter("tidegate_agent_ingest_door_refused_requests_total", help)
+});
+
+// decode
+
+pub static DECODE_RECORDS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_decode_records_total", "Records read, tombstones and refused ones included")
+});
+
+// gate
+
+pub static GATE_PASSED: LazyLock<IntCounter> =
+    LazyLock::new(|| counter("tidegate_agent_gate_passed_rows_total", "Rows that passed all rules"));
+
+pub static GATE_QUARANTINED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Records put aside, by reason: a rule's name, or why they could not be used";
+    register(IntCounterVec::new(
+        Opts::new("tidegate_agent_gate_quarantined_records_total", help),
+        &["reason"],
+    ))
+});
+
+pub static GATE_WARNED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Rows that broke a rule which only warns";
+    register(IntCounterVec::new(Opts::new("tidegate_agent_gate_warned_rows_total", help), &["rule"]))
+});
+
+pub static GATE_DROPPED: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Records removed from the quarantine because it holds no more";
+    counter("tidegate_agent_gate_dropped_records_total", help)
+});
+
+// feature
+
+pub static FEATURE_WRITTEN: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_feature_written_values_total", "Sets of values (view, entity) that changed")
+});
+
+pub static FEATURE_FRESHNESS_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    let buckets = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
+    let help = "From the source's commit to the row's being part of readable features";
+    register(Histogram::with_opts(
+        HistogramOpts::new("tidegate_agent_feature_freshness_seconds", help).buckets(buckets),
+    ))
+});
+
+// store
+
+pub static STORE_READ_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    let buckets = vec![0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
+    let help = "Time to answer /get-online-features";
+    register(Histogram::with_opts(
+        HistogramOpts::new("tidegate_agent_store_read_seconds", help).buckets(buckets),
+    ))
+});
+
+// sync
+
+pub static SYNC_QUEUED: LazyLock<IntCounter> =
+    LazyLock::new(|| counter("tidegate_agent_sync_queued_rows_total", "Sets of values put into the outbox"));
+
+pub static SYNC_SENT: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_sync_sent_rows_total", "Sets of values that the central store confirmed")
+});
+
+pub static SYNC_STALE: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Sets of values that the central store had newer, and so left alone";
+    counter("tidegate_agent_sync_stale_rows_total", help)
+});
+
+pub static SYNC_FAILED: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_sync_failed_tries_total", "Tries that failed, and are made again")
+});
+
+pub static SYNC_REFUSED: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Single sets of values that the central store refused; they are tried again later";
+    counter("tidegate_agent_sync_refused_rows_total", help)
+});

@@ -1,0 +1,215 @@
+//! The only place that knows all rooms: builds them, starts them, stops them.
+//!
+//! Start: file, log, registry, definitions; then the doors; then processing and sync. Stop: the doors
+//! close, processing ends its transaction, sync its round.
+
+mod cursor;
+pub mod progress;
+mod run;
+mod work;
+
+use crate::buffer::Log;
+use crate::config::Config;
+use crate::db::{Db, Readers};
+use crate::feature::{Engine, Opened, View, definition};
+use crate::ingest::door;
+use crate::model::feature::ViewShape;
+use crate::registry::{self, Registry};
+use crate::store::{self, Serving};
+use crate::sync::{self, Sync};
+use progress::Progress;
+use run::Processor;
+use rusqlite::Transaction;
+use shared::error::{Context, Error, Kind, OrKind, Result};
+use shared::shutdown::Shutdown;
+use shared::time::Clock;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use work::Topic;
+
+/// Connections for local feature reads.
+const SERVE_READERS: usize = 4;
+
+/// The agent with its file open, before it works.
+pub struct Agent {
+    config: Config,
+    opening: Opening,
+    views: Arc<[ViewShape]>,
+    clock: Clock,
+    progress: Progress,
+    syncing: sync::Watch,
+}
+
+/// What is open once the file is.
+struct Opening {
+    db: Db,
+    log: Arc<Log>,
+    registry: Arc<Registry>,
+    engine: Arc<Engine>,
+    opened: Opened,
+    topics: Vec<Topic>,
+}
+
+impl Agent {
+    /// Checks the definitions and opens the file.
+    pub async fn open(config: Config) -> Result<Agent> {
+        let clock = Clock::System;
+        let views = definition::compile(&config.feature_view)?;
+        let (opening_config, opening_clock) = (config.clone(), clock.clone());
+        // Opening waits for the file's writer, which async code must not.
+        let open = move || open(&opening_config, views, &opening_clock);
+        let opening = tokio::task::spawn_blocking(open).await.or_kind(Kind::Bug)??;
+        let views = opening.engine.shapes().into();
+        let (progress, syncing) = (Progress::default(), sync::Watch::default());
+        Ok(Agent { config, opening, views, clock, progress, syncing })
+    }
+
+    pub fn log(&self) -> Arc<Log> {
+        Arc::clone(&self.opening.log)
+    }
+
+    pub fn engine(&self) -> Arc<Engine> {
+        Arc::clone(&self.opening.engine)
+    }
+
+    /// Connections for the status page.
+    pub fn readers(&self) -> Readers {
+        self.opening.db.readers(1)
+    }
+
+    /// Topics that gates or features read.
+    pub fn topics(&self) -> Vec<String> {
+        self.opening.topics.iter().map(|topic| topic.name.clone()).collect()
+    }
+
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// The sync's target and where it stands.
+    pub fn sync(&self) -> Option<(String, sync::Watch)> {
+        self.config.sync.as_ref().map(|settings| (settings.address().to_owned(), self.syncing.clone()))
+    }
+
+    /// Opens the doors and works until asked to stop.
+    pub async fn run(self, shutdown: Shutdown) -> Result<()> {
+        let (mut outbox, mut syncing) = (None, None);
+        if let Some(settings) = &self.config.sync {
+            let views = Arc::clone(&self.views);
+            let sync = Sync::new(&self.opening.db, views, settings, self.syncing.clone())?;
+            let (news, changes) = watch::channel(0);
+            outbox = Some(news);
+            syncing = Some((sync, changes));
+        }
+        self.doors(&shutdown).await?;
+        let syncing = syncing.map(|(sync, changes)| tokio::spawn(sync.run(changes, shutdown.clone())));
+        let stop = shutdown.clone();
+        let outcome = process(self.processor(outbox, shutdown)?).await;
+        // Whether it ended by itself or was asked to: the others end too.
+        stop.request();
+        if let Some(task) = syncing {
+            task.await.or_kind(Kind::Bug)?;
+        }
+        outcome
+    }
+
+    async fn doors(&self, shutdown: &Shutdown) -> Result<()> {
+        let (config, opening) = (&self.config, &self.opening);
+        let readers = opening.db.readers(SERVE_READERS);
+        let serving = Serving { views: Arc::clone(&self.views), readers, clock: self.clock.clone() };
+        store::serve(config.features.listen, serving, shutdown.clone()).await?;
+        registry::serve(&config.registry, Arc::clone(&opening.registry), shutdown.clone()).await?;
+        door::serve(&config.door, Arc::clone(&opening.log), shutdown.clone()).await?;
+        tracing::info!(
+            event = "agent_started",
+            views = self.views.len(),
+            gates = config.gate.len(),
+            "the agent is open"
+        );
+        Ok(())
+    }
+
+    fn processor(self, outbox: Option<watch::Sender<u64>>, shutdown: Shutdown) -> Result<Processor> {
+        let Agent { config, opening, views, clock, progress, .. } = self;
+        let reader = opening.db.reader()?;
+        let cursors = cursor::load(&reader)?;
+        let stale = opening.opened.stale;
+        let hydrating = views.iter().filter(|view| stale.contains(&view.id)).map(|view| view.name.clone());
+        let hydrating: Vec<String> = hydrating.collect();
+        progress.update(|state| {
+            state.cursors.clone_from(&cursors);
+            state.hydrating = hydrating;
+        });
+        Ok(Processor {
+            db: opening.db,
+            log: opening.log,
+            registry: opening.registry,
+            reader,
+            topics: opening.topics,
+            engine: opening.engine,
+            stale,
+            cursors,
+            config: config.features,
+            max_quarantined: config.quarantine.max_records,
+            clock,
+            progress,
+            outbox,
+            shutdown,
+        })
+    }
+}
+
+/// Opens the file and gives the views their place in it.
+fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
+    let db = Db::open(&config.db)?;
+    let log = Arc::new(Log::open(&db, &config.buffer)?);
+    let registry = Arc::new(Registry::open(&db)?);
+    let topics = work::topics(&views, &config.gate, config.features.unpacked_bytes);
+    let columns: Vec<(String, Vec<String>)> =
+        topics.iter().map(|topic| (topic.name.clone(), topic.columns().to_vec())).collect();
+    let now_us = clock.now().micros();
+    // The sync's target with the project: another one needs everything again.
+    let target = config.sync.as_ref().map(|sync| format!("{} {}", sync.address(), sync.project));
+    let opened = db.write(move |tx| {
+        let of = |name: &str| columns.iter().find(|(topic, _)| topic == name).map_or(&[][..], |(_, c)| c);
+        let (engine, opened) = Engine::open(tx, views, of, now_us)?;
+        for view in opened.stale.iter().chain(&opened.gone) {
+            store::clear(tx, *view)?;
+            sync::outbox::clear(tx, *view)?;
+        }
+        refill(tx, &engine, target.as_deref())?;
+        Ok((engine, opened))
+    });
+    let (engine, opened) = opened.doing(|| "open the feature views")?;
+    Ok(Opening { db, log, registry, engine: Arc::new(engine), opened, topics })
+}
+
+/// A target that is new gets every stored value.
+fn refill(tx: &Transaction<'_>, engine: &Engine, target: Option<&str>) -> Result<()> {
+    if sync::outbox::retarget(tx, target)? {
+        for shape in engine.shapes() {
+            sync::outbox::put(tx, &store::all(tx, shape.id)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the processing on a thread of its own, for it blocks on the file.
+async fn process(processor: Processor) -> Result<()> {
+    let runtime = Handle::current();
+    let (done, outcome) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("pipeline".to_owned())
+        .spawn(move || {
+            // The receiver waits until this thread ends.
+            let _ = done.send(processor.run(&runtime));
+        })
+        .or_kind(Kind::Bug)?;
+    let outcome =
+        outcome.await.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "the processing thread panicked")));
+    if thread.join().is_err() {
+        tracing::error!(event = "pipeline_panicked", "the processing thread ended by a panic");
+    }
+    outcome
+}

@@ -1,0 +1,31 @@
+//! Where processing stands, for the status page and readiness.
+
+use crate::model::batch::PartitionId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Shared with the admin server; only the processing thread writes.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Mutex<State>>);
+
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The next offset to process.
+    pub cursors: HashMap<PartitionId, i64>,
+    /// Views that are being built from the log.
+    pub hydrating: Vec<String>,
+    /// Whether everything that was there at the start has been processed.
+    pub caught_up: bool,
+    /// Why processing waits, if it does.
+    pub waiting: Option<String>,
+}
+
+impl Progress {
+    pub fn get(&self) -> State {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

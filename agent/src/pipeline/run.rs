@@ -1,0 +1,309 @@
+//! The processing thread: one loop over what may happen. Verdicts, state, store, outbox and cursors of
+//! a round move in one transaction, so that a crash at any instruction is as if it had not begun.
+
+use super::cursor;
+use super::progress::Progress;
+use super::work::{Topic, Work};
+use crate::buffer::Log;
+use crate::config::feature::FeaturesConfig;
+use crate::db::Db;
+use crate::feature::Engine;
+use crate::gate::quarantine;
+use crate::model::batch::PartitionId;
+use crate::model::feature::{FeatureRow, ViewId};
+use crate::model::row::Op;
+use crate::registry::Registry;
+use crate::{metrics, store, sync};
+use rusqlite::{Connection, Transaction};
+use shared::error::{Context, Error, Result};
+use shared::retry::Backoff;
+use shared::shutdown::Shutdown;
+use shared::time::Clock;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Rows that may leave windows in one transaction, roughly.
+const EXPIRE_ROWS: usize = 10_000;
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_CEILING: Duration = Duration::from_secs(5);
+
+/// All that may happen to the thread.
+enum Event {
+    /// The log has new batches.
+    News,
+    /// Time to look for rows that left a window.
+    Tick,
+    Stop,
+}
+
+/// The thread's parts.
+pub struct Processor {
+    pub db: Db,
+    pub log: Arc<Log>,
+    pub registry: Arc<Registry>,
+    pub reader: Connection,
+    pub topics: Vec<Topic>,
+    pub engine: Arc<Engine>,
+    pub stale: Vec<ViewId>,
+    pub cursors: HashMap<PartitionId, i64>,
+    pub config: FeaturesConfig,
+    pub max_quarantined: u64,
+    pub clock: Clock,
+    pub progress: Progress,
+    /// Changes when the outbox got rows; without sync there is none.
+    pub outbox: Option<watch::Sender<u64>>,
+    pub shutdown: Shutdown,
+}
+
+/// What of a round goes into the transaction.
+struct Rules {
+    engine: Arc<Engine>,
+    now_us: i64,
+    max_quarantined: u64,
+    with_outbox: bool,
+}
+
+impl Processor {
+    /// Works until the program stops. An error is one that waiting does not cure.
+    pub fn run(mut self, runtime: &Handle) -> Result<()> {
+        let mut news = self.log.news();
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CEILING);
+        let mut next_tick = Instant::now();
+        let mut event = Event::News;
+        loop {
+            let done = match event {
+                Event::Stop => return Ok(()),
+                Event::News => self.build().and_then(|()| self.drain()),
+                Event::Tick => self.tick(),
+            };
+            match done {
+                Ok(()) => self.works(&mut backoff),
+                Err(error) if error.retryable() => {
+                    self.waits(&error);
+                    let pause = backoff.delay();
+                    let stopped = runtime
+                        .block_on(async { tokio::time::timeout(pause, self.shutdown.wait()).await.is_ok() });
+                    event = if stopped { Event::Stop } else { Event::News };
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            if matches!(event, Event::Tick) {
+                next_tick = Instant::now() + self.config.tick;
+            }
+            event = runtime.block_on(self.next(&mut news, next_tick));
+        }
+    }
+
+    async fn next(&self, news: &mut watch::Receiver<u64>, next_tick: Instant) -> Event {
+        tokio::select! {
+            biased;
+            () = self.shutdown.wait() => Event::Stop,
+            () = tokio::time::sleep_until(next_tick) => Event::Tick,
+            changed = news.changed() => if changed.is_ok() { Event::News } else { Event::Stop },
+        }
+    }
+
+    /// Said once per outage, and once when it is over.
+    fn waits(&self, error: &Error) {
+        if self.progress.get().waiting.is_none() {
+            tracing::warn!(
+                event = "pipeline_waits", %error, remedy = error.hint(),
+                "processing waits and tries again; nothing is lost"
+            );
+        }
+        self.progress.update(|state| state.waiting = Some(error.to_string()));
+    }
+
+    fn works(&self, backoff: &mut Backoff) {
+        backoff.reset();
+        if self.progress.get().waiting.is_some() {
+            tracing::info!(event = "pipeline_works", "processing goes on");
+            self.progress.update(|state| state.waiting = None);
+        }
+    }
+
+    /// Processes all that is there, looking at windows in between.
+    fn drain(&mut self) -> Result<()> {
+        let mut next_tick = Instant::now() + self.config.tick;
+        while !self.shutdown.requested() && self.round()? {
+            if Instant::now() >= next_tick {
+                self.tick()?;
+                next_tick = Instant::now() + self.config.tick;
+            }
+        }
+        if !self.shutdown.requested() && !self.progress.get().caught_up {
+            self.tick()?;
+            self.progress.update(|state| state.caught_up = true);
+        }
+        Ok(())
+    }
+
+    /// One transaction's work over all partitions; false if there was none.
+    fn round(&mut self) -> Result<bool> {
+        let mut works = Vec::new();
+        let mut left_bytes = self.config.batch_bytes;
+        for at in 0..self.topics.len() {
+            for partition in self.partitions(at) {
+                let from = self.position(partition);
+                if left_bytes == 0 || from >= self.log.end_offset(partition) {
+                    continue;
+                }
+                let batches = self.log.read(&self.reader, partition, from, left_bytes)?;
+                let bytes = batches.iter().map(|batch| batch.records.len()).sum();
+                left_bytes = left_bytes.saturating_sub(bytes);
+                let registry = &self.registry;
+                let Some(topic) = self.topics.get_mut(at) else { continue };
+                works.extend(topic.judge(batches, from, &|id| registry.schema(id))?);
+            }
+        }
+        if works.is_empty() {
+            return Ok(false);
+        }
+        self.commit(works)?;
+        Ok(true)
+    }
+
+    fn partitions(&self, topic: usize) -> Vec<PartitionId> {
+        self.topics.get(topic).map(|topic| self.log.partitions(&topic.name)).unwrap_or_default()
+    }
+
+    /// Where to go on: the cursor, or the log's start if that was trimmed or never read.
+    fn position(&self, partition: PartitionId) -> i64 {
+        let start = self.log.log_start(partition);
+        self.cursors.get(&partition).copied().unwrap_or(start).max(start)
+    }
+
+    fn commit(&mut self, works: Vec<Work>) -> Result<()> {
+        let positions: Vec<_> = works.iter().map(|work| (work.partition, work.next_offset)).collect();
+        let committed: Vec<i64> = works
+            .iter()
+            .flat_map(|work| &work.rows)
+            .filter(|row| row.op != Op::Read)
+            .map(|row| row.committed_us)
+            .collect();
+        let rules = self.rules();
+        let queued = self.db.write(move |tx| apply(tx, &rules, &works)).doing(|| "process the log")?;
+        self.cursors.extend(positions.iter().copied());
+        self.progress.update(|state| state.cursors.extend(positions));
+        self.announce(queued);
+        let now_us = self.clock.now().micros();
+        for committed_us in committed {
+            let seconds = now_us.saturating_sub(committed_us) as f64 / 1e6;
+            metrics::FEATURE_FRESHNESS_SECONDS.observe(seconds.max(0.0));
+        }
+        Ok(())
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            engine: Arc::clone(&self.engine),
+            now_us: self.clock.now().micros(),
+            max_quarantined: self.max_quarantined,
+            with_outbox: self.outbox.is_some(),
+        }
+    }
+
+    fn announce(&self, queued: usize) {
+        if let (Some(outbox), true) = (&self.outbox, queued > 0) {
+            outbox.send_modify(|n| *n = n.wrapping_add(1));
+        }
+    }
+
+    /// Computes what changed because rows left their windows.
+    fn tick(&mut self) -> Result<()> {
+        while !self.shutdown.requested() && self.engine.due(&self.reader, self.clock.now().micros())? {
+            let rules = self.rules();
+            let expired = self.db.write(move |tx| {
+                let (values, more) = rules.engine.expire(tx, rules.now_us, EXPIRE_ROWS)?;
+                Ok((publish(tx, &rules, values)?, more))
+            });
+            let (queued, more) = expired.doing(|| "expire windows")?;
+            self.announce(queued);
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills new and changed views from the retained log, up to where the others are.
+    fn build(&mut self) -> Result<()> {
+        if self.stale.is_empty() {
+            return Ok(());
+        }
+        let stale = self.stale.clone();
+        for at in 0..self.topics.len() {
+            for partition in self.partitions(at) {
+                self.build_from(at, partition, &stale)?;
+            }
+        }
+        let rules = self.rules();
+        let views = stale.clone();
+        let built = self.db.write(move |tx| {
+            let mut queued = 0;
+            for view in views {
+                let values = rules.engine.everything(tx, view, rules.now_us)?;
+                queued += publish(tx, &rules, values)?;
+                rules.engine.built(tx, view)?;
+            }
+            Ok(queued)
+        });
+        let queued = built.doing(|| "build feature views")?;
+        self.announce(queued);
+        self.stale.clear();
+        self.progress.update(|state| state.hydrating.clear());
+        tracing::info!(event = "pipeline_views_built", views = stale.len(), "new and changed views are live");
+        Ok(())
+    }
+
+    fn build_from(&mut self, at: usize, partition: PartitionId, stale: &[ViewId]) -> Result<()> {
+        let end = self.cursors.get(&partition).copied().unwrap_or(0);
+        let mut from = self.log.log_start(partition);
+        while from < end && !self.shutdown.requested() {
+            let mut batches = self.log.read(&self.reader, partition, from, self.config.batch_bytes)?;
+            batches.retain(|batch| batch.base_offset < end);
+            let registry = &self.registry;
+            let Some(topic) = self.topics.get_mut(at) else { return Ok(()) };
+            let Some(work) = topic.judge(batches, from, &|id| registry.schema(id))? else { return Ok(()) };
+            from = work.next_offset;
+            let (engine, stale) = (Arc::clone(&self.engine), stale.to_vec());
+            let now_us = self.clock.now().micros();
+            self.db
+                .write(move |tx| engine.apply(tx, &work.topic, &work.rows, now_us, Some(&stale)).map(drop))?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything that a round does, in its transaction; gives how many rows went into the outbox.
+fn apply(tx: &Transaction<'_>, rules: &Rules, works: &[Work]) -> Result<usize> {
+    let mut values = Vec::new();
+    for work in works {
+        let effect = rules.engine.apply(tx, &work.topic, &work.rows, rules.now_us, None)?;
+        values.extend(effect.values);
+        let mut refused = work.refused.clone();
+        refused.extend(effect.refused.into_iter().map(|(offset, reason)| work.refused_later(offset, reason)));
+        for one in &refused {
+            metrics::GATE_QUARANTINED.with_label_values(&[one.reason.label]).inc();
+        }
+        quarantine::put(tx, &refused, rules.now_us, rules.max_quarantined)?;
+        cursor::set(tx, work.partition, work.next_offset)?;
+    }
+    publish(tx, rules, values)
+}
+
+fn publish(tx: &Transaction<'_>, rules: &Rules, values: Vec<FeatureRow>) -> Result<usize> {
+    let stored = store::write(tx, values, rules.now_us)?;
+    metrics::FEATURE_WRITTEN.inc_by(stored.len() as u64);
+    if !rules.with_outbox {
+        return Ok(0);
+    }
+    sync::outbox::put(tx, &stored)?;
+    metrics::SYNC_QUEUED.inc_by(stored.len() as u64);
+    Ok(stored.len())
+}

@@ -1,0 +1,99 @@
+//! Features at the edge: the latest values of each view per entity. This room's table: `store_value`.
+//!
+//! Windows are looked at every tick, so the stored value is the value as of now, and a read is one
+//! look-up.
+
+mod answer;
+mod serve;
+
+pub use serve::{Serving, serve};
+
+use crate::db::OrDb;
+use crate::model::feature::{AsOf, FeatureRow, StoredRow, ViewId};
+use crate::model::pack;
+use crate::model::value::Value;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use shared::error::{Error, Kind, Result};
+
+const DOING: &str = "use the feature store";
+
+/// Values with the time from which on they are true.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latest {
+    pub values: Vec<Value>,
+    pub as_of: AsOf,
+}
+
+/// Stores values; gives back those that changed, with their time, which is later than the one
+/// before. What is the same, bit for bit, is left alone: neither store nor centre need it again.
+pub fn write(tx: &Transaction<'_>, rows: Vec<FeatureRow>, now_us: i64) -> Result<Vec<StoredRow>> {
+    let sql = "INSERT INTO store_value (view, entity, as_of_ns, vals) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (view, entity) DO UPDATE SET as_of_ns = excluded.as_of_ns, vals = excluded.vals";
+    let mut changed = Vec::new();
+    for row in rows {
+        let previous = read_packed(tx, row.view, &row.entity)?;
+        let packed = pack::pack(&row.values);
+        let as_of = AsOf::after(previous.as_ref().map(|(as_of, _)| *as_of), now_us);
+        if previous.is_some_and(|(_, before)| before == packed) {
+            continue;
+        }
+        tx.prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(params![row.view.0, row.entity, as_of.0, packed]))
+            .or_db(DOING)?;
+        changed.push(StoredRow { row, as_of });
+    }
+    Ok(changed)
+}
+
+fn read_packed(connection: &Connection, view: ViewId, entity: &[u8]) -> Result<Option<(AsOf, Vec<u8>)>> {
+    let sql = "SELECT as_of_ns, vals FROM store_value WHERE view = ?1 AND entity = ?2";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            statement.query_row(params![view.0, entity], |r| Ok((AsOf(r.get(0)?), r.get(1)?))).optional()
+        })
+        .or_db(DOING)
+}
+
+/// The latest values of an entity.
+pub fn read(connection: &Connection, view: ViewId, entity: &[u8]) -> Result<Option<Latest>> {
+    let Some((as_of, packed)) = read_packed(connection, view, entity)? else { return Ok(None) };
+    Ok(Some(Latest { values: unpack(&packed)?, as_of }))
+}
+
+/// All values of a view, for a target that has none yet.
+pub fn all(tx: &Transaction<'_>, view: ViewId) -> Result<Vec<StoredRow>> {
+    let mut statement =
+        tx.prepare_cached("SELECT entity, as_of_ns, vals FROM store_value WHERE view = ?1").or_db(DOING)?;
+    let mut rows = statement.query([view.0]).or_db(DOING)?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().or_db(DOING)? {
+        let packed: Vec<u8> = row.get(2).or_db(DOING)?;
+        let row_of = FeatureRow { view, entity: row.get(0).or_db(DOING)?, values: unpack(&packed)? };
+        all.push(StoredRow { row: row_of, as_of: AsOf(row.get(1).or_db(DOING)?) });
+    }
+    Ok(all)
+}
+
+/// Forgets a view's values.
+pub fn clear(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
+    tx.prepare_cached("DELETE FROM store_value WHERE view = ?1")
+        .and_then(|mut statement| statement.execute([view.0]))
+        .or_db(DOING)
+        .map(drop)
+}
+
+/// Entities that have values.
+pub fn size(connection: &Connection, view: ViewId) -> Result<i64> {
+    connection
+        .prepare_cached("SELECT count(*) FROM store_value WHERE view = ?1")
+        .and_then(|mut statement| statement.query_row([view.0], |row| row.get(0)))
+        .or_db(DOING)
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<Value>> {
+    pack::unpack(packed).ok_or_else(|| Error::new(Kind::Data, "a stored feature value is damaged"))
+}
+
+#[cfg(test)]
+mod tests;

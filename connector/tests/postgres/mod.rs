@@ -1,0 +1,346 @@
+//! A throw-away PostgreSQL server for tests, and a reader that writes down what a source delivers.
+
+use connector::config::snapshot::{SnapshotConfig, SnapshotMode};
+use connector::config::source::SourceConfig;
+use connector::model::change::{Change, Event, Origin, PostgresOrigin};
+use connector::model::position::{Position, PostgresPosition};
+use connector::model::table::Table;
+use connector::model::value::{Row, Value};
+use connector::source::postgres::Postgres;
+use shared::Result;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+/// Debian's folders; another place can be named by `PG_BIN`.
+const FOLDERS: [&str; 4] = [
+    "/usr/lib/postgresql/18/bin",
+    "/usr/lib/postgresql/17/bin",
+    "/usr/lib/postgresql/16/bin",
+    "/usr/lib/postgresql/15/bin",
+];
+
+pub struct Server {
+    pub folder: PathBuf,
+    pub port: u16,
+    programs: PathBuf,
+}
+
+/// Where PostgreSQL's programs are; says so aloud when a test cannot run.
+fn programs() -> Option<PathBuf> {
+    let named = std::env::var_os("PG_BIN").map(PathBuf::from);
+    let found =
+        named.into_iter().chain(FOLDERS.iter().map(PathBuf::from)).find(|f| f.join("postgres").exists());
+    if found.is_none() {
+        eprintln!("SKIPPED: no PostgreSQL server programs found; install postgresql or set PG_BIN");
+    }
+    found
+}
+
+/// The server refuses to run as root, so root becomes `postgres` first. The server dies with the
+/// thread that started it: no test leaves one behind.
+fn as_server_user(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "QUIT"]);
+    let root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n");
+    if root {
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
+    }
+    command.arg(program).current_dir("/").stdin(Stdio::null());
+    command
+}
+
+/// Folders of test programs that ended without stopping their shared server.
+fn remove_leftovers() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let program = name.strip_prefix("tidegate-source-").and_then(|rest| rest.split('-').next());
+        if program.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            eprintln!("could not remove {name}: {error}");
+        }
+    }
+}
+
+impl Server {
+    /// Starts a server that lets the local `postgres` in over the socket and wants a password by TCP.
+    pub fn start(settings: &[&str]) -> Option<Server> {
+        let programs = programs()?;
+        remove_leftovers();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let folder = std::env::temp_dir().join(format!("tidegate-source-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("temporary folder");
+        if Command::new("chown").arg("postgres").arg(&folder).output().is_err() {
+            eprintln!("could not give {} to postgres", folder.display());
+        }
+        let made = as_server_user(&programs.join("initdb"))
+            .args(["--no-sync", "-A", "scram-sha-256", "--auth-local=trust", "-U", "postgres", "-E", "UTF8"])
+            .args(["--locale=C.UTF-8", "-D"])
+            .arg(folder.join("data"))
+            .output()
+            .expect("initdb runs");
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        drop(listener);
+        let server = Server { folder, port, programs };
+        server.run(settings);
+        Some(server)
+    }
+
+    fn run(&self, settings: &[&str]) {
+        let mut command = as_server_user(&self.programs.join("postgres"));
+        command.arg("-D").arg(self.folder.join("data")).arg("-k").arg(&self.folder);
+        command.args(["-p", &self.port.to_string(), "-c", "fsync=off", "-c", "wal_level=logical"]);
+        command.args(["-c", "max_wal_senders=30", "-c", "max_replication_slots=30"]);
+        for setting in settings {
+            command.args(["-c", setting]);
+        }
+        let log = std::fs::File::create(self.folder.join("log")).expect("log file");
+        command.stdout(log.try_clone().expect("log file")).stderr(log);
+        let (started, is_started) = mpsc::channel();
+        // The server lives as long as the thread that started it: until the test program ends.
+        std::thread::spawn(move || {
+            let mut child = command.spawn().expect("postgres starts");
+            started.send(()).expect("the test waits");
+            child.wait().expect("postgres ends")
+        });
+        is_started.recv().expect("postgres was started");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.psql("postgres", "SELECT 1").is_ok_and(|out| out == "1") {
+            let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "postgres did not start:\n{log}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Runs statements one by one and gives what they print; the error if one fails.
+    fn psql(&self, database: &str, sql: &str) -> std::result::Result<String, String> {
+        let mut child = Command::new(self.programs.join("psql"))
+            .args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-h"])
+            .arg(&self.folder)
+            .args(["-p", &self.port.to_string(), "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("psql runs");
+        child.stdin.take().expect("piped").write_all(sql.as_bytes()).expect("psql reads");
+        let out = child.wait_with_output().expect("psql ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        if out.status.success() { Ok(text(&out.stdout)) } else { Err(text(&out.stderr)) }
+    }
+
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        self.psql(database, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// A database of its own for one test, whose name is also slot and publication.
+    pub fn database(&self, name: &str, sql: &str) -> SourceConfig {
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        self.sql(name, sql);
+        let text = format!(
+            "socket_dir = {:?}\nport = {}\ndatabase = '{name}'\nuser = 'postgres'\nslot = '{name}'\npublication = '{name}'",
+            self.folder, self.port
+        );
+        let overrides = shared::config::Overrides { env_prefix: "NO_SUCH_PREFIX", set: &[] };
+        shared::config::parse(&text, &overrides).expect("valid configuration")
+    }
+
+    /// The same over TCP as another user.
+    pub fn over_tcp(&self, config: &SourceConfig, user: &str, password: &str) -> SourceConfig {
+        SourceConfig {
+            socket_dir: None,
+            user: user.to_owned(),
+            password: shared::secret::Secret::new(password),
+            ..config.clone()
+        }
+    }
+
+    /// Makes an authority and a certificate for `localhost`, and has the server use it. False
+    /// without `openssl`.
+    pub fn make_certificates(&self) -> bool {
+        let script = "set -e
+            openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority
+            openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost
+            echo 'subjectAltName=DNS:localhost' > names
+            openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile names
+            chmod 600 server.key; chown --reference=data server.key";
+        let made = Command::new("sh").args(["-c", script]).current_dir(&self.folder).output();
+        if !made.is_ok_and(|out| out.status.success()) {
+            return false;
+        }
+        for (setting, value) in [
+            ("ssl_cert_file", self.folder.join("server.crt").display().to_string()),
+            ("ssl_key_file", self.folder.join("server.key").display().to_string()),
+            ("ssl", "on".to_owned()),
+        ] {
+            self.sql("postgres", &format!("ALTER SYSTEM SET {setting} = '{value}'"));
+        }
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        true
+    }
+
+    /// Puts lines before the rest of `pg_hba.conf`.
+    pub fn allow(&self, lines: &[&str]) {
+        let path = self.folder.join("data/pg_hba.conf");
+        let rest = std::fs::read_to_string(&path).expect("pg_hba.conf");
+        std::fs::write(
+            &path,
+            format!("{}\nlocal all all trust\nlocal replication all trust\n{rest}", lines.join("\n")),
+        )
+        .expect("written");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+
+    pub fn stop(&self) {
+        let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("the server runs");
+        let pid = pid.lines().next().expect("its first line is the process").to_owned();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.folder.join("data/postmaster.pid").exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::fs::remove_dir_all(&self.folder).expect("the folder is ours");
+    }
+}
+
+/// One line per event, and what lines leave out.
+#[derive(Default)]
+pub struct Seen {
+    pub lines: Vec<String>,
+    pub origins: Vec<Written>,
+    pub tables: Vec<std::sync::Arc<Table>>,
+    pub positions: Vec<PostgresPosition>,
+}
+
+/// A change's origin, owned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub transaction_id: Option<u32>,
+    pub lsn: u64,
+    pub last_commit_lsn: Option<u64>,
+    pub time_us: i64,
+}
+
+impl Seen {
+    pub fn write(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Boundary(Position::Postgres(position)) => self.positions.push(position.clone()),
+            Event::Change(change) => {
+                let Origin::Postgres(origin) = change.origin;
+                self.lines.push(line(change, &origin));
+                self.tables.push(change.table.clone());
+                self.origins.push(Written {
+                    transaction_id: origin.transaction_id,
+                    lsn: origin.lsn.0,
+                    last_commit_lsn: origin.last_commit_lsn.map(|lsn| lsn.0),
+                    time_us: origin.time_us,
+                });
+            }
+        }
+    }
+
+    pub fn last_position(&self) -> Position {
+        Position::Postgres(self.positions.last().expect("a boundary was seen").clone())
+    }
+}
+
+/// `u public.t key(id) before(…) after(…)`, with the marker for snapshot rows.
+fn line(change: &Change<'_>, origin: &PostgresOrigin<'_>) -> String {
+    let table = change.table;
+    let cells = |row: Row<'_>| {
+        let cells: Vec<String> =
+            table.columns.iter().zip(row).map(|(c, v)| format!("{}={}", c.name, cell(v))).collect();
+        cells.join(" ")
+    };
+    let mut line = format!("{} {}", change.op.code(), table.id.name);
+    if origin.snapshot.text() != "false" {
+        line.push_str(&format!(" {}", origin.snapshot.text()));
+    }
+    for (name, row) in [("before", change.before), ("after", change.after)] {
+        if let Some(row) = row {
+            assert_eq!(row.len(), table.columns.len());
+            line.push_str(&format!(" {name}({})", cells(row)));
+        }
+    }
+    line
+}
+
+fn cell(value: &Value<'_>) -> String {
+    match value {
+        Value::Null => "~".to_owned(),
+        Value::Unavailable => "?".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) | Value::Time(value) | Value::Timestamp(value) | Value::TimestampTz(value) => {
+            value.to_string()
+        }
+        Value::Float32(value) => value.to_string(),
+        Value::Float64(value) => value.to_string(),
+        Value::Date(value) => value.to_string(),
+        Value::Decimal(text) => (*text).to_owned(),
+        Value::Text(text) if text.len() > 20 => {
+            format!("{}..{}", text.chars().next().expect("long"), text.len())
+        }
+        Value::Text(text) => (*text).to_owned(),
+        Value::Bytes(bytes) | Value::Hex(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+/// A source under test, with the runtime that it needs.
+pub struct Source {
+    pub postgres: Postgres,
+    pub seen: Seen,
+    _runtime: Runtime,
+}
+
+impl Source {
+    pub fn start(config: &SourceConfig, mode: SnapshotMode, stored: Option<&Position>) -> Result<Source> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let mut postgres = Postgres::open(config, &SnapshotConfig { mode }, runtime.handle().clone())?;
+        postgres.start(stored)?;
+        Ok(Source { postgres, seen: Seen::default(), _runtime: runtime })
+    }
+
+    /// Reads until `done` or an error, confirming each boundary.
+    pub fn read_until(&mut self, done: impl Fn(&Source) -> bool) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !done(self) {
+            assert!(Instant::now() < deadline, "waited too long; seen: {:#?}", self.seen.lines);
+            let seen = &mut self.seen;
+            self.postgres.poll(Duration::from_millis(50), &mut |event| {
+                seen.write(&event);
+                Ok(())
+            })?;
+            if let Some(position) = self.seen.positions.last() {
+                self.postgres.confirm(&Position::Postgres(position.clone()))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn read_lines(&mut self, count: usize) {
+        self.read_until(|source| source.seen.lines.len() >= count).expect("the source reads");
+        assert_eq!(self.seen.lines.len(), count, "{:#?}", self.seen.lines);
+    }
+
+    /// Reads until the snapshot is over and the stream begun.
+    pub fn read_snapshot(&mut self) {
+        self.read_until(|source| source.postgres.streaming()).expect("the source reads");
+    }
+}
