@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 cargo dev demo [--seconds N] [--kafka]      a payments shop, live, each feature beside PostgreSQL's answer
 cargo dev bench NAME                        measures, with ratios: backlog
-cargo dev test [SUITE [NAME]]               all suites, or one: lint unit tidy stack parity e2e …
+cargo dev test [SUITE [NAME]]               all suites, or one: lint unit tidy servers parity e2e …
 cargo dev package                           a .deb of each program
 cargo dev stack up [--label LABEL] NAME…    start real servers, and print how to reach them
 cargo dev stack down|status [--label LABEL]
