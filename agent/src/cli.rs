@@ -66,7 +66,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed; the exit code still says it.
-            let _ = writeln!(std::io::stderr(), "tidegate-agent: {error}\n  remedy: {}", error.hint());
+            let _ = writeln!(std::io::stderr(), "tidegate-agent: {error} ({})", error.hint());
             ExitCode::from(error.exit_code())
         }
     }

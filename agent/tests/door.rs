@@ -242,3 +242,114 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// Not a test by itself: the door as a process of its own, for [`killed_again_and_again`].
+#[test]
+#[ignore = "run by another test, as a child process that is killed"]
+fn serve_until_killed() {
+    let (Ok(folder), Ok(port)) = (std::env::var("DOOR_FOLDER"), std::env::var("DOOR_PORT")) else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let db = DbConfig { path: PathBuf::from(folder).join("agent.db"), ..DbConfig::default() };
+    let db = Db::open(&db).expect("the database opens");
+    let buffer = BufferConfig { partitions: 1, ..BufferConfig::default() };
+    let log = Arc::new(Log::open(&db, &buffer).expect("the log opens"));
+    let listen = format!("127.0.0.1:{port}").parse().expect("an address");
+    let config = DoorConfig { listen, ..DoorConfig::default() };
+    runtime.block_on(door::serve(&config, log, Shutdown::default())).expect("the door opens");
+    std::thread::sleep(Duration::from_secs(300));
+}
+
+/// A door process; killed, not stopped, when it goes.
+struct Process(std::process::Child);
+
+impl Process {
+    fn start(folder: &std::path::Path, address: SocketAddr) -> Process {
+        let child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "serve_until_killed", "--ignored"])
+            .env("DOOR_FOLDER", folder)
+            .env("DOOR_PORT", address.port().to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("this test starts again");
+        let process = Process(child);
+        wait_until("the door listens", || std::net::TcpStream::connect(address).is_ok());
+        process
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `SIGKILL` in the middle of an idempotent producer's work, five times: every record is there
+/// once, in order. Without the producer's state in the file, retries would be stored twice.
+#[test]
+fn killed_again_and_again() {
+    if without_kcat() {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("tidegate-door-kill-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("temporary folder");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("bound");
+    drop(free);
+    let mut process = Process::start(&folder, address);
+    let lines = lines(60_000);
+    let sent = lines.clone();
+    let producer = std::thread::spawn(move || {
+        let settings = "enable.idempotence=true batch.num.messages=50 linger.ms=0 reconnect.backoff.ms=20 \
+                        reconnect.backoff.max.ms=100 message.timeout.ms=120000";
+        let settings = settings.split_whitespace().flat_map(|setting| ["-X", setting]);
+        // -E: a broker that is away is no reason to give up.
+        let arguments: Vec<&str> = ["-P", "-E", "-t", "killed"].into_iter().chain(settings).collect();
+        kcat(address, &arguments, sent.as_bytes())
+    });
+    let mut kills = 0;
+    while kills < 5 && !producer.is_finished() {
+        std::thread::sleep(Duration::from_millis(150 + kills * 70));
+        drop(process);
+        kills += 1;
+        process = Process::start(&folder, address);
+    }
+    let output = producer.join().expect("the producer's thread");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    drop(process);
+    let process = Process::start(&folder, address);
+    let output = kcat(address, &["-C", "-t", "killed", "-o", "beginning", "-e", "-q", "-f", "%o %s\n"], b"");
+    let got: Vec<String> =
+        String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect();
+    let first_difference = got.iter().zip(want(&lines)).find(|(got, want)| *got != want);
+    assert_eq!(first_difference, None, "after {kills} kills");
+    assert_eq!(got.len(), 60_000, "after {kills} kills");
+    eprintln!("killed {kills} times");
+    drop(process);
+    std::fs::remove_dir_all(&folder).expect("clean up");
+}
+
+/// `cargo test --release -p tidegate-agent --test door -- --ignored bulk --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn bulk() {
+    if without_kcat() {
+        return;
+    }
+    const RECORDS: usize = 1_000_000;
+    let line = format!("{}{}", "tide gate ".repeat(14), "0123456789abcdef".repeat(10));
+    for codec in ["none", "lz4"] {
+        let node = Node::new("bulk", BufferConfig::default(), DbConfig::default());
+        let input = format!("{line}\n").repeat(RECORDS);
+        let settings = ["-X", "enable.idempotence=true", "-X", "linger.ms=5", "-X", "batch.size=1000000"];
+        let start = Instant::now();
+        node.produce("bulk", &input, &[&["-z", codec][..], &settings].concat());
+        let seconds = start.elapsed().as_secs_f64();
+        let partition = node.log().partitions("bulk")[0];
+        assert_eq!(node.log().end_offset(partition), RECORDS as i64);
+        let rate = RECORDS as f64 / seconds;
+        eprintln!("{codec}: {rate:.0} records/s of {} B, {seconds:.2} s, kcat's start included", line.len());
+    }
+}

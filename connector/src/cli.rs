@@ -60,7 +60,9 @@ impl Settings {
     fn load(&self) -> Result<Config> {
         match (&self.config, &self.debezium, &self.worker) {
             (Some(path), _, _) => crate::config::load_with(path, &self.set),
-            (None, Some(connector), Some(worker)) => crate::config::from_debezium(connector, worker, &self.set),
+            (None, Some(connector), Some(worker)) => {
+                crate::config::from_debezium(connector, worker, &self.set)
+            }
             _ => Err(Error::new(Kind::Config, "give --config FILE, or --debezium FILE with --worker FILE")),
         }
     }
@@ -108,11 +110,22 @@ fn run(settings: &Settings) -> Result<u8> {
     let (shutdown, progress) = (Shutdown::default(), Arc::new(Progress::default()));
     runtime.block_on(async {
         shutdown.listen()?;
-        let bound = shared::admin::serve(config.admin.listen, progress.clone(), axum::Router::new(), shutdown.clone()).await?;
+        let bound = shared::admin::serve(
+            config.admin.listen,
+            progress.clone(),
+            axum::Router::new(),
+            shutdown.clone(),
+        )
+        .await?;
         tracing::info!(event = "admin_listening", address = %bound, "admin server listens");
         Ok::<(), Error>(())
     })?;
-    tracing::info!(event = "starting", version = env!("CARGO_PKG_VERSION"), topic_prefix = config.event.topic_prefix, "starting");
+    tracing::info!(
+        event = "starting",
+        version = env!("CARGO_PKG_VERSION"),
+        topic_prefix = config.event.topic_prefix,
+        "starting"
+    );
     config.log_notes();
     pipeline::run(&config, runtime.handle(), &progress, &shutdown)?;
     tracing::info!(event = "stopped", exit_code = 0, "stopped as asked");

@@ -53,12 +53,42 @@ pub static EVENT_CHANGES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     register(IntCounterVec::new(options, &["op"]))
 });
 
-metric!(IntCounter, AVRO_SCHEMAS, "tidegate_connector_avro_schemas_total", "Schemas registered or looked up at the registry");
+metric!(
+    IntCounter,
+    AVRO_SCHEMAS,
+    "tidegate_connector_avro_schemas_total",
+    "Schemas registered or looked up at the registry"
+);
 metric!(IntCounter, AVRO_PLANS, "tidegate_connector_avro_plans_total", "Table versions compiled to a plan");
 metric!(IntCounter, SINK_RECORDS, "tidegate_connector_sink_records_total", "Records handed to the producer");
-metric!(IntCounter, SINK_BYTES, "tidegate_connector_sink_bytes_total", "Bytes of keys, values and headers handed to the producer");
-metric!(IntCounter, SINK_ACKNOWLEDGED, "tidegate_connector_sink_acknowledged_total", "Records that the brokers acknowledged");
-metric!(IntCounter, SINK_FAILED, "tidegate_connector_sink_failed_total", "Records that could not be delivered");
-metric!(IntCounter, SINK_QUEUE_FULL, "tidegate_connector_sink_queue_full_total", "Times that reading waited for the producer's queue");
-metric!(IntGauge, SINK_OUTSTANDING, "tidegate_connector_sink_outstanding_records", "Records not yet acknowledged");
+metric!(
+    IntCounter,
+    SINK_BYTES,
+    "tidegate_connector_sink_bytes_total",
+    "Bytes of keys, values and headers handed to the producer"
+);
+metric!(
+    IntCounter,
+    SINK_ACKNOWLEDGED,
+    "tidegate_connector_sink_acknowledged_total",
+    "Records that the brokers acknowledged"
+);
+metric!(
+    IntCounter,
+    SINK_FAILED,
+    "tidegate_connector_sink_failed_total",
+    "Records that could not be delivered"
+);
+metric!(
+    IntCounter,
+    SINK_QUEUE_FULL,
+    "tidegate_connector_sink_queue_full_total",
+    "Times that reading waited for the producer's queue"
+);
+metric!(
+    IntGauge,
+    SINK_OUTSTANDING,
+    "tidegate_connector_sink_outstanding_records",
+    "Records not yet acknowledged"
+);
 metric!(IntCounter, OFFSET_SAVES, "tidegate_connector_offset_saves_total", "Times that progress was stored");

@@ -35,8 +35,8 @@ fn a_full_disk_makes_producers_wait_and_loses_nothing() {
         return;
     };
     let path = disk.folder.path().join("agent.db").display().to_string();
-    let mut agent = Agent::start(&[("db.path", &path)]);
-    agent.launch.allow(&["buffer_full", "disk_full", "commit_failed"]);
+    let mut agent = Agent::start(&[("db.path", &path), ("buffer.reserve_free_bytes", "0")]);
+    agent.launch.allow(&["buffer_full", "buffer_commit_failed", "db_group_undone", "db_checkpoint_failed", "pipeline_waits"]);
     let postgres = database();
     let mut launch = connector(&postgres, &agent.brokers(), &agent.registry());
     launch.allow(&["librdkafka", "kafka_lost"]);

@@ -28,7 +28,7 @@ fn what_the_database_refuses() {
     running.wait_ready(LIMIT).expect("ready");
     let slot = "SELECT active FROM pg_replication_slots WHERE slot_name = 'fault'";
     eventually(LIMIT, "the slot is read", || (postgres.psql("postgres", slot).ok()? == "t").then_some(()));
-    says(&refused(&mut start(), 1), &["fault", "active"]);
+    says(&refused(&mut start(), 1), &["fault", "active for process"]);
 
     // The slot goes while it is stopped: what was written meanwhile is lost to it, and it says so.
     assert_eq!(running.stop().expect("it stops"), 0);

@@ -242,6 +242,10 @@ impl Processor {
                 self.build_from(at, partition, &stale)?;
             }
         }
+        if self.shutdown.requested() {
+            // Half built is not built: the next start begins again.
+            return Ok(());
+        }
         let rules = self.rules();
         let views = stale.clone();
         let built = self.db.write(move |tx| {

@@ -76,22 +76,23 @@ impl Sync {
         let mut backoff = Backoff::new(RETRY_FIRST, self.retry_ceiling);
         while !shutdown.requested() {
             news.mark_unchanged();
-            let pause = match self.round().await {
-                Ok(Round::Empty) => None,
+            let (pause, failed) = match self.round().await {
+                Ok(Round::Empty) => (None, false),
                 Ok(Round::Sent) => {
                     self.arrived(&mut backoff);
                     continue;
                 }
-                Ok(Round::OnlyRefused) => Some(REFUSED_PAUSE),
+                Ok(Round::OnlyRefused) => (Some(REFUSED_PAUSE), false),
                 Err(error) => {
                     self.failed(&error);
-                    Some(backoff.delay())
+                    (Some(backoff.delay()), true)
                 }
             };
             tokio::select! {
                 () = shutdown.wait() => break,
                 () = sleep(pause) => {}
-                changed = news.changed(), if pause.is_none() => if changed.is_err() { break },
+                // New rows do not bring an absent store back.
+                changed = news.changed(), if !failed => if changed.is_err() { break },
             }
         }
     }

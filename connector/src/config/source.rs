@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use shared::secret::Secret;
 use shared::tls::TlsConfig;
+use shared::{Error, Kind, Result};
 use std::path::PathBuf;
 
 /// The default slot and publication are Debezium's, so that a take-over needs no setting.
@@ -85,4 +86,64 @@ fn default_publication() -> String {
 /// Well under the server's `wal_sender_timeout` of 60 s.
 fn default_status_interval_ms() -> u64 {
     10_000
+}
+
+/// PostgreSQL's bound on the length of names.
+const LONGEST_NAME_BYTES: usize = 63;
+
+impl SourceConfig {
+    /// What cannot work whatever the server says.
+    pub fn check(&self) -> Result<()> {
+        let slot_fits = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_');
+        if self.slot.is_empty() || self.slot.len() > LONGEST_NAME_BYTES || !self.slot.chars().all(slot_fits) {
+            return Err(Error::new(
+                Kind::Config,
+                format!("source.slot = {:?} is no name for a slot", self.slot),
+            )
+            .remedy("use lower-case letters, digits and _, at most 63 of them"));
+        }
+        for (key, name) in
+            [("database", &self.database), ("user", &self.user), ("publication", &self.publication)]
+        {
+            if name.is_empty() || name.len() > LONGEST_NAME_BYTES || name.contains('\0') {
+                return Err(Error::new(Kind::Config, format!("source.{key} = {name:?} is no name"))
+                    .remedy("PostgreSQL's names have 1 to 63 bytes"));
+            }
+        }
+        if !self.tables.is_empty() && !self.exclude_tables.is_empty() {
+            return Err(Error::new(
+                Kind::Config,
+                "source.tables and source.exclude_tables exclude each other",
+            )
+            .remedy("name what is captured, or what is not"));
+        }
+        if self.status_interval_ms == 0 {
+            return Err(Error::new(Kind::Config, "source.status_interval_ms is 0")
+                .remedy("10000 is usual; it must stay well under the server's wal_sender_timeout"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_cannot_work() {
+        for (line, fine) in [
+            ("", true),
+            ("slot = 'Big'", false),
+            ("slot = ''", false),
+            ("publication = ''", false),
+            ("tables = ['a.b']", true),
+            ("tables = ['a.b']\nexclude_tables = ['a.c']", false),
+            ("status_interval_ms = 0", false),
+        ] {
+            let text = format!("database = 'd'\nuser = 'u'\n{line}");
+            let overrides = shared::config::Overrides { env_prefix: "NO_SUCH_PREFIX", set: &[] };
+            let config: SourceConfig = shared::config::parse(&text, &overrides).expect("valid");
+            assert_eq!(config.check().is_ok(), fine, "{line}");
+        }
+    }
 }

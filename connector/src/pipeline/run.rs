@@ -124,7 +124,8 @@ impl Pipeline<'_> {
     /// Waits until all that was sent is acknowledged, and takes the position that follows.
     fn flush(&mut self) -> Result<()> {
         let (tracker, mut counted) = (&mut self.tracker, Ok(()));
-        let flushed = self.sink.flush(STOP_FLUSH, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)));
+        let flushed =
+            self.sink.flush(STOP_FLUSH, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)));
         self.advance();
         flushed.and(counted)
     }
@@ -140,7 +141,8 @@ impl Pipeline<'_> {
     fn settle(&mut self, busy: bool) -> Result<()> {
         self.advance();
         let due = self.saved_at.elapsed() >= Duration::from_millis(self.config.offset.interval_ms.into());
-        if self.unsaved.is_some() && (due || !busy && self.sink.outstanding() == 0 && self.idle_long_enough()) {
+        if self.unsaved.is_some() && (due || !busy && self.sink.outstanding() == 0 && self.idle_long_enough())
+        {
             self.save()?;
         }
         Ok(())
@@ -226,7 +228,7 @@ impl Pipeline<'_> {
     fn settle_before_leaving(&mut self) {
         let flushed = self.flush();
         if let Err(error) = flushed.and(self.save()) {
-            tracing::warn!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
+            tracing::info!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
         }
     }
 }

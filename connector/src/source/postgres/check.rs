@@ -21,6 +21,7 @@ pub fn check(config: &SourceConfig, runtime: &Handle) -> Vec<Finding> {
 }
 
 fn gather(config: &SourceConfig, runtime: &Handle, findings: &mut Vec<Finding>) -> Result<()> {
+    config.check()?;
     let mut catalog = Catalog::new(Sql::new(config, runtime.clone())?);
     let filter = TableFilter::new(config)?;
     let server = server::inspect(&mut catalog.sql)?;

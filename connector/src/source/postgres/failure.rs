@@ -87,7 +87,7 @@ fn classify(code: &str, message: &str) -> (Kind, Option<&'static str>) {
             Kind::Unreachable,
             Some("stop the other reader of the slot, or set source.slot to another name for this connector"),
         ),
-        "55000" if message.contains("wal_level") => (Kind::Config, Some(SET_WAL_LEVEL)),
+        "55000" if message.contains("wal_level") => (Kind::Rejected, Some(SET_WAL_LEVEL)),
         "55000" if message.contains("replication slot") => (Kind::Lost, Some(TAKE_ANEW)),
         "58P01" => (Kind::Lost, Some(TAKE_ANEW)),
         "53400" => (
@@ -115,7 +115,7 @@ mod tests {
             ("28P01", "password authentication failed for user \"app\"", Kind::Denied),
             ("42501", "permission denied for table orders", Kind::Denied),
             ("55006", "replication slot \"s\" is active for PID 12", Kind::Unreachable),
-            ("55000", "logical decoding requires wal_level >= logical", Kind::Config),
+            ("55000", "logical decoding requires wal_level >= logical", Kind::Rejected),
             ("55000", "can no longer get changes from replication slot \"s\"", Kind::Lost),
             ("42704", "replication slot \"s\" does not exist", Kind::Lost),
             ("42704", "publication \"p\" does not exist", Kind::Config),

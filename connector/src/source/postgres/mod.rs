@@ -51,11 +51,15 @@ use shared::{Error, Kind, Result};
 use slot::Slot;
 use snapshot::{Of, Snapshot};
 use sql::Sql;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stream::{Start, Stream};
 use tokio::runtime::Handle;
 use visible::Visible;
 use wire::Wire;
+
+/// A server notices a cut connection at the latest when it next writes to it.
+const SLOT_WAIT: Duration = Duration::from_secs(8);
+const SLOT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the source stands, for status and metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +72,16 @@ pub struct Progress {
     pub confirmed: Lsn,
     /// Commit time of the last transaction read, microseconds since 1970; 0 before the first.
     pub commit_time_us: i64,
+    /// While a snapshot is being read.
+    pub snapshot: Option<SnapshotProgress>,
+}
+
+/// How far a snapshot is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotProgress {
+    pub tables: usize,
+    pub tables_done: usize,
+    pub rows: u64,
 }
 
 /// A PostgreSQL database as a source of changes.
@@ -98,6 +112,7 @@ impl Postgres {
     /// # Errors
     /// Each names the thing and its remedy, with SQL to copy where there is some.
     pub fn open(config: &SourceConfig, snapshot: &SnapshotConfig, runtime: Handle) -> Result<Postgres> {
+        config.check()?;
         let filter = TableFilter::new(config)?;
         let wire = connect(config, Purpose::Replication).map_err(|error| match error.kind() {
             Kind::Denied if error.to_string().contains("42501") => {
@@ -131,7 +146,7 @@ impl Postgres {
         let stored = stored.map(|Position::Postgres(position)| position);
         let tables = self.captured_tables()?;
         publication::ensure(&mut self.catalog.sql, &self.config, &tables)?;
-        let slot = slot::inspect(&mut self.catalog.sql, &self.config.slot)?;
+        let slot = self.free_slot()?;
         match (plan(self.mode, stored), stored, slot) {
             (Plan::Rest, ..) => {
                 self.phase = Phase::Rest;
@@ -148,6 +163,24 @@ impl Postgres {
                 "the changes since then are lost: remove the stored offset and start again for a new snapshot",
             )),
             (Plan::Resume, None, _) => Err(Error::new(Kind::Bug, "nothing is stored to resume from")),
+        }
+    }
+
+    /// The slot once nobody reads it: a connection that was cut or killed may hold it a little longer.
+    fn free_slot(&mut self) -> Result<Option<Slot>> {
+        let until = Instant::now() + SLOT_WAIT;
+        loop {
+            let slot = slot::inspect(&mut self.catalog.sql, &self.config.slot)?;
+            match slot.as_ref().and_then(|slot| slot.active_pid) {
+                None => return Ok(slot),
+                Some(pid) if Instant::now() >= until => {
+                    let what = format!("slot {} is active for process {pid}", self.config.slot);
+                    return Err(Error::new(Kind::Unreachable, what).remedy(
+                        "stop the other reader of the slot, or set source.slot to another name for this connector",
+                    ));
+                }
+                Some(_) => std::thread::sleep(SLOT_PAUSE),
+            }
         }
     }
 
@@ -168,6 +201,7 @@ impl Postgres {
         let of = match slot {
             Some(slot) => {
                 slot.check(&self.config)?;
+                slot.check_free(&self.config.slot)?;
                 tracing::info!(
                     event = "slot_reused",
                     slot = %self.config.slot,
@@ -217,12 +251,15 @@ impl Postgres {
             ));
         }
         if stored.lsn < slot.confirmed {
-            tracing::warn!(
-                event = "offset_behind_slot",
-                stored = %stored.lsn,
-                slot = %slot.confirmed,
-                "stored offset is behind the slot: changes between them do not come again"
-            );
+            // We store before we confirm, so only somebody else can have moved the slot.
+            return Err(Error::new(
+                Kind::Lost,
+                format!("{} is stored to resume from, but slot {} begins at {}", stored.lsn, self.config.slot, slot.confirmed),
+            )
+            .remedy(
+                "the slot was made anew or moved by somebody else, and the changes between are lost: remove the \
+                 stored offset and start again for a new snapshot",
+            ));
         }
         self.begin_stream(stored.clone(), slot.confirmed, None)
     }
@@ -311,6 +348,15 @@ impl Postgres {
         }
     }
 
+    /// Tells the server that we are alive, if it is time. For whoever has to wait between two
+    /// polls: without a word the server cuts the connection after `wal_sender_timeout` (60 s).
+    pub fn keep_alive(&mut self) -> Result<()> {
+        match &mut self.phase {
+            Phase::Stream(stream) => stream.keep_alive(),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the snapshot is done and the server streams.
     pub fn streaming(&self) -> bool {
         matches!(self.phase, Phase::Stream(_))
@@ -328,7 +374,11 @@ impl Postgres {
                 server_end: stream.server_end(),
                 confirmed: stream.confirmed(),
                 commit_time_us: stream.commit_time_us(),
+                snapshot: None,
             },
+            Phase::Snapshot(snapshot) => {
+                Progress { snapshot: Some(snapshot.progress()), ..Progress::default() }
+            }
             _ => Progress::default(),
         }
     }

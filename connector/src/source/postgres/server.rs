@@ -58,7 +58,7 @@ impl Server {
         if self.wal_level == "logical" {
             return Ok(());
         }
-        Err(Error::new(Kind::Config, format!("wal_level is {}, not logical", self.wal_level)).remedy(
+        Err(Error::new(Kind::Rejected, format!("wal_level is {}, not logical", self.wal_level)).remedy(
             "ALTER SYSTEM SET wal_level = 'logical'; then restart the server (on RDS: rds.logical_replication = 1)",
         ))
     }

@@ -89,12 +89,32 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// Before work that would be in vain: the stream can have one reader only.
+    pub fn check_free(&self, name: &str) -> Result<()> {
+        match self.active_pid {
+            None => Ok(()),
+            Some(pid) => {
+                Err(Error::new(Kind::Unreachable, format!("slot {name} is being read by process {pid}"))
+                    .remedy("stop the other reader of the slot, or set source.slot to another name"))
+            }
+        }
+    }
+}
+
 /// Makes the slot, on a replication connection.
 pub fn create(wire: &mut Wire, config: &SourceConfig, server_version: i32) -> Result<Created> {
     let name = identifier(&config.slot);
     let option = if server_version >= NEW_SYNTAX_VERSION { "(SNAPSHOT 'export')" } else { "EXPORT_SNAPSHOT" };
     let rows = wire
         .query(&format!("CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput {option}"))
+        .map_err(|error| match error.kind() {
+            Kind::Unreachable => error.remedy(
+                "the server waits for every transaction under way to end: SELECT pid, xact_start, query FROM \
+                 pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start",
+            ),
+            _ => error,
+        })
         .doing(|| format!("create slot {}", config.slot))?;
     let fields = rows.first().map(Vec::as_slice).unwrap_or_default();
     match fields {

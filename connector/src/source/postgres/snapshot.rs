@@ -6,6 +6,7 @@
 //!
 //! One row is held back until the next one comes, because its marker depends on what follows.
 
+use super::SnapshotProgress;
 use super::catalog::Catalog;
 use super::connect::{Purpose, connect};
 use super::copy::CopyRow;
@@ -47,6 +48,7 @@ pub struct Snapshot {
     begun: usize,
     current: Option<Arc<Relation>>,
     rows_in_table: u64,
+    rows: u64,
     held: Option<Held>,
     /// The held row's bytes, and a spare to read the next one into.
     held_row: CopyRow,
@@ -112,6 +114,7 @@ impl Snapshot {
             begun: 0,
             current: None,
             rows_in_table: 0,
+            rows: 0,
             held: None,
             held_row: CopyRow::default(),
             next_row: CopyRow::default(),
@@ -126,6 +129,15 @@ impl Snapshot {
 
     pub fn done(&self) -> bool {
         self.done
+    }
+
+    pub fn progress(&self) -> SnapshotProgress {
+        let under_way = usize::from(self.current.is_some());
+        SnapshotProgress {
+            tables: self.tables.len(),
+            tables_done: self.begun.saturating_sub(under_way),
+            rows: self.rows,
+        }
     }
 
     /// The position of the finished snapshot, and what it has seen if it was not the slot's own.
@@ -174,6 +186,7 @@ impl Snapshot {
                 _ => {}
             }
         }
+        self.rows += rows;
         metrics::SOURCE_SNAPSHOT_ROWS.inc_by(rows);
         Ok(rows > 0)
     }

@@ -51,11 +51,24 @@ impl Sql {
         Ok(Sql { config, address: address(source), tls, runtime, client: None })
     }
 
-    /// Runs one statement. A connection that broke since the last one is opened again.
+    /// Runs one statement. A connection that broke since the last one is opened again; one that
+    /// breaks now is opened once more, so the statement should bear being run twice.
     pub fn query(&mut self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         let runtime = self.runtime.clone();
-        let client = self.client()?;
-        runtime.block_on(client.query(statement, parameters)).map_err(|e| failure::of_sql(&e))
+        let reused = self.client.is_some();
+        let first = runtime.block_on(self.client()?.query(statement, parameters));
+        match first {
+            Err(error) if reused && error.as_db_error().is_none() && self.broken() => {
+                tracing::debug!(event = "source_sql_reconnected", %error, "connection broke, trying another one");
+                runtime.block_on(self.client()?.query(statement, parameters))
+            }
+            other => other,
+        }
+        .map_err(|e| failure::of_sql(&e))
+    }
+
+    fn broken(&self) -> bool {
+        self.client.as_ref().is_none_or(Client::is_closed)
     }
 
     /// Runs statements that take no parameters and give no rows.
@@ -66,7 +79,7 @@ impl Sql {
     }
 
     fn client(&mut self) -> Result<&Client> {
-        if self.client.as_ref().is_none_or(Client::is_closed) {
+        if self.broken() {
             let client = self.connect().doing(|| format!("connect to PostgreSQL at {}", self.address))?;
             self.client = Some(client);
         }

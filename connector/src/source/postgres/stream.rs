@@ -30,6 +30,9 @@ const EPOCH: Duration = Duration::from_secs(946_684_800);
 /// Confirmations are told the server at most this often; the rest waits for the next one.
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How long the server may take to end the stream in good order.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Takes what was read.
 pub type Take<'t> = &'t mut dyn FnMut(Event<'_>) -> Result<()>;
 
@@ -196,12 +199,16 @@ impl Stream {
     pub fn stop(mut self) -> Result<()> {
         self.tell()?;
         self.wire.send(&[b'c', 0, 0, 0, 4])?;
-        loop {
-            if self.wire.answer()?.tag == b'Z' {
-                self.wire.close();
-                return Ok(());
-            }
-        }
+        // What was under way still comes; in the middle of a large transaction that may be much.
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while Instant::now() < deadline && self.wire.answer()?.tag != b'Z' {}
+        self.wire.close();
+        Ok(())
+    }
+
+    /// Tells the server that we are alive, if it is time, without reading.
+    pub fn keep_alive(&mut self) -> Result<()> {
+        self.tell_if_due()
     }
 }
 

@@ -1,20 +1,12 @@
-//! A throw-away PostgreSQL server for tests, and a reader that writes down what a source delivers.
+//! A throw-away PostgreSQL server for tests.
 
-use connector::config::snapshot::{SnapshotConfig, SnapshotMode};
 use connector::config::source::SourceConfig;
-use connector::model::change::{Change, Event, Origin, PostgresOrigin};
-use connector::model::position::{Position, PostgresPosition};
-use connector::model::table::Table;
-use connector::model::value::{Row, Value};
-use connector::source::postgres::Postgres;
-use shared::Result;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
 
 /// Debian's folders; another place can be named by `PG_BIN`.
 const FOLDERS: [&str; 4] = [
@@ -213,134 +205,5 @@ impl Drop for Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         std::fs::remove_dir_all(&self.folder).expect("the folder is ours");
-    }
-}
-
-/// One line per event, and what lines leave out.
-#[derive(Default)]
-pub struct Seen {
-    pub lines: Vec<String>,
-    pub origins: Vec<Written>,
-    pub tables: Vec<std::sync::Arc<Table>>,
-    pub positions: Vec<PostgresPosition>,
-}
-
-/// A change's origin, owned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
-    pub transaction_id: Option<u32>,
-    pub lsn: u64,
-    pub last_commit_lsn: Option<u64>,
-    pub time_us: i64,
-}
-
-impl Seen {
-    pub fn write(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Boundary(Position::Postgres(position)) => self.positions.push(position.clone()),
-            Event::Change(change) => {
-                let Origin::Postgres(origin) = change.origin;
-                self.lines.push(line(change, &origin));
-                self.tables.push(change.table.clone());
-                self.origins.push(Written {
-                    transaction_id: origin.transaction_id,
-                    lsn: origin.lsn.0,
-                    last_commit_lsn: origin.last_commit_lsn.map(|lsn| lsn.0),
-                    time_us: origin.time_us,
-                });
-            }
-        }
-    }
-
-    pub fn last_position(&self) -> Position {
-        Position::Postgres(self.positions.last().expect("a boundary was seen").clone())
-    }
-}
-
-/// `u public.t key(id) before(…) after(…)`, with the marker for snapshot rows.
-fn line(change: &Change<'_>, origin: &PostgresOrigin<'_>) -> String {
-    let table = change.table;
-    let cells = |row: Row<'_>| {
-        let cells: Vec<String> =
-            table.columns.iter().zip(row).map(|(c, v)| format!("{}={}", c.name, cell(v))).collect();
-        cells.join(" ")
-    };
-    let mut line = format!("{} {}", change.op.code(), table.id.name);
-    if origin.snapshot.text() != "false" {
-        line.push_str(&format!(" {}", origin.snapshot.text()));
-    }
-    for (name, row) in [("before", change.before), ("after", change.after)] {
-        if let Some(row) = row {
-            assert_eq!(row.len(), table.columns.len());
-            line.push_str(&format!(" {name}({})", cells(row)));
-        }
-    }
-    line
-}
-
-fn cell(value: &Value<'_>) -> String {
-    match value {
-        Value::Null => "~".to_owned(),
-        Value::Unavailable => "?".to_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::Int(value) | Value::Time(value) | Value::Timestamp(value) | Value::TimestampTz(value) => {
-            value.to_string()
-        }
-        Value::Float32(value) => value.to_string(),
-        Value::Float64(value) => value.to_string(),
-        Value::Date(value) => value.to_string(),
-        Value::Decimal(text) => (*text).to_owned(),
-        Value::Text(text) if text.len() > 20 => {
-            format!("{}..{}", text.chars().next().expect("long"), text.len())
-        }
-        Value::Text(text) => (*text).to_owned(),
-        Value::Bytes(bytes) | Value::Hex(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-    }
-}
-
-/// A source under test, with the runtime that it needs.
-pub struct Source {
-    pub postgres: Postgres,
-    pub seen: Seen,
-    _runtime: Runtime,
-}
-
-impl Source {
-    pub fn start(config: &SourceConfig, mode: SnapshotMode, stored: Option<&Position>) -> Result<Source> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let mut postgres = Postgres::open(config, &SnapshotConfig { mode }, runtime.handle().clone())?;
-        postgres.start(stored)?;
-        Ok(Source { postgres, seen: Seen::default(), _runtime: runtime })
-    }
-
-    /// Reads until `done` or an error, confirming each boundary.
-    pub fn read_until(&mut self, done: impl Fn(&Source) -> bool) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !done(self) {
-            assert!(Instant::now() < deadline, "waited too long; seen: {:#?}", self.seen.lines);
-            let seen = &mut self.seen;
-            self.postgres.poll(Duration::from_millis(50), &mut |event| {
-                seen.write(&event);
-                Ok(())
-            })?;
-            if let Some(position) = self.seen.positions.last() {
-                self.postgres.confirm(&Position::Postgres(position.clone()))?;
-            }
-        }
-        Ok(())
-    }
-
-    pub fn read_lines(&mut self, count: usize) {
-        self.read_until(|source| source.seen.lines.len() >= count).expect("the source reads");
-        assert_eq!(self.seen.lines.len(), count, "{:#?}", self.seen.lines);
-    }
-
-    /// Reads until the snapshot is over and the stream begun.
-    pub fn read_snapshot(&mut self) {
-        self.read_until(|source| source.postgres.streaming()).expect("the source reads");
     }
 }

@@ -1,0 +1,175 @@
+//! Snapshots and their hand-over to the stream.
+
+use super::reader::Source;
+use super::server;
+use connector::config::snapshot::SnapshotMode;
+use connector::model::position::SnapshotState;
+use std::time::Duration;
+
+/// As Debezium recorded it (`pg-snapshot-initial`): order of tables, markers, and the hand-over.
+#[test]
+fn a_snapshot_is_marked_and_handed_over_to_the_stream() {
+    let Some(server) = server() else { return };
+    let config = server.database(
+        "snap",
+        "create schema inventory;
+         create table inventory.a (id int primary key, v text);
+         create table inventory.b (id int primary key, v text);
+         create table inventory.c_empty (id int primary key, v text);
+         create table inventory.d_one (id int primary key, v text);
+         create table inventory.e_nopk (v text);
+         insert into inventory.a select g, 'a' || g from generate_series(1, 4) g;
+         insert into inventory.b select g, 'b' || g from generate_series(1, 3) g;
+         insert into inventory.d_one values (1, 'd');
+         insert into inventory.e_nopk values (E'x\\ty'), (null);",
+    );
+    let mut source = Source::start(&config, SnapshotMode::Initial, None).expect("starts");
+    source.read_snapshot();
+    server.sql(
+        "snap",
+        "insert into inventory.a values (100, 'streamed');
+         update inventory.a set v = 'A1' where id = 1;
+         insert into inventory.c_empty values (1, 'c');
+         delete from inventory.b where id = 1;",
+    );
+    source.read_lines(14);
+    assert_eq!(
+        source.seen.lines,
+        [
+            "r a first after(id=1 v=a1)",
+            "r a true after(id=2 v=a2)",
+            "r a true after(id=3 v=a3)",
+            "r a last_in_data_collection after(id=4 v=a4)",
+            "r b first_in_data_collection after(id=1 v=b1)",
+            "r b true after(id=2 v=b2)",
+            "r b last_in_data_collection after(id=3 v=b3)",
+            "r d_one last_in_data_collection after(id=1 v=d)",
+            "r e_nopk first_in_data_collection after(v=x\ty)",
+            "r e_nopk last after(v=~)",
+            "c a after(id=100 v=streamed)",
+            "u a after(id=1 v=A1)",
+            "c c_empty after(id=1 v=c)",
+            "d b before(id=1 v=~)",
+        ]
+    );
+    // The first boundary is the snapshot's; rows bear its number and place.
+    let snapshot = &source.seen.positions[0];
+    assert_eq!((snapshot.snapshot, snapshot.commit_lsn), (Some(SnapshotState::Completed), None));
+    for origin in &source.seen.origins[..10] {
+        assert_eq!((origin.lsn, origin.transaction_id), (snapshot.lsn.0, snapshot.transaction_id));
+        assert_eq!(origin.last_commit_lsn, None);
+    }
+    // In the stream: the commit before, none for the first one; a commit's end is the next one's start.
+    let streamed = &source.seen.origins[10..];
+    assert_eq!(streamed[0].last_commit_lsn, None);
+    assert!(streamed[1..].iter().all(|o| o.last_commit_lsn.is_some_and(|commit| commit <= o.lsn)));
+    // The same table seen by snapshot and stream is the same version.
+    assert_eq!(source.seen.tables[0].version, source.seen.tables[10].version);
+    assert_eq!(source.seen.tables[8].key, [] as [usize; 0]);
+    source.postgres.stop().expect("stops");
+}
+
+#[test]
+fn initial_only_rests_after_the_snapshot() {
+    let Some(server) = server() else { return };
+    let config = server.database("rest", "create table t (id int); insert into t values (1);");
+    let mut source = Source::start(&config, SnapshotMode::InitialOnly, None).expect("starts");
+    source.read_until(|source| source.postgres.finished()).expect("reads");
+    assert_eq!(source.seen.lines, ["r t last after(id=1)"]);
+    let stored = source.seen.last_position();
+    source.postgres.stop().expect("stops");
+    let source = Source::start(&config, SnapshotMode::InitialOnly, Some(&stored)).expect("starts");
+    assert!(source.postgres.finished());
+}
+
+/// Writers go on during the snapshot; then each row's last state is what the table holds, and a
+/// counter that only goes up shows that no change came twice or was left out.
+fn hand_over_under_load(name: &str, slot_exists: bool) {
+    let Some(server) = server() else { return };
+    let config = server.database(
+        name,
+        "create table t (id int primary key, n int not null);
+         insert into t select g, 0 from generate_series(1, 20000) g;",
+    );
+    if slot_exists {
+        server.sql(name, &format!("create publication {name} for all tables"));
+        server.sql(name, &format!("select pg_create_logical_replication_slot('{name}', 'pgoutput')"));
+        server.sql(name, "update t set n = n + 1 where id <= 100");
+    }
+    let mut source = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..3)
+            .map(|writer| {
+                scope.spawn(move || {
+                    let mut sql = String::new();
+                    for step in 0..400 {
+                        let id = (writer * 7919 + step * 104_729) % 20_000 + 1;
+                        sql.push_str(&format!("begin; update t set n = n + 1 where id = {id};"));
+                        sql.push_str(if step % 10 == 0 {
+                            "select pg_sleep(0.01); commit;"
+                        } else {
+                            "commit;"
+                        });
+                    }
+                    server.sql(name, &sql);
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(100));
+        let mut source = Source::start(&config, SnapshotMode::Initial, None).expect("starts");
+        source.read_snapshot();
+        for writer in writers {
+            writer.join().expect("writes");
+        }
+        server.sql(name, "insert into t values (0, 0)");
+        source
+            .read_until(|source| source.seen.lines.last().is_some_and(|l| l.starts_with("c ")))
+            .expect("reads");
+        source
+    });
+    let mut state = std::collections::BTreeMap::new();
+    for line in &source.seen.lines {
+        let after = line.split("after(id=").nth(1).expect("an after image").trim_end_matches(')');
+        let (id, n) = after.split_once(" n=").expect("two columns");
+        let (id, n): (i64, i64) = (id.parse().expect("a number"), n.parse().expect("a number"));
+        if let Some(before) = state.insert(id, n) {
+            assert_eq!(n, before + 1, "row {id} went from {before} to {n}");
+        }
+    }
+    assert_eq!(state.len(), 20_001);
+    let sum: i64 = state.values().sum();
+    assert_eq!(sum.to_string(), server.sql(name, "select sum(n) from t"));
+    assert!(source.seen.positions.windows(2).all(|pair| pair[0].lsn < pair[1].lsn));
+    source.postgres.stop().expect("stops");
+}
+
+#[test]
+fn no_gap_and_no_repeat_with_a_new_slot() {
+    hand_over_under_load("load_new", false);
+}
+
+#[test]
+fn no_gap_and_no_repeat_with_a_slot_made_before() {
+    hand_over_under_load("load_old", true);
+}
+
+/// A slot made before, and nobody writes: the stream still gets beyond what the snapshot saw.
+#[test]
+fn a_snapshot_of_an_idle_database_with_an_old_slot_ends_in_a_boundary() {
+    let Some(server) = server() else { return };
+    let config = server.database(
+        "old_idle",
+        "create table t (id int primary key); create publication old_idle for all tables;",
+    );
+    server.sql("old_idle", "select pg_create_logical_replication_slot('old_idle', 'pgoutput')");
+    server.sql("old_idle", "insert into t values (1), (2)");
+    let mut source = Source::start(&config, SnapshotMode::Initial, None).expect("starts");
+    source.read_until(|source| !source.seen.positions.is_empty()).expect("reads");
+    assert_eq!(source.seen.lines, ["r t first after(id=1)", "r t last after(id=2)"]);
+    // From that boundary on nothing comes twice.
+    let stored = source.seen.last_position();
+    source.postgres.stop().expect("stops");
+    server.sql("old_idle", "insert into t values (3)");
+    let mut source = Source::start(&config, SnapshotMode::Initial, Some(&stored)).expect("starts");
+    source.read_lines(1);
+    assert_eq!(source.seen.lines, ["c t after(id=3)"]);
+}
