@@ -5,6 +5,7 @@
 
 mod arrows;
 mod names;
+mod samples;
 mod sizes;
 mod texts;
 mod tree;

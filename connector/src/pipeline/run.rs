@@ -92,13 +92,15 @@ impl Pipeline<'_> {
     /// One read of the source, all the way into the producer's queue.
     fn pull(&mut self, wait: Duration) -> Result<bool> {
         let Pipeline { source, events, encoder, sink, tracker, unit, progress, .. } = self;
-        let before = unit.sent;
+        // Counted apart: `unit.sent` begins anew at each boundary, of which one read may hold many.
+        let mut records = 0;
         let busy = source.poll(wait, &mut |event| match event {
             Event::Change(change) => events.records(&change, &mut |record| {
                 let encoded = encoder.encode(record)?;
                 sink.send(&encoded, unit.number)?;
                 tracker.sent(unit.number, 1)?;
                 unit.sent += 1;
+                records += 1;
                 Ok(())
             }),
             Event::Boundary(position) => {
@@ -108,7 +110,7 @@ impl Pipeline<'_> {
                 Ok(())
             }
         })?;
-        progress.pulled(source, unit.sent.saturating_sub(before));
+        progress.pulled(source, records);
         Ok(busy)
     }
 

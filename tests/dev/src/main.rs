@@ -14,11 +14,14 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 cargo dev demo [--seconds N] [--kafka]      a payments shop, live, each feature beside PostgreSQL's answer
 cargo dev bench NAME                        measures, with ratios: backlog
-cargo dev test [SUITE [NAME]]               all suites, or one: lint unit tidy stack parity e2e …
+cargo dev test [SUITE [NAME]]               all suites, or one: lint unit tidy servers parity e2e …
 cargo dev package                           a .deb of each program
 cargo dev stack up [--label LABEL] NAME…    start real servers, and print how to reach them
 cargo dev stack down|status [--label LABEL]
 ";
+
+/// What variables of cargo's are called that speak of one package.
+const OUR_OWN: &[&str] = &["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -65,9 +68,14 @@ fn target() -> PathBuf {
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
-    // Set by the `cargo run` around us; for the cargo that we run they mean another package.
-    for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
-        command.env_remove(name);
+    // Set by the `cargo run` around us, about the package `dev`. Build scripts look at them (ring's does), and
+    // would be run again, with all that depends on them, each time a build is started from elsewhere.
+    for (name, _) in std::env::vars_os() {
+        let about_dev =
+            name.to_str().is_some_and(|name| OUR_OWN.iter().any(|prefix| name.starts_with(prefix)));
+        if about_dev {
+            command.env_remove(name);
+        }
     }
     command
 }

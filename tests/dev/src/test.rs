@@ -1,14 +1,14 @@
 //! `cargo dev test`: installs what is missing, builds everything once, and runs the suites in turn.
 //!
-//! A suite is a `[[test]]` of the tests crate, found in its manifest; beside them stand `lint`, `unit` (the
-//! tests inside the crates) and `stack` (the servers themselves).
+//! A suite is an integration test of any crate, found by `cargo metadata` and called as its file or folder;
+//! beside them stand `lint` and `unit` (the tests inside the crates).
 
 use crate::{cargo, say};
 use serde_json::Value;
 use stack::error::Doing;
 use stack::{Error, Name, Result};
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Servers are heavy, and two cores are what CI has.
 const SERVER_TEST_THREADS: &str = "--test-threads=2";
@@ -32,14 +32,21 @@ impl Count {
     }
 }
 
+/// A program of tests: one target of one package, or `lint`, or `unit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Suite {
+    name: String,
+    package: String,
+}
+
 /// Runs one suite (further words go to its test program, e.g. a test's name), or all.
 pub fn run(words: &[&str]) -> Result<()> {
     let known = suites()?;
     let (wanted, further) = match words {
-        [] => (known.clone(), [].as_slice()),
-        [suite, further @ ..] => (vec![known_suite(&known, suite)?], further),
+        [] => (known, [].as_slice()),
+        [name, further @ ..] => (vec![one(known, name)?], further),
     };
-    let servers = wanted.iter().any(|suite| needs_servers(suite));
+    let servers = wanted.iter().any(|suite| needs_servers(&suite.name));
     let missing = if servers { install() } else { None };
     if let (Some(error), true) = (&missing, on_ci()) {
         return Err(Error::new(format!("CI must have every server: {error}")));
@@ -47,14 +54,18 @@ pub fn run(words: &[&str]) -> Result<()> {
     build(&wanted)?;
     let mut total = Count::default();
     for suite in &wanted {
-        if missing.is_some() && needs_servers(suite) {
-            eprintln!("SKIPPED: {suite}, as servers are missing (see above)");
+        if missing.is_some() && needs_servers(&suite.name) {
+            eprintln!("SKIPPED: {}, as servers are missing (see above)", suite.name);
             total.skipped += 1;
             continue;
         }
-        eprintln!("=== {suite}");
+        eprintln!("=== {}", suite.name);
         total.add(run_suite(suite, further)?);
     }
+    conclude(total)
+}
+
+fn conclude(total: Count) -> Result<()> {
     let skipped = if total.skipped > 0 { format!(", {} skipped", total.skipped) } else { String::new() };
     say(&format!("{} passed, {} failed{skipped}", total.passed, total.failed));
     if total.failed > 0 {
@@ -74,37 +85,44 @@ fn on_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true" || value == "1")
 }
 
-fn known_suite(known: &[String], suite: &str) -> Result<String> {
-    if known.iter().any(|name| name == suite) {
-        return Ok(suite.to_owned());
-    }
-    Err(Error::new(format!("no suite is called {suite}")).remedy(format!("one of: {}", known.join(" "))))
+fn one(known: Vec<Suite>, name: &str) -> Result<Suite> {
+    let names: Vec<String> = known.iter().map(|suite| suite.name.clone()).collect();
+    let found = known.into_iter().find(|suite| suite.name == name);
+    found.ok_or_else(|| {
+        Error::new(format!("no suite is called {name}")).remedy(format!("one of: {}", names.join(" ")))
+    })
 }
 
 /// Quick ones first.
-fn suites() -> Result<Vec<String>> {
-    let mut names: Vec<String> = ["lint", "tidy", "unit", "stack"].map(str::to_owned).into();
+fn suites() -> Result<Vec<Suite>> {
     let output = stack::process::run(
         "read the workspace by cargo metadata",
         cargo().args(["metadata", "--no-deps", "--format-version", "1"]),
     )?;
-    let metadata: Value =
+    let metadata =
         serde_json::from_str(&output).map_err(|error| Error::new(format!("read cargo metadata: {error}")))?;
+    let mut suites: Vec<Suite> =
+        ["lint", "unit"].map(|name| Suite { name: name.to_owned(), package: String::new() }).into();
+    suites.extend(targets(&metadata));
+    suites.sort_by_key(|suite| needs_servers(&suite.name));
+    Ok(suites)
+}
+
+/// The integration tests of all packages.
+fn targets(metadata: &Value) -> Vec<Suite> {
     let list =
         |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let text =
         |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    for package in list(&metadata, "packages") {
-        if text(&package, "name") != "tidegate-tests" {
-            continue;
-        }
-        let tests =
-            list(&package, "targets").into_iter().filter(|t| list(t, "kind").iter().any(|k| k == "test"));
-        for name in tests.map(|target| text(&target, "name")).filter(|name| name != "tidy") {
-            names.push(name);
+    let mut found = Vec::new();
+    for package in list(metadata, "packages") {
+        for target in list(&package, "targets") {
+            if list(&target, "kind").iter().any(|kind| kind == "test") {
+                found.push(Suite { name: text(&target, "name"), package: text(&package, "name") });
+            }
         }
     }
-    Ok(names)
+    found
 }
 
 /// Installs every server; the first that cannot be had is the answer.
@@ -115,8 +133,8 @@ fn install() -> Option<Error> {
 }
 
 /// One build for all, so that every suite finds our programs beside it.
-fn build(wanted: &[String]) -> Result<()> {
-    if wanted.iter().all(|suite| suite == "lint") {
+fn build(wanted: &[Suite]) -> Result<()> {
+    if wanted.iter().all(|suite| suite.name == "lint") {
         return Ok(());
     }
     let status = cargo()
@@ -126,22 +144,19 @@ fn build(wanted: &[String]) -> Result<()> {
     if status.success() { Ok(()) } else { Err(Error::new("the workspace does not build")) }
 }
 
-fn run_suite(suite: &str, further: &[&str]) -> Result<Count> {
-    let runs: &[&[&str]] = match suite {
-        "lint" => return lint(),
-        "tidy" => &[&["--package", "tidegate-tests", "--test", "tidy"]],
-        "unit" => &[&["--workspace", "--lib", "--bins"], &["--workspace", "--doc"]],
-        "stack" => &[&["--package", "tidegate-stack", "--test", "servers"]],
-        other => &[&["--package", "tidegate-tests", "--test", other]],
-    };
+fn run_suite(suite: &Suite, further: &[&str]) -> Result<Count> {
     let mut count = Count::default();
-    for arguments in runs {
-        let mut command = cargo();
-        command.args(["test", "--no-fail-fast"]).args(*arguments).arg("--").args(further);
-        if needs_servers(suite) {
-            command.arg(SERVER_TEST_THREADS);
+    match suite.name.as_str() {
+        "lint" => return lint(),
+        "unit" => {
+            count.add(watch(&["--workspace", "--lib", "--bins"], further)?);
+            count.add(watch(&["--workspace", "--doc"], further)?);
         }
-        count.add(watch(command)?);
+        name => {
+            let threads = if needs_servers(name) { Some(SERVER_TEST_THREADS) } else { None };
+            let further: Vec<&str> = further.iter().copied().chain(threads).collect();
+            count.add(watch(&["--package", &suite.package, "--test", name], &further)?);
+        }
     }
     Ok(count)
 }
@@ -165,9 +180,11 @@ fn lint() -> Result<Count> {
     Ok(count)
 }
 
-/// Runs cargo, passing its output on, and adds up its `test result` lines.
-fn watch(mut command: Command) -> Result<Count> {
+/// Runs cargo test, passing its output on, and adds up its `test result` lines.
+fn watch(arguments: &[&str], further: &[&str]) -> Result<Count> {
     let what = || "run cargo test".to_owned();
+    let mut command = cargo();
+    command.args(["test", "--no-fail-fast"]).args(arguments).arg("--").args(further);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().doing(what)?;
     let mut count = Count::default();
     if let Some(output) = child.stdout.take() {

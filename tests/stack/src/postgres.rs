@@ -6,6 +6,7 @@ use crate::install::apt;
 use crate::process::{Process, Signal, command, run};
 use crate::{HOST, port};
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -116,12 +117,13 @@ impl Postgres {
         Err(Error::new(format!("psql: {}", String::from_utf8_lossy(&output.stderr).trim())))
     }
 
-    /// A psql that reads statements from its input, stops at the first error, and prints rows only.
+    /// A psql that reads statements from its input, stops at the first error, and prints rows only. Ctrl-C
+    /// does not reach it: whoever starts it ends it.
     pub fn psql_command(&self, database: &str) -> Command {
         let mut command = Command::new(self.programs.join("psql"));
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database]);
         command.arg("-h").arg(self.socket_dir()).args(["-p", &self.port.to_string()]);
-        command.env("PGPASSWORD", PASSWORD);
+        command.env("PGPASSWORD", PASSWORD).process_group(0);
         command
     }
 

@@ -5,6 +5,7 @@ use stack::error::Doing;
 use stack::folder::Folder;
 use stack::{Error, Feast, Redis, Result, http};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
@@ -76,7 +77,9 @@ impl Reader {
         let what = || "start the Feast SDK".to_owned();
         let mut command = feast.command();
         command.arg(source().join("read.py")).arg(folder.path()).current_dir(folder.path());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().doing(what)?;
+        // Ctrl-C is for us alone: features are still asked for after it.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().doing(what)?;
         let missing = || Error::new("the Feast SDK has no input or output");
         let questions = child.stdin.take().ok_or_else(missing)?;
         let answers = BufReader::new(child.stdout.take().ok_or_else(missing)?);
