@@ -9,7 +9,7 @@ const DEFAULT_LINGER_MS: u32 = 5;
 /// What one request to one partition may hold: large batches compress well and cost few requests.
 const DEFAULT_BATCH_BYTES: u32 = 1_000_000;
 /// Keeps the whole process under 64 MiB.
-const DEFAULT_QUEUE_BYTES: u32 = 32 * 1024 * 1024;
+const DEFAULT_QUEUE_BYTES: u32 = 24 * 1024 * 1024;
 /// The Java producer's limit, which is also what brokers take by default.
 const DEFAULT_MESSAGE_MAX_BYTES: u32 = 1_048_576;
 const DEFAULT_START_TIMEOUT_MS: u32 = 10_000;
