@@ -150,7 +150,7 @@ fn offset_show(settings: &Settings) -> Result<u8> {
     let runtime = runtime()?;
     let mut offsets = crate::offset::open(&config, runtime.handle().clone())?;
     let text = match offsets.load()? {
-        Some(position) => format!("{position:?}"),
+        Some(position) => crate::offset::as_stored(&position),
         None => "none stored".to_owned(),
     };
     let _ = writeln!(std::io::stdout(), "{text}");

@@ -145,3 +145,31 @@ fn the_database_restarting_loses_nothing() {
     eventually(LIMIT, "all rows are there", || (agent.records() >= 500).then_some(()));
     assert_eq!(running.stop().expect("it stops"), 0);
 }
+
+/// Story: after its last commit an idle slot moved on with the log; the restart took the commit for the
+/// place to resume from, which the slot no longer had.
+#[test]
+fn an_idle_database_moves_the_slot_and_a_restart_goes_on() {
+    let postgres = database();
+    let agent = Agent::start(&[]);
+    let launch = connector(&postgres, &agent.brokers(), &agent.registry());
+    let mut running = launch.start().expect("it starts");
+    running.wait_ready(LIMIT).expect("ready");
+    eventually(LIMIT, "the snapshot is written", || (agent.records() == 10).then_some(()));
+    postgres.psql("postgres", "INSERT INTO t VALUES (11, 'x')").expect("a row");
+    eventually(LIMIT, "the row is written", || (agent.records() == 11).then_some(()));
+    postgres.psql("postgres", "CREATE DATABASE other").expect("log that no table of ours is in");
+    let end = postgres.psql("postgres", "SELECT pg_current_wal_lsn()").expect("an LSN");
+    eventually(LIMIT, "the slot follows the log", || {
+        let sql = format!(
+            "SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = 'fault'"
+        );
+        (postgres.psql("postgres", &sql).ok()? == "t").then_some(())
+    });
+    assert_eq!(running.stop().expect("it stops"), 0);
+    postgres.psql("postgres", "INSERT INTO t VALUES (12, 'x')").expect("a row while it is stopped");
+    let mut running = launch.start().expect("it starts again");
+    running.wait_ready(LIMIT).expect("ready");
+    eventually(LIMIT, "that row comes too", || (agent.records() == 12).then_some(()));
+    assert_eq!(running.stop().expect("it stops"), 0);
+}

@@ -38,6 +38,9 @@ pub struct SourceConfig {
     /// Drop the slot when stopping: only for trials, the changes in between are lost.
     #[serde(default)]
     pub drop_slot_on_stop: bool,
+    /// Go on from the slot although it begins after the stored position: what lies between is skipped.
+    #[serde(default)]
+    pub trust_slot: bool,
     /// Regular expressions on `schema.table`, whole name, letter case ignored; empty means all.
     #[serde(default)]
     pub tables: Vec<String>,

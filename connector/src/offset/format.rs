@@ -58,10 +58,12 @@ pub fn position(stored: &[u8]) -> Result<Position> {
     let stored: Map<String, Value> = serde_json::from_slice(stored).or_kind(Kind::Lost)?;
     let number = |name: &str| stored.get(name).and_then(Value::as_i64);
     let lsn = |name: &str| number(name).map(|n| Lsn(n.cast_unsigned()));
-    let commit_lsn = lsn("lsn_commit");
-    // Within a transaction Debezium stores the last row's place; the commit before it is the last
-    // place of which all is done.
-    let Some(resume) = commit_lsn.or(lsn("lsn_proc")).or(lsn("lsn")) else {
+    let (commit_lsn, processed) = (lsn("lsn_commit"), lsn("lsn_proc").or(lsn("lsn")));
+    // Between transactions all up to the last place is done. Within one Debezium stores the last row's
+    // place; the commit before it is then the last place of which all is done.
+    let between = stored.get("messageType").and_then(Value::as_str) == Some("COMMIT");
+    let resume = if between { commit_lsn.max(processed) } else { commit_lsn.or(processed) };
+    let Some(resume) = resume else {
         return Err(Error::new(Kind::Lost, "the stored offset has neither lsn_commit, lsn_proc nor lsn"));
     };
     Ok(Position::Postgres(PostgresPosition {
@@ -111,6 +113,14 @@ mod tests {
                 concat!(
                     r#"{"lsn_proc":37125760,"messageType":"COMMIT","lsn_commit":37125760,"#,
                     r#""lsn":37125760,"txId":792,"ts_usec":1700000000000000}"#
+                ),
+            ),
+            // An idle database moved on after its last commit.
+            (
+                postgres(40, Some(30), None),
+                concat!(
+                    r#"{"lsn_proc":40,"messageType":"COMMIT","lsn_commit":30,"#,
+                    r#""lsn":40,"txId":792,"ts_usec":1700000000000000}"#
                 ),
             ),
             (

@@ -16,6 +16,11 @@ use crate::config::offset::OffsetKind;
 use crate::model::position::Position;
 use shared::error::Result;
 
+/// A position in the form in which it is stored.
+pub fn as_stored(position: &Position) -> String {
+    format::value(position).to_string()
+}
+
 /// Where progress is kept.
 pub trait OffsetStore {
     /// The stored position; `None` if there has never been one.

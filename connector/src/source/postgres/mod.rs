@@ -250,7 +250,7 @@ impl Postgres {
                  again for a new snapshot",
             ));
         }
-        if stored.lsn < slot.confirmed {
+        if stored.lsn < slot.confirmed && !self.config.trust_slot {
             // We store before we confirm, so only somebody else can have moved the slot.
             return Err(Error::new(
                 Kind::Lost,
@@ -258,7 +258,7 @@ impl Postgres {
             )
             .remedy(
                 "the slot was made anew or moved by somebody else, and the changes between are lost: remove the \
-                 stored offset and start again for a new snapshot",
+                 stored offset and start again for a new snapshot, or set source.trust_slot = true to go on without them",
             ));
         }
         self.begin_stream(stored.clone(), slot.confirmed, None)
