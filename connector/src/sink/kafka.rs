@@ -212,6 +212,8 @@ fn client(config: &SinkConfig) -> ClientConfig {
         ("queue.buffering.max.messages", messages.to_string()),
         // A topic that does not exist is said soon, but not before auto-creation had its time.
         ("topic.metadata.propagation.max.ms", "15000".to_owned()),
+        // The first record to a topic that the broker makes waits for one of these looks.
+        ("topic.metadata.refresh.fast.interval.ms", "20".to_owned()),
         ("statistics.interval.ms", "0".to_owned()),
         ("socket.keepalive.enable", "true".to_owned()),
         ("log.connection.close", "false".to_owned()),
