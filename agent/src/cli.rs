@@ -66,8 +66,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error may be closed; the exit code still says it.
-            let _ = writeln!(std::io::stderr(), "tidegate-agent: {error} ({})", error.hint());
+            shared::log::ended("tidegate-agent", &error);
             ExitCode::from(error.exit_code())
         }
     }
@@ -95,13 +94,7 @@ fn run(settings: &Settings) -> Result<()> {
     });
     // What still holds a connection open must not hold the program up.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    match &outcome {
-        Ok(()) => tracing::info!(event = "agent_stopped", "the agent stopped as asked"),
-        Err(error) => {
-            tracing::error!(event = "agent_failed", %error, remedy = error.hint(), "the agent stopped");
-        }
-    }
-    outcome
+    outcome.inspect(|()| tracing::info!(event = "stopped", exit_code = 0, "stopped as asked"))
 }
 
 fn check(settings: &Settings) -> Result<()> {

@@ -243,9 +243,9 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-/// Not a test by itself: the door as a process of its own, for [`killed_again_and_again`].
+/// The door as a process of its own, for the test that kills it; by itself, without that test's environment,
+/// it has nothing to do.
 #[test]
-#[ignore = "run by another test, as a child process that is killed"]
 fn serve_until_killed() {
     let (Ok(folder), Ok(port)) = (std::env::var("DOOR_FOLDER"), std::env::var("DOOR_PORT")) else { return };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -265,7 +265,7 @@ struct Process(std::process::Child);
 impl Process {
     fn start(folder: &std::path::Path, address: SocketAddr) -> Process {
         let child = Command::new(std::env::current_exe().expect("this test"))
-            .args(["--exact", "serve_until_killed", "--ignored"])
+            .args(["--exact", "serve_until_killed"])
             .env("DOOR_FOLDER", folder)
             .env("DOOR_PORT", address.port().to_string())
             .stdout(Stdio::null())
@@ -329,27 +329,4 @@ fn killed_again_and_again() {
     eprintln!("killed {kills} times");
     drop(process);
     std::fs::remove_dir_all(&folder).expect("clean up");
-}
-
-/// `cargo test --release -p tidegate-agent --test door -- --ignored bulk --nocapture`
-#[test]
-#[ignore = "a measurement"]
-fn bulk() {
-    if without_kcat() {
-        return;
-    }
-    const RECORDS: usize = 1_000_000;
-    let line = format!("{}{}", "tide gate ".repeat(14), "0123456789abcdef".repeat(10));
-    for codec in ["none", "lz4"] {
-        let node = Node::new("bulk", BufferConfig::default(), DbConfig::default());
-        let input = format!("{line}\n").repeat(RECORDS);
-        let settings = ["-X", "enable.idempotence=true", "-X", "linger.ms=5", "-X", "batch.size=1000000"];
-        let start = Instant::now();
-        node.produce("bulk", &input, &[&["-z", codec][..], &settings].concat());
-        let seconds = start.elapsed().as_secs_f64();
-        let partition = node.log().partitions("bulk")[0];
-        assert_eq!(node.log().end_offset(partition), RECORDS as i64);
-        let rate = RECORDS as f64 / seconds;
-        eprintln!("{codec}: {rate:.0} records/s of {} B, {seconds:.2} s, kcat's start included", line.len());
-    }
 }

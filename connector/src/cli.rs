@@ -87,18 +87,9 @@ pub fn main() -> u8 {
     match done {
         Ok(code) => code,
         Err(error) => {
-            report(&error);
+            shared::log::ended("tidegate-connector", &error);
             error.exit_code()
         }
-    }
-}
-
-/// Printed once, as one line: by the log if it is up, else plainly.
-fn report(error: &Error) {
-    if tracing::enabled!(tracing::Level::ERROR) {
-        tracing::error!(event = "stopped", %error, remedy = error.hint(), exit_code = error.exit_code(), "stopped");
-    } else {
-        let _ = writeln!(std::io::stderr(), "tidegate-connector: {error} ({})", error.hint());
     }
 }
 

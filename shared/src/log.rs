@@ -41,3 +41,15 @@ pub fn start(config: &LogConfig) -> Result<()> {
     };
     done.map_err(|e| Error::new(Kind::Bug, e.to_string()))
 }
+
+/// Says why the program ends, once, on one line: by the log if it is up, else plainly.
+pub fn ended(program: &str, error: &Error) {
+    use std::io::Write;
+    if tracing::enabled!(tracing::Level::ERROR) {
+        let (remedy, exit_code) = (error.hint(), error.exit_code());
+        tracing::error!(event = "stopped", %error, remedy, exit_code, "stopped");
+    } else {
+        // Standard error may be closed; the exit code still says it.
+        let _ = writeln!(std::io::stderr(), "{program}: {error} ({})", error.hint());
+    }
+}

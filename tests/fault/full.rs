@@ -36,7 +36,13 @@ fn a_full_disk_makes_producers_wait_and_loses_nothing() {
     };
     let path = disk.folder.path().join("agent.db").display().to_string();
     let mut agent = Agent::start(&[("db.path", &path), ("buffer.reserve_free_bytes", "0")]);
-    agent.launch.allow(&["buffer_full", "buffer_commit_failed", "db_group_undone", "db_checkpoint_failed", "pipeline_waits"]);
+    agent.launch.allow(&[
+        "buffer_full",
+        "buffer_commit_failed",
+        "db_group_undone",
+        "db_checkpoint_failed",
+        "pipeline_waits",
+    ]);
     let postgres = database();
     let mut launch = connector(&postgres, &agent.brokers(), &agent.registry());
     launch.allow(&["librdkafka", "kafka_lost"]);

@@ -170,10 +170,16 @@ fn finite(micros: i64) -> i64 {
     }
 }
 
-/// A column's default, if a schema can hold it. Debezium has none for structs.
+/// A column's default, if a schema can hold it. Debezium has none for structs; JSON has no NaN.
 pub fn default(column: &Column) -> Option<Value<'_>> {
     let value = column.default.as_ref()?.value();
-    let fits = column.kind != ColumnType::VariableDecimal
+    let infinite = match value {
+        Value::Float32(number) => !number.is_finite(),
+        Value::Float64(number) => !number.is_finite(),
+        _ => false,
+    };
+    let fits = !infinite
+        && column.kind != ColumnType::VariableDecimal
         && put(&mut Vec::new(), Form::of(&column.kind), &value, &mut Scratch::default()).is_ok();
     fits.then_some(value)
 }

@@ -44,6 +44,8 @@ const KEPT_BYTES: usize = 1024 * 1024;
 pub struct Encoder {
     subjects: Subjects,
     plans: HashMap<u64, Plan>,
+    /// The version of the record before: mostly the same again.
+    latest: u64,
     key: Vec<u8>,
     value: Vec<u8>,
     link: String,
@@ -57,6 +59,7 @@ impl Encoder {
         Ok(Encoder {
             subjects: Subjects::new(registry, runtime, config.avro.auto_register),
             plans: HashMap::new(),
+            latest: 0,
             key: Vec::new(),
             value: Vec::new(),
             link: String::new(),
@@ -73,9 +76,10 @@ impl Encoder {
     pub fn encode<'a>(&'a mut self, record: &Record<'a>) -> Result<Encoded<'a>> {
         self.shrink();
         let table = record.table;
-        if !self.plans.contains_key(&table.version) {
+        if self.latest != table.version && !self.plans.contains_key(&table.version) {
             self.compile(record.topic, table).doing(|| format!("prepare table {}", table.id))?;
         }
+        self.latest = table.version;
         let plan = self.plans.get(&table.version).ok_or_else(|| Error::new(Kind::Bug, "a plan is gone"))?;
         let key = match (&plan.key, record.key) {
             (Some(part), Some(row)) => {

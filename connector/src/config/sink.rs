@@ -9,12 +9,22 @@ const DEFAULT_LINGER_MS: u32 = 5;
 /// What one request to one partition may hold: large batches compress well and cost few requests.
 const DEFAULT_BATCH_BYTES: u32 = 1_000_000;
 /// Keeps the whole process under 64 MiB.
-const DEFAULT_QUEUE_BYTES: u32 = 32 * 1024 * 1024;
+const DEFAULT_QUEUE_BYTES: u32 = 24 * 1024 * 1024;
 /// The Java producer's limit, which is also what brokers take by default.
 const DEFAULT_MESSAGE_MAX_BYTES: u32 = 1_048_576;
 const DEFAULT_START_TIMEOUT_MS: u32 = 10_000;
 /// Under this the queue holds less than a batch, and nothing flows.
 const MIN_QUEUE_BYTES: u32 = 1024 * 1024;
+
+/// Properties of librdkafka that are not the operator's: nothing is confirmed before all in-sync
+/// replicas have it, once and in order.
+const GUARDED: [&str; 5] = [
+    "acks",
+    "request.required.acks",
+    "enable.idempotence",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+];
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +75,10 @@ impl SinkConfig {
     pub fn check(&self) -> Result<()> {
         if self.kafka.brokers.trim().is_empty() {
             return Err(Error::new(Kind::Config, "sink.kafka.brokers is empty").remedy("write host:port"));
+        }
+        if let Some(name) = GUARDED.iter().find(|name| self.kafka.properties.contains_key(**name)) {
+            let what = format!("sink.kafka.properties.{name} would allow records to be lost or reordered");
+            return Err(Error::new(Kind::Config, what).remedy("remove it"));
         }
         if self.queue_bytes < MIN_QUEUE_BYTES {
             let what = format!("sink.queue_bytes = {} is under {MIN_QUEUE_BYTES}", self.queue_bytes);

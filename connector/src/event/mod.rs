@@ -19,10 +19,13 @@ use crate::metrics;
 use crate::model::change::{Change, Op, Origin};
 use crate::model::record::{ContextHeader, Envelope, Link, Record};
 use crate::model::value::{Row, RowBuffer};
+use prometheus::IntCounter;
 use shared::error::{Context, Result};
 use shared::time::Clock;
 use source_info::{Constant, Sequence};
 use topic::Topics;
+
+const OPS: [Op; 4] = [Op::Read, Op::Create, Op::Update, Op::Delete];
 
 /// Makes records out of changes.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Events {
     tombstones: bool,
     context: Vec<ContextHeader>,
     completed: RowBuffer,
+    /// One per operation, looked up once.
+    changes: [IntCounter; 4],
 }
 
 /// What the records of one change share, and where they go.
@@ -62,6 +67,7 @@ impl Events {
             tombstones: config.tombstones,
             context: envelope::context(config, source_info::POSTGRES, run_id),
             completed: RowBuffer::default(),
+            changes: OPS.map(|op| metrics::EVENT_CHANGES.with_label_values(&[op.code()])),
         }
     }
 
@@ -78,9 +84,10 @@ impl Events {
         let sequence = Sequence::new(origin);
         let constant = Constant { version: &self.version, name: &self.prefix };
         let source = source_info::postgres(constant, origin, &sequence, &change.table.id);
-        let mut completed = self.completed.take();
+        let mut completed = Vec::new();
         let after = match (change.before, change.after) {
             (Some(before), Some(after)) if key::can_complete(before, after) => {
+                completed = self.completed.take();
                 key::complete(before, after, &mut completed);
                 Some(completed.as_slice())
             }
@@ -92,8 +99,13 @@ impl Events {
         let mut parts =
             Parts { clock: &self.clock, tombstones: self.tombstones, source: &source, frame, take };
         let done = parts.send(change.op, change.before, after);
-        self.completed.give_back(completed);
-        metrics::EVENT_CHANGES.with_label_values(&[change.op.code()]).inc();
+        if completed.capacity() > 0 {
+            self.completed.give_back(completed);
+        }
+        if let Some(counter) = OPS.iter().position(|op| *op == change.op).and_then(|at| self.changes.get(at))
+        {
+            counter.inc();
+        }
         done.doing(|| format!("at {}", origin.lsn))
     }
 }

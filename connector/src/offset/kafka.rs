@@ -22,6 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Reading the whole topic: it is compacted, so a few thousand records at most.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 const SLICE: Duration = Duration::from_millis(100);
+/// A stored position is waited for by the thread that reads changes.
+const REPORT_SLICE: Duration = Duration::from_millis(2);
 
 /// The topic, the key, and a producer kept for the next save.
 pub struct KafkaOffsets {
@@ -60,13 +62,14 @@ impl KafkaOffsets {
     pub fn new(config: &OffsetConfig, kafka: &KafkaConfig, server: &str, runtime: Handle) -> Result<Self> {
         let mut client = ClientConfig::new();
         client.set("client.id", "tidegate-connector-offsets").set("log.connection.close", "false");
-        for (name, value) in kafka.client_properties() {
-            client.set(name, value);
-        }
         let mut writing = client.clone();
         // Connect reads the partition that Java's partitioner gives for the key's bytes.
         writing.set("partitioner", "murmur2_random").set("acks", "all").set("enable.idempotence", "true");
         writing.set("linger.ms", "0").set("message.timeout.ms", TIMEOUT.as_millis().to_string());
+        for (name, value) in kafka.client_properties() {
+            client.set(&name, &value);
+            writing.set(name, value);
+        }
         let producer = writing
             .create_with_context(Outcome::default())
             .or_kind(Kind::Config)
@@ -105,6 +108,19 @@ impl KafkaOffsets {
             }
             std::thread::sleep(SLICE);
         }
+    }
+
+    /// Waits for the record's delivery report. (`flush` would sleep for a tenth of a second.)
+    fn outcome(&self) -> Option<std::result::Result<(), KafkaError>> {
+        let end = Instant::now() + TIMEOUT + SLICE;
+        while Instant::now() < end {
+            self.producer.poll(REPORT_SLICE);
+            let outcome = self.producer.context().0.lock().ok().and_then(|mut outcome| outcome.take());
+            if outcome.is_some() {
+                return outcome;
+            }
+        }
+        None
     }
 
     fn create(&self) -> Result<()> {
@@ -226,8 +242,7 @@ impl OffsetStore for KafkaOffsets {
         }
         let record = BaseRecord::to(&self.topic).key(self.key.as_str()).payload(value.as_str());
         self.producer.send(record).map_err(|(error, _)| failed(&error)).doing(doing)?;
-        self.producer.flush(TIMEOUT + SLICE).map_err(|error| failed(&error)).doing(doing)?;
-        let outcome = self.producer.context().0.lock().ok().and_then(|mut outcome| outcome.take());
+        let outcome = self.outcome();
         match outcome {
             Some(Ok(())) => {
                 metrics::OFFSET_SAVES.inc();

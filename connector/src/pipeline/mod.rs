@@ -34,11 +34,15 @@ fn kafka_limit(config: &Config) -> Duration {
 ///
 /// Blocks the calling thread, which becomes the one that reads, encodes and produces.
 pub fn run(config: &Config, runtime: &Handle, progress: &Arc<Progress>, shutdown: &Shutdown) -> Result<()> {
-    let mut pipeline = build(config, runtime, progress).doing(|| "could not start")?;
-    pipeline.run(shutdown)
+    build(config, runtime, progress, shutdown).doing(|| "could not start")?.run()
 }
 
-fn build<'c>(config: &'c Config, runtime: &Handle, progress: &Arc<Progress>) -> Result<Pipeline<'c>> {
+fn build<'c>(
+    config: &'c Config,
+    runtime: &Handle,
+    progress: &Arc<Progress>,
+    shutdown: &Shutdown,
+) -> Result<Pipeline<'c>> {
     let registry = Registry::new(config.avro.registry.clone())?;
     runtime.block_on(registry.ping())?;
     let sink = Kafka::new(&config.sink)?;
@@ -57,6 +61,7 @@ fn build<'c>(config: &'c Config, runtime: &Handle, progress: &Arc<Progress>) -> 
         tracker: Tracker::default(),
         offsets,
         progress: progress.clone(),
+        shutdown: shutdown.clone(),
         unit: run::Unit::default(),
         durable: stored,
         unsaved: None,

@@ -40,6 +40,11 @@ impl Progress {
         self.confirmed_lsn.store(position.lsn().0, Ordering::Relaxed);
     }
 
+    /// Records wait while the sink cannot be reached; readiness says so.
+    pub(super) fn sink(&self, health: shared::Result<()>) {
+        self.note(health.err().map(|error| error.to_string()));
+    }
+
     pub(super) fn failed(&self, error: &Error) {
         self.note(Some(error.to_string()));
     }

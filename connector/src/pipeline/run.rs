@@ -26,7 +26,7 @@ use crate::sink::Kafka;
 use crate::source::postgres::Postgres;
 use shared::retry::Backoff;
 use shared::shutdown::Shutdown;
-use shared::{Error, Result};
+use shared::{Error, Kind, Result};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -58,6 +58,7 @@ pub struct Pipeline<'c> {
     pub(super) tracker: Tracker,
     pub(super) offsets: Box<dyn OffsetStore + Send>,
     pub(super) progress: Arc<Progress>,
+    pub(super) shutdown: Shutdown,
     pub(super) unit: Unit,
     /// Everything at or below it is acknowledged: where a new source starts.
     pub(super) durable: Option<Position>,
@@ -67,11 +68,12 @@ pub struct Pipeline<'c> {
 }
 
 impl Pipeline<'_> {
-    pub fn run(&mut self, shutdown: &Shutdown) -> Result<()> {
-        while !shutdown.requested() {
+    pub fn run(&mut self) -> Result<()> {
+        while !self.shutdown.requested() {
             match self.turn() {
                 Ok(()) => {}
-                Err(error) if error.retryable() => self.recover(error, shutdown)?,
+                Err(_) if self.shutdown.requested() => break,
+                Err(error) if error.retryable() => self.recover(error)?,
                 Err(error) => {
                     self.settle_before_leaving();
                     return Err(error);
@@ -86,19 +88,22 @@ impl Pipeline<'_> {
         let wait = if self.sink.outstanding() > 0 { BUSY_WAIT } else { IDLE_WAIT };
         let busy = self.pull(wait)?;
         self.serve(Duration::ZERO)?;
+        self.progress.sink(self.sink.health());
         self.settle(busy)
     }
 
     /// One read of the source, all the way into the producer's queue.
     fn pull(&mut self, wait: Duration) -> Result<bool> {
-        let Pipeline { source, events, encoder, sink, tracker, unit, progress, .. } = self;
+        let Pipeline { source, events, encoder, sink, tracker, unit, progress, shutdown, .. } = self;
         // Counted apart: `unit.sent` begins anew at each boundary, of which one read may hold many.
         let mut records = 0;
         let busy = source.poll(wait, &mut |event| match event {
             Event::Change(change) => events.records(&change, &mut |record| {
                 let encoded = encoder.encode(record)?;
-                sink.send(&encoded, unit.number)?;
                 tracker.sent(unit.number, 1)?;
+                while !sink.offer(&encoded, unit.number)? {
+                    make_room(sink, tracker, shutdown)?;
+                }
                 unit.sent += 1;
                 records += 1;
                 Ok(())
@@ -166,13 +171,13 @@ impl Pipeline<'_> {
     }
 
     /// Waits for what is in flight and opens the source anew behind it.
-    fn recover(&mut self, error: Error, shutdown: &Shutdown) -> Result<()> {
+    fn recover(&mut self, error: Error) -> Result<()> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         let mut error = error;
         loop {
             tracing::warn!(event = "connection_lost", %error, remedy = error.hint(), "waiting, then going on from the last durable position");
             self.progress.failed(&error);
-            if self.pause(backoff.delay(), shutdown) {
+            if self.pause(backoff.delay()) {
                 return Ok(());
             }
             match self.reopen() {
@@ -197,14 +202,14 @@ impl Pipeline<'_> {
     }
 
     /// Sleeps, serving Kafka meanwhile; true when shutdown was requested.
-    fn pause(&mut self, delay: Duration, shutdown: &Shutdown) -> bool {
+    fn pause(&mut self, delay: Duration) -> bool {
         let until = Instant::now() + delay;
-        while Instant::now() < until && !shutdown.requested() {
+        while Instant::now() < until && !self.shutdown.requested() {
             if self.serve(Duration::from_millis(50)).is_err() {
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
-        shutdown.requested()
+        self.shutdown.requested()
     }
 
     /// Ends at a transaction's end if that is near, so that nothing is sent twice after a restart.
@@ -231,6 +236,16 @@ impl Pipeline<'_> {
             tracing::info!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
         }
     }
+}
+
+/// The producer's queue is full: serves acknowledgements until there is room, or until we are to stop.
+fn make_room(sink: &mut Kafka, tracker: &mut Tracker, shutdown: &Shutdown) -> Result<()> {
+    if shutdown.requested() {
+        return Err(Error::new(Kind::Unreachable, "asked to stop while Kafka takes no records"));
+    }
+    let mut counted = Ok(());
+    sink.poll(BUSY_WAIT, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)))?;
+    counted
 }
 
 /// Keeps the first failure.

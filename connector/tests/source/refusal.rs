@@ -80,7 +80,10 @@ fn a_slot_in_use_names_its_reader() {
     let first = Source::start(&config, SnapshotMode::NoData, None).expect("starts");
     let error = refused(&config, SnapshotMode::NoData);
     assert_eq!((error.kind(), error.exit_code()), (Kind::Unreachable, 1), "{error}");
-    assert!(error.to_string().contains("active for process") && error.to_string().contains("inuse"), "{error}");
+    assert!(
+        error.to_string().contains("active for process") && error.to_string().contains("inuse"),
+        "{error}"
+    );
     drop(first);
 }
 

@@ -1,1 +1,197 @@
-//! placeholder
+//! Debezium's properties: what is mapped, refused, noted; and that none is forgotten.
+
+use super::*;
+
+const CONNECTOR: &str = r#"{
+    "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+    "plugin.name": "pgoutput",
+    "database.hostname": "db.example", "database.port": 5433,
+    "database.user": "u", "database.password": "p\"'${x}", "database.dbname": "shop",
+    "topic.prefix": "shop", "name": "orders"
+}"#;
+
+const WORKER: &str = "
+    bootstrap.servers=kafka:9092
+    group.id=g
+    config.storage.topic=c
+    offset.storage.topic=g-offsets
+    offset.storage.partitions=1
+    offset.storage.replication.factor=1
+    offset.flush.interval.ms=2000
+    key.converter=io.confluent.connect.avro.AvroConverter
+    key.converter.schema.registry.url=http://a:8081,http://b:8081
+    value.converter=io.confluent.connect.avro.AvroConverter
+    value.converter.schema.registry.url=http://a:8081,http://b:8081
+";
+
+/// Takes over, with a few properties changed or added in the connector (first) or the worker.
+fn take_over(
+    connector: &[(&str, &str)],
+    worker: &[(&str, &str)],
+) -> Result<(crate::config::Config, Vec<Note>)> {
+    let mut ours = connector_properties(CONNECTOR)?;
+    let mut theirs = properties::parse(WORKER);
+    let owned = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
+    };
+    ours.extend(owned(connector));
+    theirs.extend(owned(worker));
+    let imported = import(&ours, &theirs)?;
+    Ok((crate::config::parse(&imported.toml, &[])?, imported.notes))
+}
+
+#[test]
+fn a_plain_pair_of_files() {
+    let (config, notes) = take_over(&[], &[]).expect("valid");
+    assert_eq!((config.source.host.as_str(), config.source.port), ("db.example", 5433));
+    assert_eq!(config.source.password.expose(), "p\"'${x}");
+    assert_eq!(config.source.slot, "debezium");
+    assert_eq!(config.event.topic_prefix, "shop");
+    assert_eq!(config.avro.registry.url, ["http://a:8081", "http://b:8081"]);
+    assert_eq!(config.sink.kafka.brokers, "kafka:9092");
+    assert_eq!(config.offset.connector, "orders");
+    assert_eq!((config.offset.topic.as_str(), config.offset.topic_partitions), ("g-offsets", 1));
+    assert_eq!((config.offset.topic_replicas, config.offset.interval_ms), (1, 2_000));
+    assert_eq!(config.offset.kind, crate::config::offset::OffsetKind::Kafka);
+    let noted: Vec<&str> = notes.iter().map(|note| note.property.as_str()).collect();
+    assert_eq!(noted, ["config.storage.topic", "group.id"]);
+    assert!(notes.iter().all(|note| !note.warn));
+}
+
+#[test]
+fn both_forms_of_the_json() {
+    let put = connector_properties(CONNECTOR).expect("flat");
+    let mut inner: serde_json::Value = serde_json::from_str(CONNECTOR).expect("JSON");
+    inner.as_object_mut().expect("an object").remove("name");
+    let posted = serde_json::json!({ "name": "orders", "config": inner }).to_string();
+    assert_eq!(connector_properties(&posted).expect("posted"), put);
+    assert!(connector_properties("[]").is_err());
+}
+
+#[test]
+fn settings_arrive() {
+    for (name, value, look) in [
+        ("tombstones.on.delete", "false", "tombstones: false"),
+        ("extended.headers.enabled", "FALSE", "headers: false"),
+        ("snapshot.mode", "no_data", "mode: NoData"),
+        ("snapshot.mode", "never", "mode: NoData"),
+        ("publication.autocreate.mode", "filtered", "publication_autocreate: Filtered"),
+        ("database.sslmode", "verify-full", "tls_mode: VerifyFull"),
+        ("table.include.list", r"public\.a{1\,2},s.b", r#"tables: ["public\\.a{1,2}", "s.b"]"#),
+        ("schema.include.list", "a,b", r#"tables: ["(?:a)\\..*", "(?:b)\\..*"]"#),
+        ("schema.exclude.list", "a", r#"exclude_tables: ["(?:a)\\..*"]"#),
+        ("slot.drop.on.stop", "true", "drop_slot_on_stop: true"),
+        ("status.update.interval.ms", "5000", "status_interval_ms: 5000"),
+        ("producer.override.linger.ms", "50", "linger_ms: 50"),
+        ("producer.override.compression.type", "zstd", "compression: Zstd"),
+        ("offsets.storage.topic", "own", "topic: \"own\""),
+    ] {
+        let (config, _) = take_over(&[(name, value)], &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let printed = format!("{config:?}");
+        assert!(printed.contains(look), "{name} = {value}: {look} is not in {printed}");
+    }
+}
+
+#[test]
+fn what_changes_records_is_refused_by_name() {
+    for (name, value) in [
+        ("connector.class", "io.debezium.connector.mysql.MySqlConnector"),
+        ("decimal.handling.mode", "double"),
+        ("time.precision.mode", "connect"),
+        ("binary.handling.mode", "hex"),
+        ("transforms", "unwrap"),
+        ("column.exclude.list", "public.t.c"),
+        ("column.mask.hash.SHA-256.with.salt.x", "public.t.c"),
+        ("message.key.columns", "public.t:c"),
+        ("provide.transaction.metadata", "true"),
+        ("skipped.operations", "none"),
+        ("snapshot.mode", "when_needed"),
+        ("schema.name.adjustment.mode", "avro"),
+        ("topic.naming.strategy", "io.debezium.schema.DefaultUnicodeTopicNamingStrategy"),
+        ("database.port", "many"),
+        ("tombstones.on.delete", "perhaps"),
+        ("key.converter", "org.apache.kafka.connect.json.JsonConverter"),
+    ] {
+        let error = take_over(&[(name, value)], &[]).expect_err(name);
+        assert_eq!(error.kind(), Kind::Config, "{name}");
+        assert!(error.to_string().contains(name), "{name}: {error}");
+    }
+    let converter = take_over(&[], &[("value.converter.use.latest.version", "true")]).expect_err("refused");
+    assert!(converter.to_string().contains("value.converter.use.latest.version"), "{converter}");
+    let registries =
+        take_over(&[], &[("value.converter.schema.registry.url", "http://c:1")]).expect_err("two");
+    assert!(registries.to_string().contains("different registries"), "{registries}");
+    let lists = [("schema.include.list", "a"), ("table.include.list", "a.b")];
+    assert!(take_over(&lists, &[]).is_err());
+}
+
+/// Spelled-out defaults of properties that are refused otherwise.
+#[test]
+fn defaults_are_no_offence() {
+    for (name, value) in [
+        ("decimal.handling.mode", "precise"),
+        ("time.precision.mode", "adaptive"),
+        ("skipped.operations", "t"),
+        ("heartbeat.interval.ms", "0"),
+        ("transforms", ""),
+        ("plugin.name", "pgoutput"),
+    ] {
+        let (_, notes) = take_over(&[(name, value)], &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(!notes.iter().any(|note| note.property == name), "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_followed_is_noted() {
+    for (name, value, warn) in [
+        ("heartbeat.interval.ms", "1000", true),
+        ("plugin.name", "decoderbufs", true),
+        ("producer.override.max.block.ms", "1", true),
+        ("max.batch.size", "10", false),
+        ("no.such.property", "x", false),
+        ("errors.max.retries", "3", false),
+    ] {
+        let (_, notes) = take_over(&[(name, value)], &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let note = notes.iter().find(|note| note.property == name).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(note.warn, warn, "{name}");
+    }
+}
+
+#[test]
+fn logins_arrive() {
+    let worker = [
+        ("security.protocol", "SASL_SSL"),
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        (
+            "sasl.jaas.config",
+            r#"org.apache.kafka.common.security.scram.ScramLoginModule required username="me" password="a=b";"#,
+        ),
+        ("key.converter.basic.auth.credentials.source", "USER_INFO"),
+        ("key.converter.basic.auth.user.info", "reg:pa:ss"),
+    ];
+    let (config, _) = take_over(&[], &worker).expect("valid");
+    let kafka = config.sink.kafka.client_properties();
+    let got =
+        ["security.protocol", "sasl.mechanism", "sasl.username", "sasl.password"].map(|n| kafka[n].as_str());
+    assert_eq!(got, ["sasl_ssl", "SCRAM-SHA-512", "me", "a=b"]);
+    assert_eq!(config.avro.registry.username.as_deref(), Some("reg"));
+    assert_eq!(config.avro.registry.password.as_ref().map(shared::secret::Secret::expose), Some("pa:ss"));
+}
+
+#[test]
+fn settings_of_ours_exist() {
+    for (name, rule) in table::CONNECTOR.iter().chain(table::WORKER).chain(table::CONVERTER) {
+        let path = match rule {
+            Rule::Set(path, _) | Rule::Word(path, _) => path,
+            _ => continue,
+        };
+        // A table in a setting's place is an error of its type; an unknown setting is another.
+        let set = format!("{path}={{}}");
+        let least = concat!(
+            "[source]\ndatabase=\"d\"\nuser=\"u\"\n[event]\ntopic_prefix=\"p\"\n",
+            "[avro.registry]\nurl=[\"http://a\"]\n[sink.kafka]\nbrokers=\"b\"\n"
+        );
+        let error = crate::config::parse(least, &[set]).expect_err("a table is no value");
+        assert!(!error.to_string().contains("unknown"), "{name}: {error}");
+    }
+}

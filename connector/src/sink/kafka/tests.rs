@@ -1,1 +1,169 @@
-//! placeholder
+//! The producer against librdkafka's cluster in this process.
+
+use super::*;
+use crate::model::encoded::Headers;
+use crate::model::record::ContextHeader;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Headers as _, Message};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use std::collections::BTreeMap;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn config(brokers: &str) -> SinkConfig {
+    let text = format!(
+        "[kafka]\nbrokers = {brokers:?}\n[kafka.properties]\n\"topic.metadata.propagation.max.ms\" = \"300\""
+    );
+    shared::config::parse(&text, &shared::config::Overrides { env_prefix: "NONE", set: &[] }).expect("valid")
+}
+
+fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+    MockCluster::new(1).expect("a cluster")
+}
+
+fn message<'a>(topic: &'a str, key: &'a [u8], value: &'a [u8]) -> Encoded<'a> {
+    Encoded { topic, key: Some(key), value: Some(value), headers: Headers::default() }
+}
+
+/// Sends and collects acknowledgements per unit.
+fn drain(sink: &mut Kafka) -> Result<BTreeMap<u64, u64>> {
+    let mut units = BTreeMap::new();
+    sink.flush(LIMIT, &mut |unit, count| *units.entry(unit).or_default() += count)?;
+    Ok(units)
+}
+
+#[test]
+fn every_record_is_acknowledged_for_its_unit() {
+    let cluster = cluster();
+    cluster.create_topic("t", 3, 1).expect("a topic");
+    let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
+    sink.check(LIMIT).expect("reachable");
+    for at in 0..5_000_u64 {
+        sink.send(&message("t", &at.to_be_bytes(), b"value"), at / 100).expect("queued");
+    }
+    let units = drain(&mut sink).expect("delivered");
+    assert_eq!(units.len(), 50);
+    assert!(units.values().all(|count| *count == 100));
+    assert_eq!(sink.outstanding(), 0);
+    sink.health().expect("healthy");
+}
+
+#[test]
+fn keys_tombstones_and_headers_arrive_as_they_are_in_java_s_partition() {
+    let cluster = cluster();
+    cluster.create_topic("t", 3, 1).expect("a topic");
+    let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
+    let context = [
+        ContextHeader { name: "a", value: "1".to_owned() },
+        ContextHeader { name: "b", value: String::new() },
+    ];
+    let headers = Headers { link: Some(("link", b"{}")), context: &context };
+    sink.send(&Encoded { topic: "t", key: Some(b"21"), value: None, headers }, 1).expect("queued");
+    drain(&mut sink).expect("delivered");
+
+    let mut reading = ClientConfig::new();
+    reading.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "g");
+    reading.set("auto.offset.reset", "earliest");
+    let consumer: BaseConsumer = reading.create().expect("a consumer");
+    consumer.subscribe(&["t"]).expect("subscribed");
+    let end = Instant::now() + LIMIT;
+    let got = loop {
+        assert!(Instant::now() < end, "nothing arrived");
+        if let Some(Ok(got)) = consumer.poll(SLICE) {
+            break got.detach();
+        }
+    };
+    assert_eq!((got.key(), got.payload()), (Some(&b"21"[..]), None));
+    // murmur2("21") is -973932308 (Kafka's own test); masked and modulo three that is 1.
+    assert_eq!(got.partition(), ((-973_932_308_i32) & 0x7fff_ffff) % 3);
+    let headers = got.headers().expect("headers");
+    let got: Vec<_> = headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect();
+    let want =
+        [("link", "{}"), ("a", "1"), ("b", "")].map(|(n, v)| (n.to_owned(), Some(v.as_bytes().to_vec())));
+    assert_eq!(got, want);
+}
+
+#[test]
+fn a_failing_broker_is_tried_again_and_nothing_is_lost() {
+    let cluster = cluster();
+    cluster.create_topic("t", 1, 1).expect("a topic");
+    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 3];
+    cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+    let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
+    sink.send(&message("t", b"k", b"v"), 7).expect("queued");
+    assert_eq!(drain(&mut sink).expect("delivered"), [(7, 1)].into());
+}
+
+#[test]
+fn refusals_say_the_topic_and_what_to_do() {
+    for (code, kind) in [
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, Kind::Data),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, Kind::Denied),
+        (RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD, Kind::Rejected),
+    ] {
+        let cluster = cluster();
+        cluster.create_topic("orders", 1, 1).expect("a topic");
+        cluster.request_errors(RDKafkaApiKey::Produce, &[code]);
+        let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
+        sink.send(&message("orders", b"k", b"v"), 1).expect("queued");
+        let error = drain(&mut sink).expect_err("refused");
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains("topic orders"), "{error}");
+    }
+}
+
+#[test]
+fn a_record_above_the_limit_is_refused_at_once() {
+    let mut small = config("127.0.0.1:1");
+    small.message_max_bytes = 10_000;
+    let mut sink = Kafka::new(&small).expect("a producer");
+    let error = sink.send(&message("orders", b"k", &[0; 20_000]), 1).expect_err("too large");
+    assert_eq!(error.kind(), Kind::Data);
+    assert!(error.hint().contains("message_max_bytes"));
+}
+
+#[test]
+fn an_unknown_topic_is_said() {
+    let cluster = cluster();
+    let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    cluster.topic_error("orders", unknown).expect("set");
+    let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
+    sink.send(&message("orders", b"k", b"v"), 1).expect("queued");
+    let error = drain(&mut sink).expect_err("no such topic");
+    assert_eq!(error.kind(), Kind::Rejected, "{error}");
+    assert!(error.hint().contains("create the topic"), "{error}");
+}
+
+#[test]
+fn no_cluster_is_said_and_a_full_queue_stays_bounded() {
+    let mut few = config("127.0.0.1:1");
+    few.queue_bytes = 1024 * 1024;
+    let mut sink = Kafka::new(&few).expect("no cluster is needed yet");
+    let error = sink.check(Duration::from_millis(300)).expect_err("nobody there");
+    assert_eq!(error.kind(), Kind::Unreachable);
+    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+    let mut queued = 0;
+    while sink.offer(&message("t", b"k", &[0; 1_000]), 1).expect("no failure") {
+        queued += 1;
+        assert!(queued < 2_000, "the queue has no end");
+    }
+    assert!(queued >= 1_000, "the queue held {queued}");
+    let error = sink.flush(Duration::from_millis(100), &mut |_, _| {}).expect_err("not delivered");
+    assert_eq!(error.kind(), Kind::Unreachable);
+    let end = Instant::now() + LIMIT;
+    while sink.health().is_ok() {
+        assert!(Instant::now() < end, "the loss is not noticed");
+        sink.poll(SLICE, &mut |_, _| {}).expect("no failure");
+    }
+}
+
+#[test]
+fn a_wrong_property_is_a_matter_of_configuration() {
+    let mut wrong = config("b:1");
+    wrong.kafka.properties.insert("no.such.property".to_owned(), "1".to_owned());
+    let error = Kafka::new(&wrong).map(drop).expect_err("unknown");
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(error.to_string().contains("no.such.property"), "{error}");
+}
