@@ -136,8 +136,8 @@ mod tests {
     use kafka_protocol::records::{Compression, RecordBatchDecoder};
 
     fn incoming(n: usize) -> (i64, Option<String>, Option<String>) {
-        let key = (n % 5 > 0).then(|| format!("key {n}"));
-        let value = (n % 3 > 0).then(|| "v".repeat(n * 7 % 300));
+        let key = (!n.is_multiple_of(5)).then(|| format!("key {n}"));
+        let value = (!n.is_multiple_of(3)).then(|| "v".repeat(n * 7 % 300));
         (1_700_000_000_000 + (n as i64 * 37) % 100, key, value)
     }
 

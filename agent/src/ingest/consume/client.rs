@@ -12,8 +12,8 @@ use shared::error::{Error, Kind, OrKind, Result};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// A broker that takes longer is away.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// A broker that takes longer is away; a stop waits this long at most for each question under way.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
 /// What librdkafka tells from within `poll`.
 #[derive(Default)]
