@@ -4,6 +4,7 @@ use crate::buffer::Log;
 use crate::db::Readers;
 use crate::feature::Engine;
 use crate::gate::quarantine;
+use crate::ingest::consume;
 use crate::model::batch::PartitionId;
 use crate::pipeline::Agent;
 use crate::pipeline::progress::{Progress, State};
@@ -23,6 +24,7 @@ pub struct Page {
     topics: Vec<String>,
     progress: Progress,
     sync: Option<(String, sync::Watch)>,
+    consume: Option<(String, consume::progress::Watch)>,
 }
 
 /// Serves the page until the program stops; returns the address it listens on.
@@ -34,6 +36,7 @@ pub async fn serve(listen: SocketAddr, agent: &Agent, shutdown: Shutdown) -> Res
         topics: agent.topics(),
         progress: agent.progress(),
         sync: agent.sync(),
+        consume: agent.consume(),
     };
     shared::admin::serve(listen, Arc::new(page), axum::Router::new(), shutdown).await
 }
@@ -46,6 +49,9 @@ impl Status for Page {
         }
         if !state.caught_up {
             return Err("catching up with the log".to_owned());
+        }
+        if let Some((view, _)) = state.short.iter().min() {
+            return Err(format!("view {view} lacks rows: the log no longer reaches back far enough"));
         }
         match state.waiting {
             Some(why) => Err(format!("processing waits: {why}")),
@@ -75,7 +81,7 @@ impl Page {
                 let hydrating = state.hydrating.contains(&name);
                 views.push(json!({
                     "name": name, "rows": rows, "entities_with_rows": entities, "entities": stored,
-                    "hydrating": hydrating
+                    "hydrating": hydrating, "lacks_rows_until_ms": lacks_rows(&state, &name)
                 }));
             }
             let quarantined: serde_json::Map<String, Json> =
@@ -94,6 +100,7 @@ impl Page {
             "ready": self.ready().is_ok(),
             "waiting": state.waiting,
             "buffer": {"used_bytes": self.log.used_bytes(), "full": self.log.is_full()},
+            "consume": self.consume.as_ref().map(|(brokers, watch)| central(brokers, &watch.get())),
             "topics": topics,
             "feature_views": views,
             "quarantined": quarantined,
@@ -110,4 +117,27 @@ impl Page {
         let partitions: Vec<Json> = self.log.partitions(name).into_iter().map(partition).collect();
         json!({"name": name, "partitions": partitions})
     }
+}
+
+/// What the page says of central Kafka.
+fn central(brokers: &str, now: &consume::progress::State) -> Json {
+    let partition = |place: &consume::progress::Partition| {
+        json!({
+            "topic": place.topic, "partition": place.partition, "next": place.next_offset,
+            "error": place.error
+        })
+    };
+    let partitions: Vec<Json> = now.partitions.iter().map(partition).collect();
+    json!({
+        "brokers": brokers, "connected": now.connected, "records": now.records, "error": now.error,
+        "missing_topics": now.missing, "partitions": partitions
+    })
+}
+
+/// When a view has all its rows: absent if it has, "never" if waiting does not help.
+fn lacks_rows(state: &State, view: &str) -> Option<Json> {
+    state.short.get(view).map(|until_us| match until_us {
+        &i64::MAX => json!("never"),
+        until_us => json!(until_us / 1_000),
+    })
 }

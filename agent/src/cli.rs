@@ -3,6 +3,7 @@
 use crate::admin;
 use crate::config::{self, Config};
 use crate::feature::definition;
+use crate::ingest::consume;
 use crate::pipeline::Agent;
 use crate::sync::redis::Redis;
 use clap::{Args, Parser, Subcommand};
@@ -111,6 +112,9 @@ fn check(settings: &Settings) -> Result<()> {
             ("features address", config.features.listen),
         ] {
             findings.push((name, address(listen)));
+        }
+        if let Some(consume) = &config.consume {
+            findings.push(("central Kafka", consume::check(consume, runtime()?.handle())));
         }
         if let Some(sync) = &config.sync {
             let ping = runtime()?.block_on(async { Redis::new(sync)?.ping().await });

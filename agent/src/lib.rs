@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Kafka producers ─> ingest ─> buffer ─> decode ─> gate ─┬─> feature ─> store ─> sync ─> Redis
-//!                    registry (schemas)                  │                └─ serve (local reads)
+//! central Kafka ───┘ registry (schemas)                  │                └─ serve (local reads)
 //!                                                        └─> quarantine
 //!                    db: one SQLite file under all of it
 //! ```

@@ -64,6 +64,11 @@ pub static BUFFER_TRIMMED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
     counter("tidegate_agent_buffer_trimmed_bytes_total", "Bytes of record batches removed from the log")
 });
 
+pub static BUFFER_TRIMMED_EARLY_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Bytes of processed batches removed before buffer.keep was over, for want of room";
+    counter("tidegate_agent_buffer_trimmed_early_bytes_total", help)
+});
+
 // registry
 
 pub static REGISTRY_SCHEMAS: LazyLock<IntCounter> = LazyLock::new(|| {
@@ -86,6 +91,31 @@ pub static DOOR_REFUSED_REQUESTS: LazyLock<IntCounter> = LazyLock::new(|| {
     let help = "Connections closed for a request that is malformed, unknown or too large";
     counter("tidegate_agent_ingest_door_refused_requests_total", help)
 });
+
+// ingest (central Kafka)
+
+pub static CONSUMED_RECORDS: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Records of central Kafka made durable in the log";
+    counter("tidegate_agent_ingest_consumed_records_total", help)
+});
+
+pub static CONSUMED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Bytes of keys, values and headers of the records read from central Kafka";
+    counter("tidegate_agent_ingest_consumed_bytes_total", help)
+});
+
+pub static CONSUME_SCHEMAS: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Schemas fetched from the central registry and paired with a local id";
+    counter("tidegate_agent_ingest_consumed_schemas_total", help)
+});
+
+pub static CONSUME_STOPPED: LazyLock<IntGauge> = LazyLock::new(|| {
+    let help = "Partitions of central Kafka that are not read because of an error";
+    gauge("tidegate_agent_ingest_consume_stopped_partitions", help)
+});
+
+pub static CONSUME_CONNECTED: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("tidegate_agent_ingest_consume_connected", "1 while central Kafka answers"));
 
 // decode
 

@@ -66,8 +66,9 @@ struct World {
 }
 
 impl World {
-    fn new() -> World {
-        let folder = std::env::temp_dir().join(format!("tidegate-program-{}", std::process::id()));
+    /// `more` stands at the end of the configuration.
+    fn new(name: &str, more: &str) -> World {
+        let folder = std::env::temp_dir().join(format!("tidegate-program-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         let [admin, door, registry, features, redis_port] = [(); 5].map(|()| free_port());
@@ -94,7 +95,7 @@ impl World {
              time = \"created_at\"\nwhere = \"status = 'settled'\"\nfeature = [\n
              {{ name = \"n\", aggregate = \"count\", window = \"10m\" }},\n
              {{ name = \"avg\", aggregate = \"avg\", of = \"amount\", window = \"10m\" }},\n
-             {{ name = \"brief\", aggregate = \"count\", window = \"3s\" }} ]\n",
+             {{ name = \"brief\", aggregate = \"count\", window = \"3s\" }} ]\n{more}\n",
             world.folder.join("agent.db").display()
         );
         std::fs::write(world.config(), config).expect("written");
@@ -112,12 +113,26 @@ impl World {
     }
 
     fn start_agent(&mut self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log"));
-        let child = self.program("run").stderr(log.expect("a log")).spawn().expect("the agent starts");
-        self.agent = Some(Killed(child));
+        self.spawn_agent();
         self.eventually("the agent is ready", |world| {
             http(world.admin, "GET", "/readyz", "").is_some_and(|(status, _)| status == 200)
         });
+    }
+
+    fn spawn_agent(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log"));
+        let child = self.program("run").stderr(log.expect("a log")).spawn().expect("the agent starts");
+        self.agent = Some(Killed(child));
+    }
+
+    /// Starts again with another length for all windows.
+    fn change_windows(&mut self, from: &str, to: &str) {
+        self.kill_agent();
+        let text = std::fs::read_to_string(self.config()).expect("it was written");
+        let changed = text.replace(&format!("window = \"{from}\""), &format!("window = \"{to}\""));
+        assert_ne!(changed, text);
+        std::fs::write(self.config(), changed).expect("written");
+        self.spawn_agent();
     }
 
     fn kill_agent(&mut self) {
@@ -284,7 +299,7 @@ fn from_record_to_redis_over_outages_and_kills() {
     if !available() {
         return;
     }
-    let mut world = World::new();
+    let mut world = World::new("outages", "");
     let checked = world.program("check").output().expect("check runs");
     assert_eq!(checked.status.code(), Some(1), "Redis is down: {}", String::from_utf8_lossy(&checked.stdout));
     world.start_agent();
@@ -334,6 +349,62 @@ fn from_record_to_redis_over_outages_and_kills() {
     assert!(terminated.expect("kill runs").success());
     assert_eq!(agent.0.wait().expect("it ends").code(), Some(0));
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+}
+
+/// Nothing is refused for ever when everything is processed; and what a view needs and the log has
+/// no more is said, not guessed.
+#[test]
+fn a_small_log_goes_on_for_ever_and_says_what_it_cannot_rebuild() {
+    if !available() {
+        return;
+    }
+    let mut world = World::new("small", "[buffer]\nmax_bytes = 1048576\nreserve_free_bytes = 0\n");
+    world.start_agent();
+    world.register();
+    let now = now_us();
+    let mut noise = 7u64;
+    for round in 0..16 {
+        let texts: Vec<String> = (0..200)
+            .map(|_| {
+                let mut word = || {
+                    noise =
+                        noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    format!("{noise:016x}")
+                };
+                (0..50).map(|_| word()).collect()
+            })
+            .collect();
+        let mut records: Vec<(&str, i64, Option<After<'_>>)> = (0i64..)
+            .zip(&texts)
+            .map(|(n, text)| ("c", round * 1000 + n, Some((6, Some(1), text.as_str(), now))))
+            .collect();
+        records.push(("c", round * 1000 + 999, Some((7, Some(100), "settled", now))));
+        world.send(&records);
+    }
+    world.eventually("every record counted", |w| w.features(7).first() == Some(&json!(16)));
+    let document = status(&world);
+    assert!(document["buffer"]["used_bytes"].as_u64().is_some_and(|bytes| bytes <= 1_048_576), "{document}");
+    assert!(document["topics"][0]["partitions"][0]["start"].as_i64().is_some_and(|n| n > 0), "{document}");
+
+    world.change_windows("10m", "20m");
+    world.eventually("it says what it lacks", |w| {
+        http(w.admin, "GET", "/readyz", "")
+            .is_some_and(|(status, body)| status == 503 && body.contains("lacks rows"))
+    });
+    let document = status(&world);
+    assert!(document["feature_views"][0]["lacks_rows_until_ms"].is_u64(), "{document}");
+    assert_eq!(world.features(7), [json!(null), json!(null), json!(null)], "no wrong value is given out");
+
+    // Kept over a restart; and a view whose windows the log covers is complete.
+    world.kill_agent();
+    world.spawn_agent();
+    world.eventually("it still says so", |w| {
+        http(w.admin, "GET", "/readyz", "").is_some_and(|(_, body)| body.contains("lacks rows"))
+    });
+    world.change_windows("20m", "1s");
+    world.eventually("it is ready", |w| http(w.admin, "GET", "/readyz", "").is_some_and(|(s, _)| s == 200));
+    world.send(&[("c", 1, Some((9, Some(100), "settled", now_us() + 60_000_000)))]);
+    world.eventually("features flow", |w| w.features(9).first() == Some(&json!(1)));
 }
 
 fn status(world: &World) -> Json {

@@ -1,6 +1,6 @@
 //! Brokers and security settings as pairs of strings for a Kafka client library.
 //!
-//! This module knows no client: `rdkafka` is the connector's affair.
+//! This module knows no client: `rdkafka` is the programs' affair.
 
 use crate::secret::Secret;
 use serde::Deserialize;

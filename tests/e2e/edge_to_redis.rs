@@ -10,7 +10,7 @@ use support::{Binary, Launch, Program, eventually};
 
 const CHANGES: u64 = 10_000;
 const KILLS: usize = 5;
-const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn features_in_redis_equal_the_sql_in_spite_of_kills() {
@@ -85,13 +85,13 @@ pub fn connector(postgres: &Postgres, ports: &Ports) -> Launch {
     launch
 }
 
-fn restart(program: &mut Program, launch: &Launch) -> Program {
+pub fn restart(program: &mut Program, launch: &Launch) -> Program {
     program.kill().expect("kill -9");
     launch.start().expect("it starts again")
 }
 
 /// Waits until the connector has confirmed the database's last change.
-fn caught_up(postgres: &Postgres, connector: &Program) {
+pub fn caught_up(postgres: &Postgres, connector: &Program) {
     let end = postgres.psql("shop", "SELECT pg_current_wal_lsn()").expect("an LSN");
     eventually(LIMIT, &format!("the slot is confirmed up to {end}"), || {
         let sql = format!(
@@ -103,7 +103,7 @@ fn caught_up(postgres: &Postgres, connector: &Program) {
 }
 
 /// The window moves with time, so the two are asked again until they agree, but not for long.
-fn equal_soon(postgres: &Postgres, reader: &mut Reader) {
+pub fn equal_soon(postgres: &Postgres, reader: &mut Reader) {
     let start = Instant::now();
     loop {
         let (features, wanted) = (reader.ask(), shop::ask(postgres));

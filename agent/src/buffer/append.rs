@@ -54,6 +54,9 @@ impl Refusal {
     }
 }
 
+/// What is written in the transaction of the batches, knowing what became of them.
+pub type With = Box<dyn FnOnce(&Transaction<'_>, &[Outcome]) -> Result<()> + Send>;
+
 type Reply = oneshot::Sender<Result<Vec<Outcome>>>;
 
 /// The frame is stored from where it was received: batches are patched in place.
@@ -64,6 +67,7 @@ pub(super) struct AppendJob {
     tail: SharedTail,
     reply: Reply,
     memory: OwnedSemaphorePermit,
+    with: Option<With>,
 }
 
 impl AppendJob {
@@ -73,8 +77,10 @@ impl AppendJob {
         tail: SharedTail,
         reply: Reply,
         memory: OwnedSemaphorePermit,
+        with: Option<With>,
     ) -> Self {
-        AppendJob { frame, outcomes: Vec::with_capacity(appends.len()), appends, tail, reply, memory }
+        let outcomes = Vec::with_capacity(appends.len());
+        AppendJob { frame, outcomes, appends, tail, reply, memory, with }
     }
 }
 
@@ -89,7 +95,10 @@ impl Job for AppendJob {
                 .ok_or_else(|| Error::new(Kind::Bug, "a batch lies outside of its frame"))?;
             self.outcomes.push(place(transaction, &mut tail, append, records)?);
         }
-        Ok(())
+        match self.with.take() {
+            Some(with) => with(transaction, &self.outcomes),
+            None => Ok(()),
+        }
     }
 
     fn done(self: Box<Self>, outcome: Result<()>) {

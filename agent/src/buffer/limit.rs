@@ -33,6 +33,8 @@ enum Why {
 pub(super) struct Level {
     pub used_bytes: AtomicU64,
     pub full: AtomicBool,
+    /// Full, and the budget is why.
+    pub over_budget: AtomicBool,
 }
 
 pub(super) struct Limit {
@@ -141,6 +143,7 @@ impl Limit {
     fn set(&mut self, closed: Option<Why>) {
         self.closed = closed;
         self.level.full.store(closed.is_some(), Ordering::Release);
+        self.level.over_budget.store(closed == Some(Why::Budget), Ordering::Release);
         metrics::BUFFER_FULL.set(i64::from(closed.is_some()));
     }
 }

@@ -20,8 +20,9 @@ mod tail;
 mod tests;
 mod trim;
 
-pub use append::{Append, Outcome, Refusal};
+pub use append::{Append, Outcome, Refusal, With};
 pub use catalogue::{CannotCreate, LEADER_EPOCH, Partition, Topic};
+pub use trim::Oldest;
 
 use crate::config::buffer::BufferConfig;
 use crate::db::{Db, Readers};
@@ -149,8 +150,20 @@ impl Log {
         appends: Vec<Append>,
         memory: OwnedSemaphorePermit,
     ) -> Result<oneshot::Receiver<Result<Vec<Outcome>>>> {
+        self.append_with(frame, appends, memory, None).await
+    }
+
+    /// As [`Log::append`], and `with` takes part: what it writes is stored with the batches, or not
+    /// at all.
+    pub async fn append_with(
+        &self,
+        frame: BytesMut,
+        appends: Vec<Append>,
+        memory: OwnedSemaphorePermit,
+        with: Option<With>,
+    ) -> Result<oneshot::Receiver<Result<Vec<Outcome>>>> {
         let (reply, answer) = oneshot::channel();
-        let job = AppendJob::new(frame, appends, Arc::clone(&self.tail), reply, memory);
+        let job = AppendJob::new(frame, appends, Arc::clone(&self.tail), reply, memory, with);
         self.db.submit(Box::new(job)).await?;
         Ok(answer)
     }
@@ -205,6 +218,25 @@ impl Log {
         trim::below(&self.db, &self.tail, &partition, offset)
     }
 
+    /// What of a partition's oldest batches lies wholly below `below` and arrived before `before_ms`.
+    pub fn oldest(
+        &self,
+        reader: &Connection,
+        partition: PartitionId,
+        below: i64,
+        before_ms: i64,
+    ) -> Result<Option<Oldest>> {
+        let Some(partition) = self.catalogue.partition(partition) else { return Ok(None) };
+        trim::oldest(reader, &partition, below, before_ms)
+    }
+
+    /// When the youngest batch that was ever trimmed had arrived, in milliseconds since 1970; 0 if
+    /// the log is whole.
+    pub fn trimmed_ms(&self, reader: &Connection, partition: PartitionId) -> Result<i64> {
+        let Some(partition) = self.catalogue.partition(partition) else { return Ok(0) };
+        trim::trimmed_ms(reader, &partition)
+    }
+
     /// A producer id that no other producer of this file has or will have.
     pub async fn producer_id(&self) -> Result<i64> {
         self.producer_ids.next(&self.db).await.doing(|| "hand out a producer id")
@@ -220,9 +252,21 @@ impl Log {
         self.level.used_bytes.load(Ordering::Acquire)
     }
 
+    /// The budget.
+    pub fn max_bytes(&self) -> u64 {
+        self.config.max_bytes
+    }
+
     /// Whether producers should slow down: four fifths of the budget are used.
     pub fn is_pressed(&self) -> bool {
         self.used_bytes() / 4 >= self.config.max_bytes / 5
+    }
+
+    /// Whether removing batches is the cure: four fifths of the budget are used, or a batch was
+    /// refused that would not fit into the rest.
+    pub fn wants_room(&self) -> bool {
+        let over_budget = self.level.over_budget.load(Ordering::Acquire);
+        self.is_pressed() || (over_budget && self.used_bytes() > self.config.max_bytes / 4)
     }
 
     /// Whether producers are being refused for want of room.

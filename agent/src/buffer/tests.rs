@@ -186,7 +186,7 @@ fn a_full_budget_refuses_before_the_disk_does() {
 /// after room was made is stored once.
 #[test]
 fn a_full_disk_undoes_memory_too() {
-    let db = DbConfig { max_file_bytes: 400_000, ..DbConfig::default() };
+    let db = DbConfig { max_file_bytes: 500_000, ..DbConfig::default() };
     let bench = Bench::new("disk", BufferConfig::default(), db);
     let mut acknowledged = Vec::new();
     let mut sequence = 0;
@@ -214,6 +214,34 @@ fn a_full_disk_undoes_memory_too() {
     let all: Vec<Outcome> = (0..i64::from(sequence)).map(stored).collect();
     assert_eq!(acknowledged, all);
     assert_eq!(bench.read("t", 0).len(), usize::try_from(sequence).expect("positive") + 2 - 5);
+}
+
+#[test]
+fn the_oldest_batches_are_found_by_place_and_age_and_a_trim_is_remembered() {
+    let mut bench = Bench::new("oldest", BufferConfig::default(), DbConfig::default());
+    for _ in 0..40 {
+        bench.one("t", &sample(None, 2, 10));
+    }
+    let partition = bench.log().partitions("t")[0];
+    let reader = bench.open.as_ref().expect("is open").0.reader().expect("opens");
+    let up_to = |bench: &Bench, below, before_ms| {
+        let oldest = bench.log().oldest(&reader, partition, below, before_ms).expect("reads");
+        oldest.map(|oldest| oldest.up_to)
+    };
+    for (below, before_ms, want) in [
+        (0, i64::MAX, None),
+        (1, i64::MAX, None),
+        (7, i64::MAX, Some(6)),
+        (80, i64::MAX, Some(64)),
+        (80, 1, None),
+    ] {
+        assert_eq!(up_to(&bench, below, before_ms), want, "below {below}, before {before_ms}");
+    }
+    assert_eq!(bench.log().trimmed_ms(&reader, partition).expect("reads"), 0, "the log is whole");
+    bench.log().trim(partition, 64).expect("trims");
+    assert_eq!(up_to(&bench, 80, i64::MAX), Some(80));
+    bench.restart();
+    assert!(bench.log().trimmed_ms(&reader, partition).expect("reads") > 0);
 }
 
 /// The first batches of a new producer are undone with their group; one that was already in flight

@@ -14,6 +14,15 @@ use std::sync::Arc;
 /// Batches removed per transaction: appends wait behind it, so it is kept short.
 const BATCHES_AT_ONCE: i64 = 32;
 
+/// What stands at a partition's front and may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// When the first of it arrived.
+    pub arrived_ms: i64,
+    /// The offset to trim to; one short transaction's worth.
+    pub up_to: i64,
+}
+
 struct Removed {
     bytes: u64,
     batches: i64,
@@ -30,22 +39,58 @@ pub(super) fn below(db: &Db, tail: &SharedTail, partition: &Arc<Partition>, offs
         lock(tail).trimmed(removed.bytes);
         partition.publish_start(removed.log_start);
         total += removed.bytes;
-        if removed.batches < BATCHES_AT_ONCE {
+        if removed.batches < BATCHES_AT_ONCE || removed.log_start >= offset {
             return Ok(total);
         }
     }
 }
 
+/// Those of the oldest batches that lie wholly below `below` and arrived before `before_ms`.
+pub(super) fn oldest(
+    reader: &Connection,
+    partition: &Partition,
+    below: i64,
+    before_ms: i64,
+) -> Result<Option<Oldest>> {
+    let (first, after) = partition.places();
+    let mut found: Option<Oldest> = None;
+    let mut read = || -> rusqlite::Result<()> {
+        let mut statement = reader.prepare_cached(
+            "SELECT last_offset, arrived_ms FROM log_batch
+             WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
+        )?;
+        let mut rows = statement.query(params![first, after, BATCHES_AT_ONCE])?;
+        while let Some(row) = rows.next()? {
+            let (last_offset, arrived_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
+            if last_offset >= below || arrived_ms >= before_ms {
+                break;
+            }
+            found.get_or_insert(Oldest { arrived_ms, up_to: 0 }).up_to = last_offset.saturating_add(1);
+        }
+        Ok(())
+    };
+    read().or_db("look at the oldest batches")?;
+    Ok(found)
+}
+
+/// When the youngest batch that was ever trimmed had arrived; 0 if none was.
+pub(super) fn trimmed_ms(reader: &Connection, partition: &Partition) -> Result<i64> {
+    reader
+        .prepare_cached("SELECT trimmed_ms FROM topic_partition WHERE id = ?")
+        .and_then(|mut statement| statement.query_row([partition.id.0], |row| row.get(0)))
+        .or_db("read how far the log was trimmed")
+}
+
 fn remove(transaction: &Transaction<'_>, partition: &Partition, offset: i64) -> Result<Removed> {
     let (first, after) = partition.places();
     note(transaction, partition)?;
-    let (batches, bytes, last): (i64, i64, Option<i64>) = transaction
+    let (batches, bytes, last, arrived_ms): (i64, i64, Option<i64>, i64) = transaction
         .query_row(
-            "SELECT count(*), coalesce(sum(bytes), 0), max(place) FROM (
-                SELECT place, bytes FROM log_batch
+            "SELECT count(*), coalesce(sum(bytes), 0), max(place), coalesce(max(arrived_ms), 0) FROM (
+                SELECT place, bytes, arrived_ms FROM log_batch
                 WHERE place >= ?1 AND place < ?2 AND last_offset < ?3 ORDER BY place LIMIT ?4)",
             params![first, partition.place(offset), offset, BATCHES_AT_ONCE],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
         )
         .or_db("look at the oldest batches")?;
     if let Some(last) = last {
@@ -63,9 +108,10 @@ fn remove(transaction: &Transaction<'_>, partition: &Partition, offset: i64) -> 
         .or_db("look at the oldest batch left")?;
     let log_start = transaction
         .query_row(
-            "UPDATE topic_partition SET bytes = bytes - ?2, log_start = coalesce(?3, next_offset)
+            "UPDATE topic_partition SET bytes = bytes - ?2, log_start = coalesce(?3, next_offset),
+                trimmed_ms = max(trimmed_ms, ?4)
              WHERE id = ?1 RETURNING log_start",
-            params![partition.id.0, bytes, remaining.map(Partition::offset)],
+            params![partition.id.0, bytes, remaining.map(Partition::offset), arrived_ms],
             |row| row.get(0),
         )
         .or_db("note the log's start")?;

@@ -17,11 +17,19 @@ const DEFAULT_MAX_PRODUCERS: u32 = 10_000;
 /// As Kafka's own `producer.id.expiration` leans: longer than any client retries.
 const DEFAULT_PRODUCER_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 
+/// A day: enough to read back what went wrong, and to build a changed view with an ordinary window.
+const DEFAULT_KEEP: Duration = Duration::from_secs(86_400);
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BufferConfig {
     /// Bytes of record batches kept; at this size producers are refused with a retriable error.
     pub max_bytes: u64,
+    /// How long batches are kept once they are processed, to be read back and to build changed views
+    /// from; 0 drops them at once. When the log is nearly full the processed ones go earlier. Topics
+    /// that no view or gate reads are kept this long, whatever else.
+    #[serde(deserialize_with = "shared::time::duration::deserialize")]
+    pub keep: Duration,
     /// Producers are refused as well when the disk has less than this left; 0 does not look.
     pub reserve_free_bytes: u64,
     /// Whether a producer or consumer that names an unknown topic creates it.
@@ -40,6 +48,7 @@ impl Default for BufferConfig {
     fn default() -> Self {
         BufferConfig {
             max_bytes: DEFAULT_MAX_BYTES,
+            keep: DEFAULT_KEEP,
             reserve_free_bytes: DEFAULT_RESERVE_FREE_BYTES,
             auto_create_topics: true,
             partitions: DEFAULT_PARTITIONS,

@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod buffer;
+pub mod consume;
 pub mod db;
 pub mod door;
 pub mod feature;
@@ -31,6 +32,7 @@ pub struct Config {
     pub db: db::DbConfig,
     pub buffer: buffer::BufferConfig,
     pub door: door::DoorConfig,
+    pub consume: Option<consume::ConsumeConfig>,
     pub registry: registry::RegistryConfig,
     pub features: feature::FeaturesConfig,
     pub quarantine: gate::QuarantineConfig,
@@ -105,6 +107,9 @@ impl Config {
         self.db.check()?;
         self.buffer.check()?;
         self.door.check()?;
+        if let Some(consume) = &self.consume {
+            consume.check()?;
+        }
         self.registry.check()?;
         self.features.check()?;
         self.gate.iter().try_for_each(|gate| gate.check().doing(|| format!("[[gate]] ({})", gate.place)))?;

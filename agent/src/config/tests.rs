@@ -58,6 +58,18 @@ fn mistakes_are_named() {
         ("[features]\ntick = \"1ms\"", "", "features.tick must be between", ""),
         ("", "[[gate]]\ntopic = \"a\"\ncolum = \"b\"\nrule = \"not_null\"", "unknown key `colum`", "column"),
         ("", "[[gate]]\ntopic = \"a\"\ncolumn = \"b\"\nrule = \"not_nul\"", "unknown variant `not_nul`", ""),
+        (
+            "[consume]\ntopics = []\nkafka.brokers = \"h:1\"\nregistry.url = [\"http://r\"]",
+            "",
+            "consume.topics must",
+            "",
+        ),
+        (
+            "[consume]\ntopics = [\"t\"]\nkafka.brokers = \"\"\nregistry.url = [\"http://r\"]",
+            "",
+            "consume.kafka.brokers",
+            "",
+        ),
         ("[sync]\nurl = \"redis://u:p@h\"\nproject = \"p\"", "", "must not hold a password", "sync.password"),
         ("[sync]\nurl = \"redis://h\"\nproject = \"p\"\nkey_ttl = \"10ms\"", "", "sync.key_ttl", ""),
     ] {
@@ -109,6 +121,9 @@ fn the_samples_load_and_say_the_defaults() {
     let overrides = Overrides { env_prefix: "NO_SUCH_PREFIX", set: &[] };
     let whole: Config = shared::config::parse(&uncommented, &overrides).expect("also what is commented out");
     whole.check().expect("valid");
+    let consume = whole.consume.expect("the consume table is shown");
+    assert_eq!((consume.batch_bytes, consume.queue_bytes), (1 << 20, 8 << 20));
+    assert_eq!((consume.lost, consume.retry_ceiling.as_secs()), (crate::config::consume::Lost::Stop, 10));
     let sync = whole.sync.expect("the sync table is shown");
     assert_eq!((sync.batch_rows, sync.retry_ceiling.as_secs()), (1_000, 10));
 }

@@ -15,6 +15,9 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0012_store", include_str!("migrations/0012_store.sql")),
     ("0013_sync", include_str!("migrations/0013_sync.sql")),
     ("0014_pipeline", include_str!("migrations/0014_pipeline.sql")),
+    ("0015_buffer_trimmed", include_str!("migrations/0015_buffer_trimmed.sql")),
+    ("0016_pipeline_short_view", include_str!("migrations/0016_pipeline_short_view.sql")),
+    ("0017_ingest_consume", include_str!("migrations/0017_ingest_consume.sql")),
 ];
 
 /// How many migrations the file has seen.

@@ -99,6 +99,17 @@ impl Engine {
         }
     }
 
+    /// What a view is made from: its topic, and the longest window (`None`: all rows since ever).
+    pub fn needs(&self, view: ViewId) -> Option<(&str, Option<i64>)> {
+        let live = self.views.iter().find(|live| live.id == view)?;
+        Some((&live.view.topic, live.view.longest_window_us()))
+    }
+
+    /// A view's name, for messages; empty if there is no such view.
+    pub fn name(&self, view: ViewId) -> &str {
+        self.views.iter().find(|live| live.id == view).map_or("", |live| &live.view.name)
+    }
+
     /// What others need to know of the views.
     pub fn shapes(&self) -> Vec<ViewShape> {
         let shape = |live: &Live| ViewShape {

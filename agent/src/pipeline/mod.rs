@@ -5,26 +5,30 @@
 
 mod cursor;
 pub mod progress;
+mod reach;
+mod retention;
 mod run;
+mod thread;
 mod work;
 
 use crate::buffer::Log;
 use crate::config::Config;
 use crate::db::{Db, Readers};
 use crate::feature::{Engine, Opened, View, definition};
+use crate::ingest::consume::{self, Consumer};
 use crate::ingest::door;
-use crate::model::feature::ViewShape;
+use crate::model::feature::{ViewId, ViewShape};
 use crate::registry::{self, Registry};
 use crate::store::{self, Serving};
 use crate::sync::{self, Sync};
 use progress::Progress;
+use retention::Retention;
 use run::Processor;
 use rusqlite::Transaction;
-use shared::error::{Context, Error, Kind, OrKind, Result};
+use shared::error::{Context, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
 use std::sync::Arc;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use work::Topic;
 
@@ -39,6 +43,7 @@ pub struct Agent {
     clock: Clock,
     progress: Progress,
     syncing: sync::Watch,
+    consuming: consume::progress::Watch,
 }
 
 /// What is open once the file is.
@@ -62,7 +67,8 @@ impl Agent {
         let opening = tokio::task::spawn_blocking(open).await.or_kind(Kind::Bug)??;
         let views = opening.engine.shapes().into();
         let (progress, syncing) = (Progress::default(), sync::Watch::default());
-        Ok(Agent { config, opening, views, clock, progress, syncing })
+        let consuming = consume::progress::Watch::default();
+        Ok(Agent { config, opening, views, clock, progress, syncing, consuming })
     }
 
     pub fn log(&self) -> Arc<Log> {
@@ -92,6 +98,12 @@ impl Agent {
         self.config.sync.as_ref().map(|settings| (settings.address().to_owned(), self.syncing.clone()))
     }
 
+    /// The central brokers and where the reading of them stands.
+    pub fn consume(&self) -> Option<(String, consume::progress::Watch)> {
+        let settings = self.config.consume.as_ref()?;
+        Some((settings.kafka.brokers.clone(), self.consuming.clone()))
+    }
+
     /// Opens the doors and works until asked to stop.
     pub async fn run(self, shutdown: Shutdown) -> Result<()> {
         let (mut outbox, mut syncing) = (None, None);
@@ -102,16 +114,51 @@ impl Agent {
             outbox = Some(news);
             syncing = Some((sync, changes));
         }
+        let consumer = self.consumer(&shutdown)?;
         self.doors(&shutdown).await?;
         let syncing = syncing.map(|(sync, changes)| tokio::spawn(sync.run(changes, shutdown.clone())));
+        let retention = self.retention(&shutdown)?;
         let stop = shutdown.clone();
-        let outcome = process(self.processor(outbox, shutdown)?).await;
+        let processor = self.processor(outbox, shutdown)?;
+        // Retention begins after the processor has said which views are built from the log.
+        let mut others = vec![thread::start("retention", move |runtime| {
+            retention.run(runtime);
+            Ok(())
+        })?];
+        if let Some(consumer) = consumer {
+            others.push(thread::start("consume", move |runtime| consumer.run(runtime))?);
+        }
+        let mut outcome = thread::start("pipeline", move |runtime| processor.run(runtime))?.end().await;
         // Whether it ended by itself or was asked to: the others end too.
         stop.request();
+        for other in others {
+            outcome = outcome.and(other.end().await);
+        }
         if let Some(task) = syncing {
             task.await.or_kind(Kind::Bug)?;
         }
         outcome
+    }
+
+    fn consumer(&self, shutdown: &Shutdown) -> Result<Option<Consumer>> {
+        let Some(settings) = &self.config.consume else { return Ok(None) };
+        let (db, log) = (&self.opening.db, self.log());
+        let registry = Arc::clone(&self.opening.registry);
+        let adopt: consume::Adopt = Box::new(move |subject, text| registry.adopt(subject, text));
+        let watch = self.consuming.clone();
+        Consumer::new(settings, db, log, adopt, watch, shutdown.clone()).map(Some)
+    }
+
+    fn retention(&self, shutdown: &Shutdown) -> Result<Retention> {
+        Ok(Retention {
+            log: self.log(),
+            reader: self.opening.db.reader()?,
+            processed: self.topics(),
+            progress: self.progress(),
+            keep: self.config.buffer.keep,
+            clock: self.clock.clone(),
+            shutdown: shutdown.clone(),
+        })
     }
 
     async fn doors(&self, shutdown: &Shutdown) -> Result<()> {
@@ -137,9 +184,12 @@ impl Agent {
         let stale = opening.opened.stale;
         let hydrating = views.iter().filter(|view| stale.contains(&view.id)).map(|view| view.name.clone());
         let hydrating: Vec<String> = hydrating.collect();
+        let short = reach::load(&reader)?;
+        let named = |(view, until_us): (&ViewId, &i64)| (opening.engine.name(*view).to_owned(), *until_us);
         progress.update(|state| {
             state.cursors.clone_from(&cursors);
             state.hydrating = hydrating;
+            state.short = short.iter().map(named).collect();
         });
         Ok(Processor {
             db: opening.db,
@@ -149,6 +199,7 @@ impl Agent {
             topics: opening.topics,
             engine: opening.engine,
             stale,
+            short,
             cursors,
             config: config.features,
             max_quarantined: config.quarantine.max_records,
@@ -177,6 +228,7 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
         for view in opened.stale.iter().chain(&opened.gone) {
             store::clear(tx, *view)?;
             sync::outbox::clear(tx, *view)?;
+            reach::forget(tx, *view)?;
         }
         refill(tx, &engine, target.as_deref())?;
         Ok((engine, opened))
@@ -193,23 +245,4 @@ fn refill(tx: &Transaction<'_>, engine: &Engine, target: Option<&str>) -> Result
         }
     }
     Ok(())
-}
-
-/// Runs the processing on a thread of its own, for it blocks on the file.
-async fn process(processor: Processor) -> Result<()> {
-    let runtime = Handle::current();
-    let (done, outcome) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new()
-        .name("pipeline".to_owned())
-        .spawn(move || {
-            // The receiver waits until this thread ends.
-            let _ = done.send(processor.run(&runtime));
-        })
-        .or_kind(Kind::Bug)?;
-    let outcome =
-        outcome.await.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "the processing thread panicked")));
-    if thread.join().is_err() {
-        tracing::error!(event = "pipeline_panicked", "the processing thread ended by a panic");
-    }
-    outcome
 }

@@ -3,6 +3,7 @@
 
 use super::cursor;
 use super::progress::Progress;
+use super::reach;
 use super::work::{Topic, Work};
 use crate::buffer::Log;
 use crate::config::feature::FeaturesConfig;
@@ -49,6 +50,8 @@ pub struct Processor {
     pub topics: Vec<Topic>,
     pub engine: Arc<Engine>,
     pub stale: Vec<ViewId>,
+    /// Views that lack rows, and until when: their values are not given out.
+    pub short: HashMap<ViewId, i64>,
     pub cursors: HashMap<PartitionId, i64>,
     pub config: FeaturesConfig,
     pub max_quarantined: u64,
@@ -65,6 +68,8 @@ struct Rules {
     now_us: i64,
     max_quarantined: u64,
     with_outbox: bool,
+    /// Views whose values are not given out.
+    withheld: Vec<ViewId>,
 }
 
 impl Processor {
@@ -205,6 +210,7 @@ impl Processor {
             now_us: self.clock.now().micros(),
             max_quarantined: self.max_quarantined,
             with_outbox: self.outbox.is_some(),
+            withheld: self.short.keys().copied().collect(),
         }
     }
 
@@ -216,6 +222,7 @@ impl Processor {
 
     /// Computes what changed because rows left their windows.
     fn tick(&mut self) -> Result<()> {
+        self.complete()?;
         while !self.shutdown.requested() && self.engine.due(&self.reader, self.clock.now().micros())? {
             let rules = self.rules();
             let expired = self.db.write(move |tx| {
@@ -246,13 +253,17 @@ impl Processor {
             // Half built is not built: the next start begins again.
             return Ok(());
         }
+        self.reach(&stale)?;
         let rules = self.rules();
-        let views = stale.clone();
+        let (views, short) = (stale.clone(), self.short.clone());
         let built = self.db.write(move |tx| {
             let mut queued = 0;
             for view in views {
                 let values = rules.engine.everything(tx, view, rules.now_us)?;
                 queued += publish(tx, &rules, values)?;
+                if let Some(until_us) = short.get(&view) {
+                    reach::set(tx, view, *until_us)?;
+                }
                 rules.engine.built(tx, view)?;
             }
             Ok(queued)
@@ -263,6 +274,67 @@ impl Processor {
         self.progress.update(|state| state.hydrating.clear());
         tracing::info!(event = "pipeline_views_built", views = stale.len(), "new and changed views are live");
         Ok(())
+    }
+
+    /// Finds those of the views that were just built for which the log no longer reached back.
+    fn reach(&mut self, built: &[ViewId]) -> Result<()> {
+        let now_us = self.clock.now().micros();
+        for view in built {
+            let Some((topic, window_us)) = self.engine.needs(*view) else { continue };
+            let mut until_us = 0;
+            for partition in self.log.partitions(topic) {
+                let trimmed_ms = self.log.trimmed_ms(&self.reader, partition)?;
+                until_us = until_us.max(reach::whole_at_us(trimmed_ms, window_us));
+            }
+            if until_us > now_us {
+                if self.short.insert(*view, until_us).is_some() {
+                    continue;
+                }
+                tracing::warn!(
+                    event = "view_lacks_rows",
+                    view = self.engine.name(*view),
+                    topic,
+                    complete_in_s = (until_us != reach::NEVER).then(|| (until_us - now_us) / 1_000_000),
+                    remedy = reach::remedy(until_us),
+                    "the log no longer reaches back far enough: values are held back until none is wrong"
+                );
+            }
+        }
+        self.show_short();
+        Ok(())
+    }
+
+    /// Gives out the values of views that lack rows no more.
+    fn complete(&mut self) -> Result<()> {
+        let now_us = self.clock.now().micros();
+        let whole: Vec<ViewId> =
+            self.short.iter().filter(|(_, until_us)| **until_us <= now_us).map(|(view, _)| *view).collect();
+        for view in whole {
+            let mut rules = self.rules();
+            rules.withheld.retain(|withheld| *withheld != view);
+            let done = self.db.write(move |tx| {
+                reach::forget(tx, view)?;
+                let values = rules.engine.everything(tx, view, rules.now_us)?;
+                publish(tx, &rules, values)
+            });
+            let queued = done.doing(|| "give out a view's values")?;
+            self.short.remove(&view);
+            self.show_short();
+            self.announce(queued);
+            let name = self.engine.name(view);
+            tracing::info!(
+                event = "view_complete",
+                view = name,
+                "the rows that the view lacked have left it"
+            );
+        }
+        Ok(())
+    }
+
+    fn show_short(&self) {
+        let name = |view: &ViewId| self.engine.name(*view).to_owned();
+        let short = self.short.iter().map(|(view, until_us)| (name(view), *until_us)).collect();
+        self.progress.update(|state| state.short = short);
     }
 
     fn build_from(&mut self, at: usize, partition: PartitionId, stale: &[ViewId]) -> Result<()> {
@@ -301,7 +373,8 @@ fn apply(tx: &Transaction<'_>, rules: &Rules, works: &[Work]) -> Result<usize> {
     publish(tx, rules, values)
 }
 
-fn publish(tx: &Transaction<'_>, rules: &Rules, values: Vec<FeatureRow>) -> Result<usize> {
+fn publish(tx: &Transaction<'_>, rules: &Rules, mut values: Vec<FeatureRow>) -> Result<usize> {
+    values.retain(|row| !rules.withheld.contains(&row.view));
     let stored = store::write(tx, values, rules.now_us)?;
     metrics::FEATURE_WRITTEN.inc_by(stored.len() as u64);
     if !rules.with_outbox {

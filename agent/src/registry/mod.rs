@@ -20,7 +20,7 @@ use crate::metrics;
 use rusqlite::Connection;
 use shared::avro::wire::SchemaId;
 use shared::error::Context;
-use shared::{Error, Result};
+use shared::{Error, Kind, Result};
 use std::sync::Arc;
 
 /// Registry reads are rare; who asks often keeps what it got.
@@ -99,6 +99,29 @@ impl Registry {
                 "registered a schema"
             );
         }
+        Ok(version.id)
+    }
+
+    /// Registers what another registry has judged already: compatibility is not asked again, only
+    /// that rows can be read by it.
+    pub fn adopt(&self, subject: &str, text: &str) -> Result<SchemaId> {
+        if let Some(known) = self.read(|reader| subject::find(reader, subject, text))? {
+            return Ok(known.id);
+        }
+        if let Err(problem) = valid(text) {
+            let why = match problem {
+                Problem::InvalidSchema(why) => why,
+                other => format!("{other:?}"),
+            };
+            return Err(Error::new(Kind::Rejected, format!("the schema cannot be read here: {why}"))
+                .remedy("only Avro schemas without references are understood"));
+        }
+        let (owned, text) = (subject.to_owned(), text.to_owned());
+        let version = self.db.write(move |transaction| match subject::find(transaction, &owned, &text)? {
+            Some(known) => Ok(known),
+            None => subject::add(transaction, &owned, &text),
+        })?;
+        metrics::REGISTRY_SCHEMAS.inc();
         Ok(version.id)
     }
 

@@ -29,7 +29,7 @@ struct Options {
     /// Until Ctrl-C if `None`.
     seconds: Option<u64>,
     rate: u32,
-    /// With real Kafka and registry beside, and features read from Redis.
+    /// With real Kafka and registry between the two programs, and features read from Redis.
     kafka: bool,
 }
 
@@ -125,7 +125,7 @@ fn finish(shop: &Shop, programs: &mut Programs, features: &mut Features) -> Resu
     }
     let mut mismatches = different.len();
     if let Some((stored, made)) = programs.central_records()? {
-        say(&format!("records in Kafka {stored}, made by its connector {made}"));
+        say(&format!("records in Kafka {stored}, made by the connector {made}"));
         mismatches += usize::from(stored != made);
     }
     say(&format!(

@@ -1,7 +1,7 @@
 //! The two programs as a user runs them: release builds with the sample files, told only where things are.
 //!
-//! The agent takes from the connector directly. With `--kafka` a second connector writes the same changes to a
-//! real Kafka with a real registry, and features are read from Redis by the Feast SDK.
+//! The agent takes from the connector directly. With `--kafka` a real Kafka and a real registry stand between
+//! the two, and features are read from Redis by the Feast SDK.
 
 use super::features::{Features, Reader};
 use super::shop::{DATABASE, Shop};
@@ -84,22 +84,20 @@ impl Program {
     }
 }
 
-/// Real servers, and the connector that writes to them.
+/// What stands between the two programs, and where features go.
 struct Centre {
-    // Dropped before what it writes to.
-    connector: Program,
     kafka: Kafka,
-    _registry: Registry,
+    registry: Registry,
+    redis: Redis,
 }
 
 /// The running programs and what they need beside the database.
 pub struct Programs {
     // In this order they are dropped: producers before what they write to.
     connector: Program,
-    centre: Option<Centre>,
     agent: Program,
+    centre: Option<Centre>,
     features_port: u16,
-    redis: Option<Redis>,
     _folder: Folder,
 }
 
@@ -107,43 +105,38 @@ impl Programs {
     pub fn start(shop: &Shop, kafka: bool) -> Result<Programs> {
         let folder = Folder::new("demo")?;
         let (door, registry, features_port) = (port::free()?, port::free()?, port::free()?);
-        let redis = if kafka { Some(Redis::start()?) } else { None };
+        let centre = if kafka { Some(Centre::start()?) } else { None };
         let mut settings: Settings = vec![
             ("db.path", folder.path().join("agent.db").display().to_string()),
             ("door.listen", local(door)),
             ("registry.listen", local(registry)),
             ("features.listen", local(features_port)),
         ];
-        if let Some(redis) = &redis {
-            settings.extend([("sync.url", redis.url()), ("sync.project", "tidegate".to_owned())]);
+        let (mut brokers, mut schemas) = (local(door), format!("http://{}", local(registry)));
+        if let Some(centre) = &centre {
+            (brokers, schemas) = (centre.kafka.bootstrap(), centre.registry.url());
+            settings.extend(centre.settings());
         }
         let agent = Program::start(&folder, "tidegate-agent", "agent", "agent.toml", settings)?;
-        let registry = format!("http://{}", local(registry));
-        let connector = connector(&folder, shop, "connector", &local(door), &registry)?;
-        let centre = if kafka { Some(Centre::start(&folder, shop)?) } else { None };
-        Ok(Programs { connector, centre, agent, features_port, redis, _folder: folder })
+        let connector = connector(&folder, shop, "connector", &brokers, &schemas)?;
+        Ok(Programs { connector, agent, centre, features_port, _folder: folder })
     }
 
     /// Where to ask for features.
     pub fn features(&self) -> Result<Features> {
-        match &self.redis {
-            Some(redis) => Ok(Features::Feast(Box::new(Reader::start(redis)?))),
+        match &self.centre {
+            Some(centre) => Ok(Features::Feast(Box::new(Reader::start(&centre.redis)?))),
             None => Ok(Features::Agent(format!("http://{}/get-online-features", local(self.features_port)))),
         }
-    }
-
-    fn connectors(&mut self) -> impl Iterator<Item = &mut Program> {
-        let central = self.centre.as_mut().map(|centre| &mut centre.connector);
-        std::iter::once(&mut self.connector).chain(central)
     }
 
     /// An error, with the end of its log, if one has ended by itself.
     pub fn check(&mut self) -> Result<()> {
         self.agent.check()?;
-        self.connectors().try_for_each(Program::check)
+        self.connector.check()
     }
 
-    /// Records that the agent was sent.
+    /// Records that the connector made.
     pub fn records(&self) -> u64 {
         self.connector.records()
     }
@@ -151,7 +144,7 @@ impl Programs {
     /// Records in Kafka's topics, and those that the connector says it made.
     pub fn central_records(&self) -> Result<Option<(u64, u64)>> {
         let Some(centre) = &self.centre else { return Ok(None) };
-        Ok(Some((centre.stored()?, centre.connector.records())))
+        Ok(Some((centre.stored()?, self.connector.records())))
     }
 
     /// Resident memory of connector and agent.
@@ -159,7 +152,7 @@ impl Programs {
         (self.connector.resident_mib(), self.agent.resident_mib())
     }
 
-    /// Waits until every connector has told PostgreSQL that every change so far is safe at the other end.
+    /// Waits until the connector has told PostgreSQL that every change so far is safe at the other end.
     pub fn wait_confirmed(&mut self, shop: &Shop) -> Result<()> {
         let end = shop.postgres.psql(DATABASE, "SELECT pg_current_wal_lsn()")?;
         let left = format!("SELECT count(*) FROM pg_replication_slots WHERE confirmed_flush_lsn < '{end}'");
@@ -178,16 +171,26 @@ impl Programs {
 
     /// All end as asked, producers first.
     pub fn stop(&mut self) -> Result<()> {
-        self.connectors().try_for_each(Program::stop)?;
+        self.connector.stop()?;
         self.agent.stop()
     }
 }
 
 impl Centre {
-    fn start(folder: &Folder, shop: &Shop) -> Result<Centre> {
-        let (kafka, registry) = (Kafka::start(stack::kafka::Options::default())?, Registry::start()?);
-        let connector = connector(folder, shop, "connector_to_kafka", &kafka.bootstrap(), &registry.url())?;
-        Ok(Centre { connector, kafka, _registry: registry })
+    fn start() -> Result<Centre> {
+        let kafka = Kafka::start(stack::kafka::Options::default())?;
+        Ok(Centre { kafka, registry: Registry::start()?, redis: Redis::start()? })
+    }
+
+    /// What the agent must know: what to read, and where features go.
+    fn settings(&self) -> Settings {
+        vec![
+            ("consume.kafka.brokers", self.kafka.bootstrap()),
+            ("consume.registry.url", format!("[\"{}\"]", self.registry.url())),
+            ("consume.topics", format!("[\"{PREFIX}.public.payments\"]")),
+            ("sync.url", self.redis.url()),
+            ("sync.project", "tidegate".to_owned()),
+        ]
     }
 
     /// Ends of the topics' partitions, as kcat prints them: `shop.public.users [0] offset 12`.

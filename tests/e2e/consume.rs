@@ -1,0 +1,138 @@
+//! PostgreSQL → connector → real Kafka and registry → agent → Redis → Feast, with the agent killed on the
+//! way and the brokers away for a while: each record is in the agent's log exactly once.
+
+use crate::edge_to_redis::{LIMIT, Ports, agent, caught_up, connector, equal_soon, restart};
+use crate::feast::Reader;
+use crate::shop;
+use stack::{Kafka, Postgres, Redis, Registry};
+use std::time::Duration;
+use support::topics::{self, Record};
+use support::{Launch, eventually};
+
+const CHANGES: u64 = 6_000;
+const TOPIC: &str = "shop.public.payments";
+
+#[test]
+fn central_records_arrive_exactly_once_in_spite_of_kills() {
+    let postgres = Postgres::start(Default::default()).expect("PostgreSQL");
+    let redis = Redis::start().expect("Redis");
+    let mut kafka = Kafka::start(Default::default()).expect("Kafka");
+    let registry = Registry::start().expect("the registry");
+    shop::open(&postgres);
+    let mut reader = Reader::start(&redis);
+    let ports = Ports::free();
+    let agent_launch = consumer(&redis, &ports, &kafka, &registry);
+    let mut connector_launch = connector(&postgres, &ports);
+    connector_launch
+        .set("sink.kafka.brokers", kafka.bootstrap())
+        .set("avro.registry.url", format!("[\"{}\"]", registry.url()));
+    let mut agent = agent_launch.start().expect("the agent starts");
+    agent.wait_ready(LIMIT).expect("it serves though its topic is not there");
+    let mut connector = connector_launch.start().expect("the connector starts");
+    connector.wait_ready(LIMIT).expect("the connector is ready");
+
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| shop::load(&postgres, CHANGES, 11));
+        for _ in 0..4 {
+            std::thread::sleep(Duration::from_millis(fastrand::u64(200..1_200)));
+            agent = restart(&mut agent, &agent_launch);
+        }
+        load.join().expect("the load ends");
+    });
+    agent.wait_ready(LIMIT).expect("the agent is ready");
+    caught_up(&postgres, &connector);
+    all_arrived(&kafka, &ports);
+    equal_soon(&postgres, &mut reader);
+
+    // Away and back: said once, and it goes on by itself.
+    kafka.stop().expect("Kafka stops");
+    agent.wait_event("consume_waits", LIMIT).expect("it says that it waits");
+    kafka.start_again().expect("Kafka starts again");
+    postgres.psql("shop", "UPDATE payments SET amount = amount + 1 WHERE id % 7 = 0").expect("changes");
+    caught_up(&postgres, &connector);
+    all_arrived(&kafka, &ports);
+    agent.wait_event("consume_works", LIMIT).expect("it says that it works");
+    let outages = agent.log().iter().filter(|line| line.event() == "consume_waits").count();
+    assert_eq!(outages, 1, "one warning an episode");
+    equal_soon(&postgres, &mut reader);
+    let status = agent.status().expect("its status");
+    assert_eq!(status["consume"]["connected"], true, "{status}");
+    assert_eq!(connector.stop().expect("the connector stops"), 0);
+    assert_eq!(agent.stop().expect("the agent stops"), 0);
+}
+
+/// A schema id that nobody knows stops its partition and no other; with the record gone by, others flow.
+#[test]
+fn an_unknown_schema_stops_its_partition_alone() {
+    let redis = Redis::start().expect("Redis");
+    let kafka = Kafka::start(Default::default()).expect("Kafka");
+    let registry = Registry::start().expect("the registry");
+    topics::create(&kafka.bootstrap(), TOPIC, 2);
+    let send = |partition: i32, value: &[u8]| {
+        use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+        let producer: BaseProducer = rdkafka::ClientConfig::new()
+            .set("bootstrap.servers", kafka.bootstrap())
+            .create()
+            .expect("a producer");
+        let record = BaseRecord::<[u8], [u8]>::to(TOPIC).payload(value).key(b"k").partition(partition);
+        producer.send(record).map_err(|(error, _)| error).expect("queued");
+        producer.flush(LIMIT).expect("delivered");
+    };
+    send(0, b"plain");
+    send(0, &[0, 0, 0, 0x30, 0x39, 1]);
+    send(0, b"behind");
+    send(1, b"other");
+    let ports = Ports::free();
+    let mut launch = consumer(&redis, &ports, &kafka, &registry);
+    launch.allow(&["consume_partition_stopped"]);
+    let mut agent = launch.start().expect("the agent starts");
+    agent.wait_event("consume_partition_stopped", LIMIT).expect("it stops");
+    let door = format!("127.0.0.1:{}", ports.door);
+    eventually(LIMIT, "what stands before it, and the other partition, are there", || {
+        (topics::total(&door, TOPIC) == 2).then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(topics::total(&door, TOPIC), 2, "nothing is passed over");
+    send(1, b"more");
+    eventually(LIMIT, "the other partition goes on", || (topics::total(&door, TOPIC) == 3).then_some(()));
+    let stops = agent.log().iter().filter(|line| line.event() == "consume_partition_stopped").count();
+    assert_eq!(stops, 1, "one warning an episode");
+    let read = topics::read(&door, TOPIC).remove(TOPIC).expect("the local topic");
+    let values: Vec<_> = read.iter().map(|record| (record.partition, record.value.clone())).collect();
+    let value = |text: &[u8]| Some(text.to_vec());
+    assert_eq!(values, [(0, value(b"plain")), (1, value(b"other")), (1, value(b"more"))]);
+    assert_eq!(agent.stop().expect("the agent stops"), 0);
+}
+
+fn consumer(redis: &Redis, ports: &Ports, kafka: &Kafka, registry: &Registry) -> Launch {
+    let mut launch = agent(redis, ports);
+    launch
+        .set("consume.kafka.brokers", kafka.bootstrap())
+        .set("consume.registry.url", format!("[\"{}\"]", registry.url()))
+        .set("consume.topics", format!("[\"{TOPIC}\"]"))
+        .set("consume.retry_ceiling", "1s")
+        // Its peer comes later, and goes away on purpose; and the test's own reader names a group.
+        .allow(&["consume_topic_missing", "consume_waits", "door_coordinator_refused"]);
+    launch
+}
+
+/// The local topic is the central one, record by record; only schema ids may differ.
+fn all_arrived(kafka: &Kafka, ports: &Ports) {
+    let door = format!("127.0.0.1:{}", ports.door);
+    eventually(LIMIT, "every central record is in the log", || {
+        (topics::total(&door, TOPIC) >= topics::total(&kafka.bootstrap(), TOPIC)).then_some(())
+    });
+    let records = |bootstrap: &str| topics::read(bootstrap, TOPIC).remove(TOPIC).expect("the topic");
+    let (central, local) = (records(&kafka.bootstrap()), records(&door));
+    assert_eq!(local.len(), central.len(), "each exactly once");
+    let same = central.iter().zip(&local).all(|(central, local)| bare(central) == bare(local));
+    assert!(same, "keys, values and headers are the same, in the same order");
+}
+
+/// Partition, and key and value without their schema ids.
+fn bare(record: &Record) -> impl PartialEq + '_ {
+    fn without_id(bytes: &Option<Vec<u8>>) -> Option<&[u8]> {
+        bytes.as_deref().map(|bytes| shared::avro::wire::split(bytes).map_or(bytes, |(_, rest)| rest))
+    }
+    (record.partition, without_id(&record.key), without_id(&record.value), &record.headers)
+}
