@@ -7,6 +7,10 @@ use crate::error::{Error, Kind, Result};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
+/// Libraries that write lines of their own without our fields. Whoever uses them says as an event of ours
+/// what matters, and gets the rest as errors. The operator's own directives come later, so they win.
+const FOREIGN: &str = "librdkafka=off";
+
 /// `[log]`, the same in both programs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,7 +36,7 @@ impl Default for LogConfig {
 
 /// Starts logging; may be called once per process.
 pub fn start(config: &LogConfig) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.level)
+    let filter = EnvFilter::try_new(format!("{FOREIGN},{}", config.level))
         .map_err(|e| Error::new(Kind::Config, format!("log.level = {:?}: {e}", config.level)))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let done = match config.format {

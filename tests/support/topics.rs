@@ -81,21 +81,30 @@ fn record(message: &rdkafka::message::BorrowedMessage<'_>) -> Record {
     }
 }
 
-/// How many records lie in all topics that begin with `prefix`.
+/// How many records lie in all topics that begin with `prefix`. A broker that just came back is asked again.
 pub fn total(bootstrap: &str, prefix: &str) -> i64 {
     let consumer: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a consumer can be made");
-    let metadata = consumer.fetch_metadata(None, LIMIT).expect("the broker answers");
-    let partitions =
-        metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)).flat_map(|topic| {
-            topic.partitions().iter().map(|partition| (topic.name().to_owned(), partition.id()))
-        });
-    partitions
-        .map(|(topic, partition)| {
-            let (low, high) = consumer.fetch_watermarks(&topic, partition, LIMIT).expect("watermarks");
-            high - low
-        })
-        .sum()
+    let until = Instant::now() + LIMIT;
+    loop {
+        match count_now(&consumer, prefix) {
+            Ok(total) => return total,
+            Err(error) => assert!(Instant::now() < until, "the broker does not tell: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn count_now(consumer: &BaseConsumer, prefix: &str) -> Result<i64, KafkaError> {
+    let metadata = consumer.fetch_metadata(None, LIMIT)?;
+    let mut total = 0;
+    for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
+        for partition in topic.partitions() {
+            let (low, high) = consumer.fetch_watermarks(topic.name(), partition.id(), LIMIT)?;
+            total += high - low;
+        }
+    }
+    Ok(total)
 }
 
 /// Makes a topic before anybody writes to it.

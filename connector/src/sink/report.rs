@@ -87,7 +87,14 @@ impl ClientContext for Reports {
         let mut state = self.state();
         state.words = Some(reason.to_owned());
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            tracing::warn!(event = "kafka_lost", error = reason, "no broker can be reached, records wait");
+            // Once per outage: the client says it for each of its connections.
+            if state.lost.is_none() {
+                tracing::warn!(
+                    event = "kafka_lost",
+                    error = reason,
+                    "no broker can be reached, records wait"
+                );
+            }
             state.lost = Some(reason.to_owned());
         } else {
             tracing::debug!(event = "kafka_error", %error, reason, "librdkafka reports an error");
