@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// How long bytes gather between two reads in a flood. A Unix socket holds much less than TCP's
 /// window, so its sender would stand still sooner.
 const TCP_NAP: Duration = Duration::from_micros(1000);
-const UNIX_NAP: Duration = Duration::from_micros(150);
+const UNIX_NAP: Duration = Duration::from_micros(60);
 /// An answer that is expected at once (login, a command) may take this long.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 

@@ -41,12 +41,12 @@ pub struct Options {
 
 impl Options {
     pub fn parse(words: &[&str]) -> Result<Options> {
-        let mut options = Options { rows: 500_000, tcp: false, debezium: true };
+        let mut options = Options { rows: 500_000, tcp: true, debezium: true };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             match *word {
                 "--rows" => options.rows = number("--rows", words.next().unwrap_or(&""))?.unsigned_abs(),
-                "--tcp" => options.tcp = true,
+                "--unix" => options.tcp = false,
                 "--without-debezium" => options.debezium = false,
                 other => return Err(Error::new(format!("{other} is not known")).remedy(super::USAGE)),
             }

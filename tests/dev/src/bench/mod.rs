@@ -8,7 +8,7 @@ mod plain;
 
 use stack::{Error, Result};
 
-const USAGE: &str = "cargo dev bench backlog [--rows N] [--tcp] [--without-debezium]";
+const USAGE: &str = "cargo dev bench backlog [--rows N] [--unix] [--without-debezium]";
 
 pub fn run(words: &[&str]) -> Result<()> {
     match words {
