@@ -8,6 +8,7 @@ mod stack;
 mod test;
 
 use ::stack::Error;
+use ::stack::install::toolchain;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -27,10 +28,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["demo", rest @ ..] => demo::run(rest),
-        ["bench", rest @ ..] => bench::run(rest),
-        ["package", rest @ ..] => package::run(rest),
-        ["test", rest @ ..] => test::run(rest),
+        ["demo", rest @ ..] => toolchain().and_then(|()| demo::run(rest)),
+        ["bench", rest @ ..] => toolchain().and_then(|()| bench::run(rest)),
+        ["package", rest @ ..] => toolchain().and_then(|()| package::run(rest)),
+        ["test", rest @ ..] => toolchain().and_then(|()| test::run(rest)),
         ["stack", rest @ ..] => stack::run(rest),
         ["help" | "--help" | "-h"] => {
             say(USAGE);

@@ -251,7 +251,7 @@ impl World {
             "poll.interval.ms": "50", "producer.override.compression.type": "lz4", "producer.override.linger.ms": "5",
             "producer.override.batch.size": "1000000",
         }))?;
-        let used = self.wait_drained(name, || Ok(()), id)?;
+        let used = self.wait_drained(name, || connect.wait_running("bench", LIMIT), id)?;
         let (first_ms, last_ms) = self.times(name)?;
         connect.delete("bench")?;
         let cpu = used.cpu_seconds - before.cpu_seconds;

@@ -12,6 +12,7 @@ pub mod python;
 use crate::error::{Doing, Error, Result};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const MARKER: &str = ".complete";
 
@@ -74,6 +75,19 @@ fn mark(folder: &Path, recipe: &str) -> std::io::Result<()> {
     std::fs::write(&fresh, recipe)?;
     File::open(&fresh)?.sync_all()?;
     std::fs::rename(fresh, folder.join(MARKER))
+}
+
+/// Makes sure that what the programs build with is there, beside Rust and a C compiler: librdkafka is
+/// built by make and links OpenSSL.
+pub fn toolchain() -> Result<()> {
+    apt::program("make", "make")?;
+    apt::program("g++", "g++")?;
+    let pkg_config = apt::program("pkg-config", "pkg-config")?;
+    let openssl = || {
+        let found = Command::new(&pkg_config).args(["--exists", "openssl"]).status();
+        found.is_ok_and(|status| status.success()).then_some(())
+    };
+    apt::need(&["libssl-dev"], openssl)
 }
 
 #[cfg(test)]
