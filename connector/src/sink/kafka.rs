@@ -105,28 +105,13 @@ impl Kafka {
                 metrics::SINK_BYTES.inc_by(message.size() as u64);
                 Ok(true)
             }
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                metrics::SINK_QUEUE_FULL.inc();
+                Ok(false)
+            }
             Err((error, _)) => {
                 metrics::SINK_FAILED.inc();
                 Err(refused(&error, message.topic))
-            }
-        }
-    }
-
-    /// [`Kafka::offer`], waiting while the queue is full, for as long as it takes.
-    ///
-    /// # Errors
-    /// As [`Kafka::poll`].
-    pub fn send(&mut self, message: &Encoded<'_>, unit: u64) -> Result<()> {
-        if self.offer(message, unit)? {
-            return Ok(());
-        }
-        metrics::SINK_QUEUE_FULL.inc();
-        loop {
-            self.producer.poll(SLICE);
-            self.failure()?;
-            if self.offer(message, unit)? {
-                return Ok(());
             }
         }
     }

@@ -41,7 +41,7 @@ fn every_record_is_acknowledged_for_its_unit() {
     let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
     sink.check(LIMIT).expect("reachable");
     for at in 0..5_000_u64 {
-        sink.send(&message("t", &at.to_be_bytes(), b"value"), at / 100).expect("queued");
+        assert!(sink.offer(&message("t", &at.to_be_bytes(), b"value"), at / 100).expect("queued"));
     }
     let units = drain(&mut sink).expect("delivered");
     assert_eq!(units.len(), 50);
@@ -60,7 +60,7 @@ fn keys_tombstones_and_headers_arrive_as_they_are_in_java_s_partition() {
         ContextHeader { name: "b", value: String::new() },
     ];
     let headers = Headers { link: Some(("link", b"{}")), context: &context };
-    sink.send(&Encoded { topic: "t", key: Some(b"21"), value: None, headers }, 1).expect("queued");
+    assert!(sink.offer(&Encoded { topic: "t", key: Some(b"21"), value: None, headers }, 1).expect("queued"));
     drain(&mut sink).expect("delivered");
 
     let mut reading = ClientConfig::new();
@@ -92,7 +92,7 @@ fn a_failing_broker_is_tried_again_and_nothing_is_lost() {
     let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 3];
     cluster.request_errors(RDKafkaApiKey::Produce, &errors);
     let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
-    sink.send(&message("t", b"k", b"v"), 7).expect("queued");
+    assert!(sink.offer(&message("t", b"k", b"v"), 7).expect("queued"));
     assert_eq!(drain(&mut sink).expect("delivered"), [(7, 1)].into());
 }
 
@@ -107,7 +107,7 @@ fn refusals_say_the_topic_and_what_to_do() {
         cluster.create_topic("orders", 1, 1).expect("a topic");
         cluster.request_errors(RDKafkaApiKey::Produce, &[code]);
         let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
-        sink.send(&message("orders", b"k", b"v"), 1).expect("queued");
+        assert!(sink.offer(&message("orders", b"k", b"v"), 1).expect("queued"));
         let error = drain(&mut sink).expect_err("refused");
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains("topic orders"), "{error}");
@@ -119,7 +119,7 @@ fn a_record_above_the_limit_is_refused_at_once() {
     let mut small = config("127.0.0.1:1");
     small.message_max_bytes = 10_000;
     let mut sink = Kafka::new(&small).expect("a producer");
-    let error = sink.send(&message("orders", b"k", &[0; 20_000]), 1).expect_err("too large");
+    let error = sink.offer(&message("orders", b"k", &[0; 20_000]), 1).expect_err("too large");
     assert_eq!(error.kind(), Kind::Data);
     assert!(error.hint().contains("message_max_bytes"));
 }
@@ -130,7 +130,7 @@ fn an_unknown_topic_is_said() {
     let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     cluster.topic_error("orders", unknown).expect("set");
     let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
-    sink.send(&message("orders", b"k", b"v"), 1).expect("queued");
+    assert!(sink.offer(&message("orders", b"k", b"v"), 1).expect("queued"));
     let error = drain(&mut sink).expect_err("no such topic");
     assert_eq!(error.kind(), Kind::Rejected, "{error}");
     assert!(error.hint().contains("create the topic"), "{error}");
