@@ -3,11 +3,11 @@
 //! ```text
 //!              signal ───────────────┐  pause, resume, snapshot these tables
 //!                                    v
-//!  database ─> source ─> event ─> avro ─> sink ─> Kafka
-//!               │   ^     envelope  plan     │
-//!      snapshot ┘   │     topic     encode   │ acks, in order
-//!                   │                        v
-//!                   └────── confirm ───── offset
+//!  database ─> source ─> event ─> transform ─> avro ─> sink ─> Kafka
+//!               │   ^     envelope               plan     │
+//!      snapshot ┘   │     topic                  encode   │ acks, in order
+//!                   │                                     v
+//!                   └────────────── confirm ────────── offset
 //! ```
 //!
 //! The lines below are in reading order, which is also dependency order: a module uses only
@@ -22,6 +22,8 @@ pub mod snapshot;
 pub mod source;
 
 pub mod event;
+
+pub mod transform;
 
 pub mod avro;
 

@@ -1,4 +1,4 @@
-//! `[avro]`: the schema registry and what is done there.
+//! `[avro]`: the schema registry and what is done there. Confluent's converter has the same switches.
 
 use serde::Deserialize;
 use shared::error::{Error, Kind, Result};
@@ -8,9 +8,41 @@ use shared::registry::RegistryConfig;
 #[serde(deny_unknown_fields)]
 pub struct AvroConfig {
     pub registry: RegistryConfig,
-    /// Register a table's schemas when it is first seen; else they must be there already.
-    #[serde(default = "default_auto_register")]
+    /// Register a schema when it is first needed; else it must be there already.
+    #[serde(default = "default_true")]
     pub auto_register: bool,
+    /// Write with the subject's latest schema, whatever the table's own would be.
+    #[serde(default)]
+    pub use_latest_version: bool,
+    /// Let the registry bring schemas into its normal form.
+    #[serde(default)]
+    pub normalize: bool,
+    #[serde(default)]
+    pub key_subject: SubjectNaming,
+    #[serde(default)]
+    pub value_subject: SubjectNaming,
+    /// The properties `connect.*` in schemas.
+    #[serde(default = "default_true")]
+    pub connect_properties: bool,
+    /// NULL stays NULL in a column with a default; else it is written as the default.
+    #[serde(default)]
+    pub keep_nulls: bool,
+    /// Characters that Avro does not take in names become `_`.
+    #[serde(default)]
+    pub scrub_names: bool,
+}
+
+/// Confluent's subject name strategies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectNaming {
+    /// `topic-key`, `topic-value`.
+    #[default]
+    Topic,
+    /// The record's full name.
+    Record,
+    /// `topic-` and the record's full name.
+    TopicRecord,
 }
 
 impl AvroConfig {
@@ -28,6 +60,6 @@ impl AvroConfig {
     }
 }
 
-fn default_auto_register() -> bool {
+fn default_true() -> bool {
     true
 }

@@ -5,12 +5,15 @@
 
 pub mod admin;
 pub mod avro;
+pub mod column;
 pub mod debezium;
 pub mod event;
 pub mod offset;
 pub mod sink;
 pub mod snapshot;
 pub mod source;
+pub mod transform;
+pub mod values;
 
 use serde::Deserialize;
 use shared::config::Overrides;
@@ -29,6 +32,11 @@ pub struct Config {
     #[serde(default)]
     pub snapshot: snapshot::SnapshotConfig,
     pub event: event::EventConfig,
+    /// In the order in which records pass them.
+    #[serde(default)]
+    pub transform: Vec<transform::TransformConfig>,
+    #[serde(default)]
+    pub predicate: std::collections::BTreeMap<String, transform::PredicateConfig>,
     pub avro: avro::AvroConfig,
     pub sink: sink::SinkConfig,
     #[serde(default)]

@@ -46,6 +46,37 @@ pub struct SourceConfig {
     pub tables: Vec<String>,
     #[serde(default)]
     pub exclude_tables: Vec<String>,
+    /// The same on schemas; both they and the lists of tables must let a table pass.
+    #[serde(default)]
+    pub schemas: Vec<String>,
+    #[serde(default)]
+    pub exclude_schemas: Vec<String>,
+    /// The same on `schema.table.column`. Columns of the key always stay in the key.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    #[serde(default)]
+    pub exclude_columns: Vec<String>,
+    /// Keys other than the table's own: `schema.table:column,column`, the table by regular expression.
+    #[serde(default)]
+    pub keys: Vec<String>,
+    /// Prefixes of logical messages, by regular expression; empty means all.
+    #[serde(default)]
+    pub message_prefixes: Vec<String>,
+    #[serde(default)]
+    pub exclude_message_prefixes: Vec<String>,
+    /// Columns of types that nobody knows are sent as the bytes of their text; else left out.
+    #[serde(default)]
+    pub unknown_types: bool,
+    /// A partitioned table's changes come under its own name instead of its partitions'. Set in a
+    /// publication that is made here.
+    #[serde(default)]
+    pub publish_via_partition_root: bool,
+    /// Run with each heartbeat, so that an idle database's log moves.
+    #[serde(default)]
+    pub heartbeat_query: Option<String>,
+    /// How often the slot's `xmin` is read into `source.xmin`; 0 never.
+    #[serde(default)]
+    pub xmin_interval_ms: u64,
     /// How often the server is told what is confirmed, beside every time that it moves.
     #[serde(default = "default_status_interval_ms")]
     pub status_interval_ms: u64,
@@ -119,6 +150,16 @@ impl SourceConfig {
                 "source.tables and source.exclude_tables exclude each other",
             )
             .remedy("name what is captured, or what is not"));
+        }
+        for (list, include, exclude) in [
+            ("schemas", &self.schemas, &self.exclude_schemas),
+            ("columns", &self.columns, &self.exclude_columns),
+            ("message_prefixes", &self.message_prefixes, &self.exclude_message_prefixes),
+        ] {
+            if !include.is_empty() && !exclude.is_empty() {
+                let what = format!("source.{list} and source.exclude_{list} exclude each other");
+                return Err(Error::new(Kind::Config, what).remedy("name what is captured, or what is not"));
+            }
         }
         if self.status_interval_ms == 0 {
             return Err(Error::new(Kind::Config, "source.status_interval_ms is 0")

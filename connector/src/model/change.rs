@@ -54,6 +54,10 @@ pub struct PostgresOrigin<'a> {
     pub last_commit_lsn: Option<Lsn>,
     /// Commit time, or the snapshot's time: microseconds since 1970.
     pub time_us: i64,
+    /// The slot's `xmin`, if it is asked for.
+    pub xmin: Option<i64>,
+    /// Another server that the change was replicated from, and its position there.
+    pub replicated_from: Option<(&'a str, Lsn)>,
     pub snapshot: Marker,
 }
 
@@ -65,6 +69,8 @@ pub enum Marker {
     Middle,
     LastInTable,
     Last,
+    /// Read while the stream goes on.
+    Incremental,
     /// Not from a snapshot.
     Streamed,
 }
@@ -77,15 +83,47 @@ impl Marker {
             Marker::Middle => "true",
             Marker::LastInTable => "last_in_data_collection",
             Marker::Last => "last",
+            Marker::Incremental => "incremental",
             Marker::Streamed => "false",
         }
     }
 }
 
+/// A table was emptied at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Truncate<'a> {
+    pub table: &'a Arc<Table>,
+    pub origin: Origin<'a>,
+}
+
+/// What an application wrote into the log itself (`pg_logical_emit_message`).
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    pub prefix: &'a str,
+    pub content: &'a [u8],
+    /// Outside a transaction: sent although that may have been rolled back.
+    pub transactional: bool,
+    pub origin: Origin<'a>,
+}
+
+/// A transaction's beginning or end.
+#[derive(Clone, Copy, Debug)]
+pub struct Transaction {
+    pub id: u32,
+    /// LSN of the message that told of it.
+    pub lsn: Lsn,
+    /// Commit time, microseconds since 1970.
+    pub time_us: i64,
+}
+
 /// What a source hands to the pipeline, one after the other.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
+    Begin(Transaction),
     Change(Change<'a>),
+    Truncate(Truncate<'a>),
+    Message(Message<'a>),
+    End(Transaction),
     /// Everything handed over before this is one finished unit (a transaction, a snapshot):
     /// once it is durable, `Position` may be stored and confirmed.
     Boundary(Position),

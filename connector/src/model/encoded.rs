@@ -1,37 +1,55 @@
 //! A record as bytes: what `avro` makes and `sink` takes.
 
-use super::record::ContextHeader;
+use super::record::{Header, HeaderValue};
 
 /// One message, borrowed from the encoder's buffers until the next one.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoded<'a> {
     pub topic: &'a str,
+    pub partition: Option<i32>,
     pub key: Option<&'a [u8]>,
     /// `None` is a tombstone.
     pub value: Option<&'a [u8]>,
     pub headers: Headers<'a>,
+    pub timestamp_ms: Option<i64>,
 }
 
-/// A message's headers, without a vector per message.
+/// A message's headers, without a vector per message: texts stay where they are, everything else
+/// was printed one after the other into one buffer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Headers<'a> {
-    pub link: Option<(&'static str, &'a [u8])>,
-    pub context: &'a [ContextHeader],
+    list: &'a [Header<'a>],
+    printed: &'a [u8],
+    /// Where each printed header ends.
+    ends: &'a [usize],
 }
 
 impl<'a> Headers<'a> {
-    /// Names and values in the order in which they are sent: the link first.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> + use<'a> {
-        let context: &'a [ContextHeader] = self.context;
-        self.link.into_iter().chain(context.iter().map(|h| (h.name, h.value.as_bytes())))
+    /// `ends` has one end in `printed` for each header of `list` that is not a text.
+    pub fn new(list: &'a [Header<'a>], printed: &'a [u8], ends: &'a [usize]) -> Self {
+        Headers { list, printed, ends }
+    }
+
+    /// Names and values in the order in which they are sent.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        let (printed, mut ends, mut start) = (self.printed, self.ends.iter(), 0);
+        self.list.iter().map(move |header| match header.value {
+            HeaderValue::Text(text) => (header.name, text.as_bytes()),
+            HeaderValue::Datum(_) => {
+                let end = ends.next().copied().unwrap_or(printed.len());
+                let bytes = printed.get(start..end).unwrap_or_default();
+                start = end;
+                (header.name, bytes)
+            }
+        })
     }
 
     pub fn len(&self) -> usize {
-        usize::from(self.link.is_some()) + self.context.len()
+        self.list.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.list.is_empty()
     }
 }
 

@@ -5,7 +5,8 @@
 //! | [`value::Value`] | `source` | `event`, `avro` |
 //! | [`table::Table`] | `source` | `event`, `avro` |
 //! | [`change::Change`] | `source` | `event` |
-//! | [`record::Record`] | `event` | `avro` |
+//! | [`schema::Schema`] | `event`, `transform` | `avro` |
+//! | [`record::Record`] | `event`, `transform` | `avro` |
 //! | [`encoded::Encoded`] | `avro` | `sink` |
 //! | [`position::Position`] | `source` | `offset`, and back to `source` to confirm |
 //! | [`finding::Finding`] | `source`, `pipeline` | `cli` |
@@ -15,5 +16,6 @@ pub mod encoded;
 pub mod finding;
 pub mod position;
 pub mod record;
+pub mod schema;
 pub mod table;
 pub mod value;

@@ -1,50 +1,44 @@
-//! A record before it is encoded.
+//! A record before it is encoded: what Kafka Connect calls a source record.
 
-use super::change::Op;
-use super::table::Table;
-use super::value::Row;
-use shared::time::Instant;
+use super::schema::Schema;
+use super::value::Value;
 use std::sync::Arc;
+
+/// A value and what it looks like.
+#[derive(Clone, Copy, Debug)]
+pub struct Datum<'a> {
+    pub schema: &'a Arc<Schema>,
+    pub value: Value<'a>,
+}
 
 /// What goes to one topic as one message.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     pub topic: &'a str,
-    /// The schemas of key and value follow from topic and table.
-    pub table: &'a Arc<Table>,
-    /// The row whose key columns make the key; `None` when the table has no key.
-    pub key: Option<Row<'a>>,
+    /// `None` leaves it to the producer's partitioner.
+    pub partition: Option<i32>,
+    /// `None` when the table has no key.
+    pub key: Option<Datum<'a>>,
     /// `None` is a tombstone.
-    pub value: Option<Envelope<'a>>,
-    pub link: Option<Link<'a>>,
-    /// Headers that are the same on every record of a run.
-    pub context: &'a [ContextHeader],
+    pub value: Option<Datum<'a>>,
+    /// In the order in which they are sent.
+    pub headers: &'a [Header<'a>],
+    /// When the source says that it happened: Kafka's timestamp if a transform asks for it.
+    pub timestamp_ms: Option<i64>,
 }
 
-/// Debezium's envelope.
+/// A header of a record.
 #[derive(Clone, Copy, Debug)]
-pub struct Envelope<'a> {
-    pub before: Option<Row<'a>>,
-    pub after: Option<Row<'a>>,
-    /// The `source` block: one value per field, in the order of its schema.
-    pub source: Row<'a>,
-    pub op: Op,
-    /// When the connector made the record.
-    pub time: Instant,
+pub struct Header<'a> {
+    pub name: &'a str,
+    pub value: HeaderValue<'a>,
 }
 
-/// A changed key makes records that point to each other by a header: the delete (and its
-/// tombstone) to the new key, the create to the old one.
+/// What Connect's `SimpleHeaderConverter` is given.
 #[derive(Clone, Copy, Debug)]
-pub struct Link<'a> {
-    pub header: &'static str,
-    /// The row whose key columns make the header's value.
-    pub key: Row<'a>,
-}
-
-/// A header's name and text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContextHeader {
-    pub name: &'static str,
-    pub value: String,
+pub enum HeaderValue<'a> {
+    /// Sent as it is.
+    Text(&'a str),
+    /// Sent as Connect prints it: a struct as JSON.
+    Datum(Datum<'a>),
 }

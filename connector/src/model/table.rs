@@ -16,39 +16,75 @@ impl std::fmt::Display for TableId {
     }
 }
 
-/// A column's type, as far as its records depend on it.
+/// A column's type as the database means it; how it is shown is `event`'s affair.
+/// Behind each stands the [`Value`](super::value::Value) that its cells have.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ColumnType {
+    /// `Bool`. Also a single bit.
     Bool,
+    /// `Int`, of 16, 32 or 64 bits.
     Int16,
     Int32,
     Int64,
+    /// `Float32`, `Float64`.
     Float32,
     Float64,
-    /// `numeric(p, s)`.
-    Decimal {
-        precision: u32,
-        scale: i32,
-    },
-    /// `numeric` without precision: each value has its own scale.
+    /// `Decimal`: `numeric(p, s)`.
+    Decimal { precision: u32, scale: i32 },
+    /// `Decimal`: `numeric` without precision: each value has its own scale.
     VariableDecimal,
+    /// `Decimal`, without currency sign and separators.
+    Money,
+    /// `Text`, all of these.
     Text,
     Json,
     Xml,
     Uuid,
+    Tsvector,
+    Ltree,
+    /// `Text`: one of the labels.
+    Enum { labels: Vec<String> },
+    /// `Hex` or `Bytes`.
     Bytes,
+    /// `Bits`; the length that the type declares, `i32::MAX` if it declares none.
+    Bits { length: i32 },
+    /// `Date`.
     Date,
-    /// Fraction digits of a second, 0 to 6.
-    Time {
-        precision: u8,
-    },
-    Timestamp {
-        precision: u8,
-    },
-    /// `precision` is `None` when the column's type names none.
-    TimestampTz {
-        precision: Option<u8>,
-    },
+    /// `Time`. Fraction digits of a second, 0 to 6.
+    Time { precision: u8 },
+    /// `TimeTz`.
+    TimeTz,
+    /// `Timestamp`.
+    Timestamp { precision: u8 },
+    /// `TimestampTz`; `precision` is `None` when the column's type names none.
+    TimestampTz { precision: Option<u8> },
+    /// `Interval`.
+    Interval,
+    /// `Map` of `Text` to `Text` or `Null`.
+    Hstore,
+    /// `Struct`: x, y as `Float64`, well-known binary as `Bytes`, reference system `Int` or `Null`.
+    Point,
+    /// `Struct`: well-known binary as `Bytes`, reference system `Int` or `Null`.
+    Geometry,
+    Geography,
+    /// `List` of `Float64`; of `Float32`.
+    Vector,
+    HalfVector,
+    /// `Struct`: dimensions `Int`, then a `Map` of `Int` to `Float64`.
+    SparseVector,
+    /// `List` of the element's values.
+    Array(Box<ColumnType>),
+    /// `Bytes` of the database's text: a type nobody knows.
+    Unknown,
+}
+
+/// A type as the database declares it, for consumers that ask for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceType {
+    /// In capitals: `VARCHAR`.
+    pub name: String,
+    pub length: Option<i32>,
+    pub scale: Option<i32>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +95,25 @@ pub struct Column {
     /// The default as a value: a literal, or what stands for a function call
     /// (zero, empty, the epoch), as Debezium shows it in schemas.
     pub default: Option<Constant>,
+    /// Left out of the value by the operator, and here only because the key needs it.
+    pub key_only: bool,
+    pub source_type: SourceType,
+    pub comment: Option<String>,
+}
+
+impl Column {
+    /// A column without a default, a comment or a declared type.
+    pub fn new(name: impl Into<String>, kind: ColumnType, optional: bool) -> Self {
+        Column {
+            name: name.into(),
+            kind,
+            optional,
+            default: None,
+            key_only: false,
+            source_type: SourceType::default(),
+            comment: None,
+        }
+    }
 }
 
 /// One version of a table: a changed column makes a new one.
@@ -68,7 +123,7 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Indexes of the key's columns in key order; empty when the table has no key.
     pub key: Vec<usize>,
-    /// Unique per built table in this process: what plans are cached by.
+    /// Unique per built table in this process: what schemas are cached by.
     pub version: u64,
 }
 

@@ -2,6 +2,9 @@
 //!
 //! A value does not say its column's type in full: an `int2` and an `int8` are both [`Value::Int`].
 //! The width, the scale and the semantic name stand in [`crate::model::table::ColumnType`], once per table.
+//!
+//! Values of several parts (arrays, structs) live in an arena that whoever makes them empties after
+//! the row, so that they cost no allocation of their own.
 
 /// One cell of a row. Small and `Copy`, so that a row is a flat slice in a reused buffer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +30,22 @@ pub enum Value<'a> {
     Timestamp(i64),
     /// Microseconds since 1970-01-01T00:00:00Z; `i64::MAX` and `i64::MIN` are infinities.
     TimestampTz(i64),
+    /// Microseconds since midnight, UTC.
+    TimeTz(i64),
+    /// Months and days have no fixed length, so the parts stay apart.
+    Interval {
+        months: i32,
+        days: i32,
+        micros: i64,
+    },
+    /// Binary digits, the most significant first.
+    Bits(&'a [u8]),
+    /// Elements of an array.
+    List(&'a [Value<'a>]),
+    /// Keys and values of a map, in the order of the source.
+    Map(&'a [(Value<'a>, Value<'a>)]),
+    /// One value per field of a struct: a row, a point, an envelope.
+    Struct(&'a [Value<'a>]),
 }
 
 /// A value that owns its text: a column's default.
@@ -37,6 +56,12 @@ pub enum Constant {
     Decimal(String),
     Text(String),
     Bytes(Vec<u8>),
+    /// Binary digits.
+    Bits(String),
+    /// Elements that own nothing.
+    List(Vec<Value<'static>>),
+    Struct(Vec<Value<'static>>),
+    Map(Vec<(Value<'static>, Value<'static>)>),
 }
 
 impl Constant {
@@ -46,6 +71,10 @@ impl Constant {
             Constant::Decimal(text) => Value::Decimal(text),
             Constant::Text(text) => Value::Text(text),
             Constant::Bytes(bytes) => Value::Bytes(bytes),
+            Constant::Bits(digits) => Value::Bits(digits.as_bytes()),
+            Constant::List(values) => Value::List(values),
+            Constant::Struct(values) => Value::Struct(values),
+            Constant::Map(entries) => Value::Map(entries),
         }
     }
 }
