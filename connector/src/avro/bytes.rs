@@ -13,11 +13,16 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Length, then the bytes that hexadecimal digits stand for.
 pub fn put_hex(out: &mut Vec<u8>, digits: &[u8]) -> Result<(), Fault> {
+    put_long(out, (digits.len() / 2) as i64);
+    hex(out, digits)
+}
+
+/// The bytes that hexadecimal digits stand for.
+pub fn hex(out: &mut Vec<u8>, digits: &[u8]) -> Result<(), Fault> {
     let (pairs, rest) = digits.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(Fault::NoHex);
     }
-    put_long(out, pairs.len() as i64);
     out.reserve(pairs.len());
     for [high, low] in pairs {
         out.push(nibble(*high)? << 4 | nibble(*low)?);

@@ -16,6 +16,8 @@ pub enum Fault {
     NoHex,
     /// The database did not send it and nothing can stand for it.
     Unavailable,
+    /// NULL where none may stand.
+    NoNull,
     /// The row has fewer values than the table has columns.
     Missing,
 }
@@ -30,6 +32,7 @@ impl Fault {
             Fault::NotFinite => "it is NaN or infinite, and the column is NOT NULL",
             Fault::NoHex => "its value is no hexadecimal text",
             Fault::Unavailable => "the database did not send its value (stored out of line, unchanged)",
+            Fault::NoNull => "it has no value, and its schema allows no NULL",
             Fault::Missing => "the row has no value for it",
         }
     }

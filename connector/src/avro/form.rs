@@ -1,12 +1,12 @@
-//! How a column's values stand on the wire, and what stands there for values that are absent.
+//! How values stand on the wire, and what stands there for values that are absent.
 //!
-//! [`put`] is the only place where a value becomes bytes; defaults in schemas, stand-ins for
-//! NULL and rows all go through it. Pure.
+//! [`put`] is the only place where a value becomes bytes; defaults in schemas, stand-ins for NULL
+//! and rows all go through it. Pure.
 
 use super::bytes::{put_bytes, put_hex};
 use super::fault::Fault;
-use super::{decimal, java, zoned};
-use crate::model::table::{Column, ColumnType};
+use super::{decimal, iso, java, text};
+use crate::model::schema::{Form, Kind, Schema};
 use crate::model::value::Value;
 use shared::avro::wire::put_long;
 
@@ -14,25 +14,28 @@ use shared::avro::wire::put_long;
 pub const FIRST: u8 = 0;
 pub const SECOND: u8 = 2;
 
-/// Debezium's mark for a value that the database did not send.
-pub const PLACEHOLDER: &str = "__debezium_unavailable_value";
-
 /// What PostgreSQL's driver reads infinity as, in microseconds; Debezium sends that.
 const INFINITY_US: i64 = 9_223_372_036_825_200_000;
 const MINUS_INFINITY_US: i64 = -9_223_372_036_832_400_000;
 /// Likewise for dates, in days: the years -5877611-06-21 and -22.
 const INFINITY_DAYS: i32 = -2_147_472_692;
 const MINUS_INFINITY_DAYS: i32 = -2_147_472_691;
+const MICROS_PER_DAY: i64 = 86_400_000_000;
 
-/// One way to write a value.
+/// One way to write a value of one part: the schema's kind and form in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Leaf {
     Bool,
-    /// Avro `int`, from a column of so many bits.
+    /// Avro `int`, of so many bits.
     Int {
         bits: u32,
     },
     Long,
+    /// Avro `int` or `long` from a date, a time or an interval.
+    Whole {
+        form: Form,
+        bits: u32,
+    },
     Float,
     Double,
     Decimal {
@@ -40,79 +43,53 @@ pub enum Form {
     },
     VariableDecimal,
     Text,
+    /// Avro `string` from something that is no text.
+    Written(Form),
     Bytes,
-    Date,
-    TimeMillis,
-    TimeMicros,
-    TimestampMillis,
-    TimestampMicros,
-    Zoned {
-        digits: u8,
-    },
+    Bits,
 }
 
 /// Memory used again and again.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub limbs: Vec<u32>,
+    pub text: String,
 }
 
-impl Form {
-    pub fn of(kind: &ColumnType) -> Form {
-        match kind {
-            ColumnType::Bool => Form::Bool,
-            ColumnType::Int16 => Form::Int { bits: 16 },
-            ColumnType::Int32 => Form::Int { bits: 32 },
-            ColumnType::Int64 => Form::Long,
-            ColumnType::Float32 => Form::Float,
-            ColumnType::Float64 => Form::Double,
-            ColumnType::Decimal { scale, .. } => Form::Decimal { scale: java_scale(*scale) },
-            ColumnType::VariableDecimal => Form::VariableDecimal,
-            ColumnType::Text | ColumnType::Json | ColumnType::Xml | ColumnType::Uuid => Form::Text,
-            ColumnType::Bytes => Form::Bytes,
-            ColumnType::Date => Form::Date,
-            ColumnType::Time { precision: 0..=3 } => Form::TimeMillis,
-            ColumnType::Time { .. } => Form::TimeMicros,
-            ColumnType::Timestamp { precision: 0..=3 } => Form::TimestampMillis,
-            ColumnType::Timestamp { .. } => Form::TimestampMicros,
-            ColumnType::TimestampTz { precision } => Form::Zoned { digits: precision.unwrap_or(6) },
+impl Scratch {
+    /// Gives back what one huge value took.
+    pub fn shrink(&mut self) {
+        if self.limbs.capacity() > super::KEPT_BYTES {
+            self.limbs = Vec::new();
         }
-    }
-
-    /// What Debezium sends for a NULL in a NOT NULL column without a default: it happens in rows
-    /// of which only the key is known.
-    pub fn stand_in(kind: &ColumnType) -> (Form, Value<'static>) {
-        let value = match kind {
-            ColumnType::Bool => Value::Bool(false),
-            ColumnType::Int16 | ColumnType::Int32 | ColumnType::Int64 => Value::Int(0),
-            ColumnType::Float32 => Value::Float32(0.0),
-            ColumnType::Float64 => Value::Float64(0.0),
-            ColumnType::Decimal { .. } | ColumnType::VariableDecimal => Value::Decimal("0"),
-            ColumnType::Text | ColumnType::Xml | ColumnType::Uuid => Value::Text(""),
-            ColumnType::Json => Value::Text("{}"),
-            ColumnType::Bytes => Value::Bytes(&[]),
-            ColumnType::Date => Value::Date(0),
-            ColumnType::Time { .. } => Value::Time(0),
-            ColumnType::Timestamp { .. } => Value::Timestamp(0),
-            // Without digits, whatever the column's precision.
-            ColumnType::TimestampTz { .. } => return (Form::Zoned { digits: 0 }, Value::TimestampTz(0)),
-        };
-        (Form::of(kind), value)
-    }
-
-    /// The value that stands for one that the database did not send, if there is any.
-    pub const fn placeholder(self) -> Option<Value<'static>> {
-        match self {
-            Form::Text => Some(Value::Text(PLACEHOLDER)),
-            Form::Bytes => Some(Value::Bytes(PLACEHOLDER.as_bytes())),
-            _ => None,
+        if self.text.capacity() > super::KEPT_BYTES {
+            self.text = String::new();
         }
     }
 }
 
-/// `numeric(5,-2)` has scale 2046 with Debezium: it reads the server's 11 bits without a sign.
-pub fn java_scale(scale: i32) -> u32 {
-    (scale & 0x7FF).cast_unsigned()
+impl Leaf {
+    /// `None` for kinds of several parts.
+    pub fn of(schema: &Schema) -> Option<Leaf> {
+        Some(match (&schema.kind, schema.form) {
+            (Kind::Struct(_), Form::VariableDecimal) => Leaf::VariableDecimal,
+            (Kind::Boolean, _) => Leaf::Bool,
+            (Kind::Int8, _) => Leaf::Int { bits: 8 },
+            (Kind::Int16, _) => Leaf::Int { bits: 16 },
+            (Kind::Int32, Form::Plain) => Leaf::Int { bits: 32 },
+            (Kind::Int64, Form::Plain) => Leaf::Long,
+            (Kind::Int32, form) => Leaf::Whole { form, bits: 32 },
+            (Kind::Int64, form) => Leaf::Whole { form, bits: 64 },
+            (Kind::Float32, _) => Leaf::Float,
+            (Kind::Float64, _) => Leaf::Double,
+            (Kind::Bytes, Form::Decimal { scale }) => Leaf::Decimal { scale },
+            (Kind::Bytes, Form::Bits) => Leaf::Bits,
+            (Kind::Bytes, _) => Leaf::Bytes,
+            (Kind::String, Form::Plain) => Leaf::Text,
+            (Kind::String, form) => Leaf::Written(form),
+            (Kind::Array(_) | Kind::Map(..) | Kind::Struct(_), _) => return None,
+        })
+    }
 }
 
 /// Appends the value's bytes, without a union's branch.
@@ -120,46 +97,102 @@ pub fn java_scale(scale: i32) -> u32 {
 /// # Errors
 /// [`Fault`]; what was appended before is to be dropped by the caller.
 #[inline]
-pub fn put(out: &mut Vec<u8>, form: Form, value: &Value<'_>, scratch: &mut Scratch) -> Result<(), Fault> {
-    match (form, value) {
-        (Form::Text, Value::Text(text)) => put_bytes(out, text.as_bytes()),
-        (Form::Long, Value::Int(number)) => put_long(out, *number),
-        (Form::Int { bits }, Value::Int(number)) => {
-            let limit = 1_i64 << (bits - 1);
-            if !(-limit..limit).contains(number) {
-                return Err(Fault::OutOfRange);
-            }
-            put_long(out, *number);
+pub fn put(out: &mut Vec<u8>, leaf: Leaf, value: &Value<'_>, scratch: &mut Scratch) -> Result<(), Fault> {
+    match (leaf, value) {
+        (Leaf::Text | Leaf::Written(_), Value::Text(text)) => put_bytes(out, text.as_bytes()),
+        (Leaf::Long | Leaf::Whole { bits: 64, .. }, Value::Int(number)) => put_long(out, *number),
+        (Leaf::Int { bits } | Leaf::Whole { bits, .. }, Value::Int(number)) => {
+            return put_bounded(out, *number, bits);
         }
-        (Form::Decimal { scale }, Value::Decimal(text)) => {
+        (Leaf::Decimal { scale }, Value::Decimal(text)) => {
             return decimal::put_scaled(out, text, scale, &mut scratch.limbs);
         }
-        (Form::VariableDecimal, Value::Decimal(text)) => {
+        (Leaf::VariableDecimal, Value::Decimal(text)) => {
             return decimal::put_variable(out, text, &mut scratch.limbs);
         }
-        (Form::Bool, Value::Bool(flag)) => out.push(u8::from(*flag)),
-        (Form::Float, Value::Float32(number)) => out.extend_from_slice(&number.to_le_bytes()),
-        (Form::Double, Value::Float64(number)) => out.extend_from_slice(&number.to_le_bytes()),
-        (Form::Bytes, Value::Bytes(bytes)) => put_bytes(out, bytes),
-        (Form::Bytes, Value::Hex(digits)) => return put_hex(out, digits),
-        (Form::Zoned { digits }, Value::TimestampTz(micros)) => zoned::put(out, *micros, digits),
-        _ => put_long(out, whole(form, value)?),
+        (Leaf::Bool, Value::Bool(flag)) => out.push(u8::from(*flag)),
+        (Leaf::Float, Value::Float32(number)) => out.extend_from_slice(&number.to_le_bytes()),
+        (Leaf::Double, value) => out.extend_from_slice(&double(value)?.to_le_bytes()),
+        (Leaf::Bytes | Leaf::Decimal { .. } | Leaf::Bits, Value::Bytes(bytes)) => put_bytes(out, bytes),
+        (Leaf::Bytes, Value::Hex(digits)) => return put_hex(out, digits),
+        (Leaf::Bits, Value::Bits(digits)) => return put_bits(out, digits),
+        (Leaf::Written(Form::Zoned { digits }), Value::TimestampTz(micros)) => {
+            put_bytes(out, iso::timestamp(*micros, digits).bytes());
+        }
+        (Leaf::Whole { form, bits }, value) => return put_bounded(out, whole(form, value)?, bits),
+        (Leaf::Written(form), value) => {
+            scratch.text.clear();
+            text::write(&mut scratch.text, form, value)?;
+            put_bytes(out, scratch.text.as_bytes());
+        }
+        _ => return Err(Fault::WrongType),
     }
     Ok(())
 }
 
-/// Dates and times without a zone: a whole number.
+fn put_bounded(out: &mut Vec<u8>, number: i64, bits: u32) -> Result<(), Fault> {
+    if bits < 64 && !(-(1_i64 << (bits - 1))..1_i64 << (bits - 1)).contains(&number) {
+        return Err(Fault::OutOfRange);
+    }
+    put_long(out, number);
+    Ok(())
+}
+
+/// Binary digits → bytes, the least significant first, without zero bytes at the end: what Java's
+/// `BitSet` gives.
+fn put_bits(out: &mut Vec<u8>, digits: &[u8]) -> Result<(), Fault> {
+    if !digits.iter().all(|digit| matches!(digit, b'0' | b'1')) {
+        return Err(Fault::NoNumber);
+    }
+    let used = digits.iter().position(|digit| *digit == b'1').map_or(0, |first| digits.len() - first);
+    put_long(out, used.div_ceil(8) as i64);
+    let byte = |low_first: &[u8]| low_first.iter().fold(0, |byte, digit| byte << 1 | (digit - b'0'));
+    out.extend(digits.rchunks(8).take(used.div_ceil(8)).map(byte));
+    Ok(())
+}
+
+fn double(value: &Value<'_>) -> Result<f64, Fault> {
+    Ok(match value {
+        Value::Float64(number) => *number,
+        Value::Float32(number) => f64::from(*number),
+        // Rust reads `NaN`, `Infinity` and `-Infinity` as PostgreSQL prints them.
+        Value::Decimal(text) => text.parse().map_err(|_| Fault::NoNumber)?,
+        Value::Int(number) => *number as f64,
+        _ => return Err(Fault::WrongType),
+    })
+}
+
+/// Dates, times and intervals: a whole number.
 pub fn whole(form: Form, value: &Value<'_>) -> Result<i64, Fault> {
     Ok(match (form, value) {
+        (_, Value::Int(number)) => *number,
         (Form::Date, Value::Date(i32::MAX)) => i64::from(INFINITY_DAYS),
         (Form::Date, Value::Date(i32::MIN)) => i64::from(MINUS_INFINITY_DAYS),
         (Form::Date, Value::Date(days)) => i64::from(*days),
         (Form::TimeMillis, Value::Time(micros)) => micros.div_euclid(1_000),
         (Form::TimeMicros, Value::Time(micros)) => *micros,
+        (Form::TimeNanos, Value::Time(micros)) => micros.saturating_mul(1_000),
         (Form::TimestampMillis, Value::Timestamp(micros)) => finite(*micros).div_euclid(1_000),
         (Form::TimestampMicros, Value::Timestamp(micros)) => finite(*micros),
+        // Java's overflow: the bits that fit.
+        (Form::TimestampNanos, Value::Timestamp(micros)) => match *micros {
+            i64::MAX | i64::MIN => *micros,
+            micros => micros.wrapping_mul(1_000),
+        },
+        (Form::IntervalMicros, Value::Interval { months, days, micros }) => {
+            interval_micros(*months, *days, *micros)
+        }
         _ => return Err(Fault::WrongType),
     })
+}
+
+/// A month is a twelfth of 365.25 days.
+fn interval_micros(months: i32, days: i32, micros: i64) -> i64 {
+    const MONTH: i64 = 2_629_800_000_000;
+    i64::from(months)
+        .wrapping_mul(MONTH)
+        .wrapping_add(i64::from(days).wrapping_mul(MICROS_PER_DAY))
+        .wrapping_add(micros)
 }
 
 fn finite(micros: i64) -> i64 {
@@ -170,43 +203,42 @@ fn finite(micros: i64) -> i64 {
     }
 }
 
-/// A column's default, if a schema can hold it. Debezium has none for structs; JSON has no NaN.
-pub fn default(column: &Column) -> Option<Value<'_>> {
-    let value = column.default.as_ref()?.value();
+/// A schema's default, if Avro can hold it. Debezium has none for structs; JSON has no NaN.
+pub fn default(schema: &Schema) -> Option<Value<'_>> {
+    let value = schema.default.as_ref()?.value();
     let infinite = match value {
         Value::Float32(number) => !number.is_finite(),
         Value::Float64(number) => !number.is_finite(),
         _ => false,
     };
-    let fits = !infinite
-        && column.kind != ColumnType::VariableDecimal
-        && put(&mut Vec::new(), Form::of(&column.kind), &value, &mut Scratch::default()).is_ok();
-    fits.then_some(value)
+    let leaf = Leaf::of(schema).filter(|leaf| *leaf != Leaf::VariableDecimal && !infinite)?;
+    put(&mut Vec::new(), leaf, &value, &mut Scratch::default()).ok()?;
+    Some(value)
 }
 
 /// [`default`] as it stands in a schema.
-pub fn default_json(column: &Column) -> Option<String> {
-    let value = default(column)?;
-    let form = Form::of(&column.kind);
-    Some(match (form, &value) {
+pub fn default_json(schema: &Schema) -> Option<String> {
+    let (value, leaf) = (default(schema)?, Leaf::of(schema)?);
+    Some(match (leaf, &value) {
         (_, Value::Bool(flag)) => flag.to_string(),
         (_, Value::Int(number)) => number.to_string(),
-        (_, Value::Float32(float)) => java::float(*float),
-        (_, Value::Float64(float)) => java::double(*float),
-        (_, Value::Text(text)) => java::json_text(text),
-        (Form::Zoned { .. }, _) => java::json_text(&String::from_utf8_lossy(&content(form, &value)?)),
-        // Bytes stand as one character each.
-        (Form::Decimal { .. } | Form::Bytes, _) => {
-            java::json_text(&content(form, &value)?.into_iter().map(char::from).collect::<String>())
+        (Leaf::Float, Value::Float32(float)) => java::float(*float),
+        (Leaf::Double, value) => java::double(double(value).ok()?),
+        (Leaf::Text | Leaf::Written(_), value) => {
+            java::json_text(&String::from_utf8_lossy(&content(leaf, value)?))
         }
-        _ => whole(form, &value).ok()?.to_string(),
+        (Leaf::Whole { form, .. }, value) => whole(form, value).ok()?.to_string(),
+        // Bytes stand as one character each.
+        (leaf, value) => {
+            java::json_text(&content(leaf, value)?.into_iter().map(char::from).collect::<String>())
+        }
     })
 }
 
 /// A value's bytes without the length in front.
-pub fn content(form: Form, value: &Value<'_>) -> Option<Vec<u8>> {
+pub fn content(leaf: Leaf, value: &Value<'_>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    put(&mut out, form, value, &mut Scratch::default()).ok()?;
+    put(&mut out, leaf, value, &mut Scratch::default()).ok()?;
     let mut rest = out.as_slice();
     shared::avro::wire::take_long(&mut rest)?;
     Some(rest.to_vec())
@@ -217,46 +249,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_of_each_form() {
-        for (form, value, want) in [
-            (Form::Bool, Value::Bool(true), Ok(vec![1])),
-            (Form::Int { bits: 16 }, Value::Int(-32_768), Ok(vec![0xff, 0xff, 3])),
-            (Form::Int { bits: 16 }, Value::Int(32_768), Err(Fault::OutOfRange)),
-            (Form::Int { bits: 32 }, Value::Int(1 << 31), Err(Fault::OutOfRange)),
-            (Form::Long, Value::Int(-1), Ok(vec![1])),
-            (Form::Float, Value::Float32(1.5), Ok(vec![0, 0, 0xc0, 0x3f])),
-            (Form::Text, Value::Text("é"), Ok(vec![4, 0xc3, 0xa9])),
-            (Form::Bytes, Value::Hex(b"deADbe"), Ok(vec![6, 0xde, 0xad, 0xbe])),
-            (Form::Bytes, Value::Hex(b""), Ok(vec![0])),
-            (Form::Bytes, Value::Hex(b"abc"), Err(Fault::NoHex)),
-            (Form::Bytes, Value::Hex(b"0x"), Err(Fault::NoHex)),
-            (Form::Date, Value::Date(-1), Ok(vec![1])),
-            (Form::TimeMillis, Value::Time(86_400_000_000), Ok(vec![0x80, 0xf0, 0xb2, 0x52])),
-            (Form::TimestampMillis, Value::Timestamp(-1), Ok(vec![1])),
-            (Form::Date, Value::Int(1), Err(Fault::WrongType)),
-            (Form::Text, Value::Int(1), Err(Fault::WrongType)),
+    fn values_of_each_leaf() {
+        let date = Leaf::Whole { form: Form::Date, bits: 32 };
+        let written = |form| Leaf::Written(form);
+        for (leaf, value, want) in [
+            (Leaf::Bool, Value::Bool(true), Ok(vec![1])),
+            (Leaf::Int { bits: 16 }, Value::Int(-32_768), Ok(vec![0xff, 0xff, 3])),
+            (Leaf::Int { bits: 16 }, Value::Int(32_768), Err(Fault::OutOfRange)),
+            (Leaf::Int { bits: 32 }, Value::Int(1 << 31), Err(Fault::OutOfRange)),
+            (Leaf::Long, Value::Int(-1), Ok(vec![1])),
+            (Leaf::Float, Value::Float32(1.5), Ok(vec![0, 0, 0xc0, 0x3f])),
+            (Leaf::Double, Value::Decimal("1.5"), Ok(1.5_f64.to_le_bytes().to_vec())),
+            (Leaf::Double, Value::Decimal("-Infinity"), Ok(f64::NEG_INFINITY.to_le_bytes().to_vec())),
+            (Leaf::Text, Value::Text("é"), Ok(vec![4, 0xc3, 0xa9])),
+            (Leaf::Bytes, Value::Hex(b"deADbe"), Ok(vec![6, 0xde, 0xad, 0xbe])),
+            (Leaf::Bytes, Value::Hex(b""), Ok(vec![0])),
+            (Leaf::Bytes, Value::Hex(b"abc"), Err(Fault::NoHex)),
+            (Leaf::Bytes, Value::Hex(b"0x"), Err(Fault::NoHex)),
+            (Leaf::Bits, Value::Bits(b"00000"), Ok(vec![0])),
+            (Leaf::Bits, Value::Bits(b"10110"), Ok(vec![2, 0b10110])),
+            (Leaf::Bits, Value::Bits(b"000000101100000001"), Ok(vec![4, 1, 0b1011])),
+            (Leaf::Bits, Value::Bits(b"2"), Err(Fault::NoNumber)),
+            (date, Value::Date(-1), Ok(vec![1])),
+            (date, Value::Float32(1.0), Err(Fault::WrongType)),
+            (written(Form::IsoDate), Value::Date(0), Ok(b"\x161970-01-01Z".to_vec())),
+            (written(Form::Base64), Value::Hex(b"00ff10"), Ok(b"\x08AP8Q".to_vec())),
+            (Leaf::Text, Value::Int(1), Err(Fault::WrongType)),
         ] {
             let mut out = Vec::new();
-            let done = put(&mut out, form, &value, &mut Scratch::default());
-            assert_eq!(done.map(|()| out), want, "{form:?} {value:?}");
+            let done = put(&mut out, leaf, &value, &mut Scratch::default());
+            assert_eq!(done.map(|()| out), want, "{leaf:?} {value:?}");
         }
     }
 
     #[test]
-    fn infinities_are_what_debezium_sends() {
+    fn times_are_whole_numbers_as_debezium_sends_them() {
+        let year = Value::Interval { months: 14, days: 3, micros: 14_706_789_000 };
         for (form, value, want) in [
+            (Form::TimeMillis, Value::Time(86_400_000_000), 86_400_000),
+            (Form::TimestampMillis, Value::Timestamp(-1), -1),
+            (Form::TimestampNanos, Value::Timestamp(1), 1_000),
+            (Form::IntervalMicros, year, 37_091_106_789_000),
             (Form::TimestampMicros, Value::Timestamp(i64::MAX), INFINITY_US),
             (Form::TimestampMillis, Value::Timestamp(i64::MAX), 9_223_372_036_825_200),
             (Form::TimestampMillis, Value::Timestamp(i64::MIN), -9_223_372_036_832_400),
-            (Form::Date, Value::Date(i32::MAX), zoned::days(-5_877_611, 6, 21)),
-            (Form::Date, Value::Date(i32::MIN), zoned::days(-5_877_611, 6, 22)),
+            (Form::Date, Value::Date(i32::MAX), iso::days(-5_877_611, 6, 21)),
+            (Form::Date, Value::Date(i32::MIN), iso::days(-5_877_611, 6, 22)),
         ] {
             assert_eq!(whole(form, &value), Ok(want), "{form:?} {value:?}");
         }
-    }
-
-    #[test]
-    fn negative_scales_wrap_as_with_debezium() {
-        assert_eq!([java_scale(-2), java_scale(0), java_scale(1000)], [2046, 0, 1000]);
     }
 }

@@ -1,67 +1,85 @@
-//! A key as the text of a header: what Connect's SimpleHeaderConverter prints for its struct.
+//! A header's value as text: what Connect's SimpleHeaderConverter prints.
 //!
-//! Only changed keys come here, so this may allocate. Pure.
+//! Only changed keys and transforms come here, so this may allocate. Pure.
 
 use super::fault::Fault;
-use super::form::{self, Form};
+use super::form::{self, Leaf};
 use super::java;
-use crate::model::table::{Column, Table};
-use crate::model::value::{Row, Value};
+use crate::model::schema::{Kind, Schema};
+use crate::model::value::Value;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// `{"id":1,"name":"x"}`.
+/// Appends the value: a text as it is, a struct as `{"id":1,"name":"x"}`, NULL as nothing.
 ///
 /// # Errors
-/// The column and what is wrong with its value.
-pub fn key_text(table: &Table, row: Row<'_>) -> Result<String, (usize, Fault)> {
-    let mut out = String::from("{");
-    for (nth, &at) in table.key.iter().enumerate() {
-        let missing = (at, Fault::Missing);
-        let (column, value) = table.columns.get(at).zip(row.get(at)).ok_or(missing)?;
-        if nth > 0 {
-            out.push(',');
+/// What is wrong with a value.
+pub fn print(out: &mut Vec<u8>, schema: &Schema, value: &Value<'_>) -> Result<(), Fault> {
+    match (Leaf::of(schema), value) {
+        (_, Value::Null) => {}
+        (Some(leaf @ (Leaf::Text | Leaf::Written(_))), value) => {
+            out.extend(form::content(leaf, value).ok_or(Fault::WrongType)?);
         }
-        out.push_str(&quoted(&column.name));
-        out.push(':');
-        out.push_str(&text(column, value).map_err(|fault| (at, fault))?);
+        _ => out.extend_from_slice(inner(schema, value)?.as_bytes()),
     }
-    out.push('}');
-    Ok(out)
+    Ok(())
 }
 
-fn text(column: &Column, value: &Value<'_>) -> Result<String, Fault> {
-    let form = Form::of(&column.kind);
-    match value {
-        Value::Null => match (form::default(column), column.optional) {
-            (Some(default), _) => written(form, &default),
-            (None, true) => Ok("null".to_owned()),
-            (None, false) => {
-                let (form, value) = Form::stand_in(&column.kind);
-                written(form, &value)
-            }
+/// A value inside of a struct, a list or a map.
+fn inner(schema: &Schema, value: &Value<'_>) -> Result<String, Fault> {
+    let constant = match value {
+        Value::Null => match (form::default(schema), schema.optional) {
+            (Some(default), _) => return present(schema, &default),
+            (None, true) => return Ok("null".to_owned()),
+            (None, false) => &schema.fallback,
         },
-        Value::Unavailable => written(form, &form.placeholder().ok_or(Fault::Unavailable)?),
-        value => written(form, value),
+        Value::Unavailable => &schema.unavailable,
+        value => return present(schema, value),
+    };
+    present(schema, &constant.as_ref().ok_or(Fault::NoNull)?.value())
+}
+
+fn present(schema: &Schema, value: &Value<'_>) -> Result<String, Fault> {
+    if let Some(leaf) = Leaf::of(schema) {
+        return written(leaf, value);
+    }
+    match (&schema.kind, value) {
+        (Kind::Struct(fields), Value::Struct(values)) if fields.len() == values.len() => {
+            let one = |(field, value): (&crate::model::schema::Field, &Value<'_>)| {
+                Ok(format!("{}:{}", quoted(&field.name), inner(&field.schema, value)?))
+            };
+            let all: Vec<String> = fields.iter().zip(*values).map(one).collect::<Result<_, Fault>>()?;
+            Ok(format!("{{{}}}", all.join(",")))
+        }
+        (Kind::Array(items), Value::List(values)) => {
+            let all: Vec<String> = values.iter().map(|v| inner(items, v)).collect::<Result<_, Fault>>()?;
+            Ok(format!("[{}]", all.join(",")))
+        }
+        (Kind::Map(keys, content), Value::Map(entries)) => {
+            let one = |(key, value): &(Value<'_>, Value<'_>)| {
+                Ok(format!("{}:{}", inner(keys, key)?, inner(content, value)?))
+            };
+            let all: Vec<String> = entries.iter().map(one).collect::<Result<_, Fault>>()?;
+            Ok(format!("{{{}}}", all.join(",")))
+        }
+        _ => Err(Fault::WrongType),
     }
 }
 
-fn written(form: Form, value: &Value<'_>) -> Result<String, Fault> {
-    let content = || form::content(form, value).ok_or(Fault::WrongType);
-    Ok(match (form, value) {
-        (Form::Bool, Value::Bool(flag)) => flag.to_string(),
-        (Form::Int { .. } | Form::Long, Value::Int(number)) => number.to_string(),
-        (Form::Float, Value::Float32(float)) => java::float(*float),
-        (Form::Double, Value::Float64(float)) => java::double(*float),
-        (Form::Text, Value::Text(text)) => quoted(text),
-        (Form::Bytes, _) => quoted(&STANDARD.encode(content()?)),
-        (Form::Zoned { .. }, _) => quoted(&String::from_utf8_lossy(&content()?)),
-        (Form::Decimal { scale }, Value::Decimal(text)) => {
+fn written(leaf: Leaf, value: &Value<'_>) -> Result<String, Fault> {
+    let content = || form::content(leaf, value).ok_or(Fault::WrongType);
+    Ok(match (leaf, value) {
+        (Leaf::Bool, Value::Bool(flag)) => flag.to_string(),
+        (_, Value::Int(number)) => number.to_string(),
+        (Leaf::Float, Value::Float32(float)) => java::float(*float),
+        (Leaf::Double, Value::Float64(float)) => java::double(*float),
+        (Leaf::Text | Leaf::Written(_), _) => quoted(&String::from_utf8_lossy(&content()?)),
+        (Leaf::Decimal { scale }, Value::Decimal(text)) => {
             content()?;
             let (negative, digits) = digits(text, scale as usize);
             java::big_decimal(negative, &digits, i64::from(scale))
         }
-        (Form::VariableDecimal, Value::Decimal(text)) => {
+        (Leaf::VariableDecimal, Value::Decimal(text)) => {
             let mut out = Vec::new();
             super::decimal::put_variable(&mut out, text, &mut Vec::new())?;
             let mut rest = out.as_slice();
@@ -69,7 +87,9 @@ fn written(form: Form, value: &Value<'_>) -> Result<String, Fault> {
             shared::avro::wire::take_long(&mut rest).ok_or(Fault::NoNumber)?;
             format!(r#"{{"scale":{scale},"value":"{}"}}"#, STANDARD.encode(rest))
         }
-        _ => form::whole(form, value)?.to_string(),
+        (Leaf::Whole { form, .. }, value) => form::whole(form, value)?.to_string(),
+        (Leaf::Bytes | Leaf::Bits, _) => quoted(&STANDARD.encode(content()?)),
+        _ => return Err(Fault::WrongType),
     })
 }
 
@@ -90,32 +110,37 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::table::{ColumnType, TableId};
+    use crate::model::schema::{Field, Form};
+    use crate::model::value::Constant;
 
     #[test]
     fn each_type_as_connect_prints_it() {
-        for (kind, value, want) in [
-            (ColumnType::Int32, Value::Int(9), "9"),
-            (ColumnType::Int32, Value::Null, "0"),
-            (ColumnType::Text, Value::Text("a\"\\\n"), "\"a\\\"\\\\\n\""),
-            (ColumnType::Bool, Value::Bool(true), "true"),
-            (ColumnType::Decimal { precision: 5, scale: 2 }, Value::Decimal("-1.5"), "-1.50"),
-            (ColumnType::Decimal { precision: 5, scale: 2 }, Value::Decimal("-0.00"), "0.00"),
-            (ColumnType::VariableDecimal, Value::Decimal("1.5"), r#"{"scale":1,"value":"Dw=="}"#),
-            (ColumnType::Bytes, Value::Hex(b"00ff"), "\"AP8=\""),
-            (ColumnType::Date, Value::Date(3), "3"),
+        let decimal = || Schema::new(Kind::Bytes).form(Form::Decimal { scale: 2 });
+        let zoned = || Schema::string().form(Form::Zoned { digits: Some(6) });
+        let fallback = |schema: Schema, constant| Schema { fallback: Some(constant), ..schema };
+        for (schema, value, want) in [
+            (Schema::int32(), Value::Int(9), "9"),
+            (fallback(Schema::int32(), Constant::Plain(Value::Int(0))), Value::Null, "0"),
+            (Schema::string().optional(), Value::Null, "null"),
+            (Schema::string(), Value::Text("a\"\\\n"), "\"a\\\"\\\\\n\""),
+            (Schema::new(Kind::Boolean), Value::Bool(true), "true"),
+            (decimal(), Value::Decimal("-1.5"), "-1.50"),
+            (decimal(), Value::Decimal("-0.00"), "0.00"),
             (
-                ColumnType::TimestampTz { precision: None },
-                Value::TimestampTz(0),
-                "\"1970-01-01T00:00:00.000000Z\"",
+                Schema::structure("v", vec![]).form(Form::VariableDecimal),
+                Value::Decimal("1.5"),
+                r#"{"scale":1,"value":"Dw=="}"#,
             ),
-            (ColumnType::TimestampTz { precision: None }, Value::Null, "\"1970-01-01T00:00:00Z\""),
-            (ColumnType::Float64, Value::Float64(1e10), "1.0E10"),
+            (Schema::new(Kind::Bytes), Value::Hex(b"00ff"), "\"AP8=\""),
+            (Schema::int32().form(Form::Date), Value::Date(3), "3"),
+            (zoned(), Value::TimestampTz(0), "\"1970-01-01T00:00:00.000000Z\""),
+            (Schema::new(Kind::Float64), Value::Float64(1e10), "1.0E10"),
         ] {
-            let column = Column { name: "k".to_owned(), kind: kind.clone(), optional: false, default: None };
-            let id = TableId { schema: "s".to_owned(), name: "t".to_owned() };
-            let table = Table::new(id, vec![column], vec![0]);
-            assert_eq!(key_text(&table, &[value]), Ok(format!("{{\"k\":{want}}}")), "{kind:?}");
+            let shown = format!("{schema:?}");
+            let key = Schema::structure("Key", vec![Field::new("k", schema)]);
+            let mut out = Vec::new();
+            assert_eq!(print(&mut out, &key, &Value::Struct(&[value])), Ok(()), "{shown}");
+            assert_eq!(String::from_utf8_lossy(&out), format!("{{\"k\":{want}}}"), "{shown}");
         }
     }
 }

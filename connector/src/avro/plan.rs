@@ -1,128 +1,175 @@
-//! Table version → flat list of write steps, built once. What stands for absent values is bytes
-//! already. Pure.
+//! Connect schema → a tree of write steps, built once per schema. What stands for absent values is
+//! bytes already. Pure.
 
 use super::fault::Fault;
-use super::form::{self, FIRST, Form, SECOND, Scratch};
-use crate::model::table::{Column, Table};
-use crate::model::value::{Row, Value};
-use shared::avro::wire::{PREFIX_LEN, SchemaId, prefix};
+use super::form::{self, FIRST, Leaf, SECOND, Scratch};
+use crate::model::schema::{Kind, Schema};
+use crate::model::value::{Constant, Value};
+use shared::avro::wire::put_long;
 
-/// How rows of one table version are written.
-#[derive(Debug)]
-pub struct Plan {
-    pub key: Option<Part>,
-    pub value: Part,
-}
-
-/// A schema's prefix and its steps.
-#[derive(Debug)]
-pub struct Part {
-    pub prefix: [u8; PREFIX_LEN],
-    pub steps: Vec<Step>,
-}
-
-/// How one column is written.
+/// How a value of one schema is written.
 #[derive(Debug)]
 pub struct Step {
-    pub column: usize,
-    pub form: Form,
-    /// The union's branch, if there is a union.
+    node: Node,
+    /// The union's branch of a present value, if there is a union.
     present: Option<u8>,
-    null: Box<[u8]>,
-    /// `None` if nothing can stand for a value that was not sent.
+    /// What is sent for NULL; `None` if nothing can stand for it.
+    null: Option<Box<[u8]>>,
+    /// Likewise for a value that was not sent.
     unavailable: Option<Box<[u8]>>,
 }
 
-impl Plan {
-    pub fn new(table: &Table, key: Option<SchemaId>, value: SchemaId) -> Plan {
-        let part = |id, steps| Part { prefix: prefix(id), steps };
-        let of_key = |id| part(id, table.key.iter().filter_map(|&at| step(table, at)).collect());
-        Plan {
-            key: key.map(of_key),
-            value: part(value, (0..table.columns.len()).filter_map(|at| step(table, at)).collect()),
+#[derive(Debug)]
+enum Node {
+    Leaf(Leaf),
+    Struct(Box<[Step]>),
+    Array(Box<Step>),
+    /// A map, or an array of entries, which is written alike.
+    Map {
+        key: Box<Step>,
+        value: Box<Step>,
+    },
+}
+
+/// Where in a schema a value could not be written: indexes of fields, the innermost first.
+pub type Path = Vec<usize>;
+
+impl Step {
+    /// `keep_nulls`: NULL stays NULL although there is a default.
+    pub fn new(schema: &Schema, keep_nulls: bool) -> Step {
+        let present = branch(schema);
+        let mut step = Step { node: node(schema, keep_nulls), present, null: None, unavailable: None };
+        step.null = step.absent(schema, keep_nulls);
+        step.unavailable = match &schema.unavailable {
+            Some(constant) => step.bytes(constant, true),
+            // As Debezium: what it cannot mark becomes NULL where NULL may stand.
+            None if schema.optional => step.null.clone(),
+            None => None,
+        };
+        step
+    }
+
+    /// What is sent for NULL: the default if there is one, even where NULL could stand (Connect's
+    /// Struct fills it in); else NULL; else Debezium's stand-in.
+    fn absent(&self, schema: &Schema, keep_nulls: bool) -> Option<Box<[u8]>> {
+        match form::default(schema) {
+            Some(_) if keep_nulls && schema.optional => Some(Box::new([SECOND])),
+            Some(_) => self.bytes(schema.default.as_ref()?, true),
+            None if schema.optional => Some(Box::new([FIRST])),
+            None => self.bytes(schema.fallback.as_ref()?, false),
         }
+    }
+
+    fn bytes(&self, constant: &Constant, with_branch: bool) -> Option<Box<[u8]>> {
+        let mut out: Vec<u8> = self.present.filter(|_| with_branch).into_iter().collect();
+        let done = self.node.put(&mut out, &constant.value(), &mut Scratch::default(), &mut Path::new());
+        done.is_ok().then(|| out.into())
+    }
+
+    /// Appends a value.
+    ///
+    /// # Errors
+    /// What is wrong with the value, and in `path` where; what was appended is to be dropped.
+    #[inline]
+    pub fn put(
+        &self,
+        out: &mut Vec<u8>,
+        value: &Value<'_>,
+        scratch: &mut Scratch,
+        path: &mut Path,
+    ) -> Result<(), Fault> {
+        match value {
+            Value::Null => out.extend_from_slice(self.null.as_ref().ok_or(Fault::NoNull)?),
+            Value::Unavailable => {
+                out.extend_from_slice(self.unavailable.as_ref().ok_or(Fault::Unavailable)?);
+            }
+            value => {
+                let start = out.len();
+                out.extend(self.present);
+                match (self.node.put(out, value, scratch, path), &self.null) {
+                    // Debezium sends NaN in a nullable numeric as NULL.
+                    (Err(Fault::NotFinite), Some(null)) if self.present.is_some() => {
+                        path.clear();
+                        out.truncate(start);
+                        out.extend_from_slice(null);
+                    }
+                    (done, _) => return done,
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-fn step(table: &Table, column: usize) -> Option<Step> {
-    let described = table.columns.get(column)?;
-    let form = Form::of(&described.kind);
-    let present = branch(described);
-    let unavailable = match form.placeholder() {
-        Some(value) => Some(bytes(present, form, &value)),
-        // As Debezium: what it cannot mark becomes NULL where NULL may stand.
-        None if described.optional => Some(absent(described)),
-        None => None,
-    };
-    Some(Step { column, form, present, null: absent(described), unavailable })
-}
-
 /// The branch of a present value. A default stands first in its union.
-fn branch(column: &Column) -> Option<u8> {
-    match (column.optional, form::default(column)) {
+fn branch(schema: &Schema) -> Option<u8> {
+    match (schema.optional, form::default(schema)) {
         (false, _) => None,
         (true, Some(_)) => Some(FIRST),
         (true, None) => Some(SECOND),
     }
 }
 
-/// What is sent for NULL: the default if there is one, even where NULL could stand (Connect's
-/// Struct fills it in); else NULL; else Debezium's stand-in.
-fn absent(column: &Column) -> Box<[u8]> {
-    match (form::default(column), column.optional) {
-        (Some(default), _) => bytes(branch(column), Form::of(&column.kind), &default),
-        (None, true) => Box::new([FIRST]),
-        (None, false) => {
-            let (form, value) = Form::stand_in(&column.kind);
-            bytes(None, form, &value)
-        }
+fn node(schema: &Schema, keep_nulls: bool) -> Node {
+    let step = |schema: &Schema| Step::new(schema, keep_nulls);
+    if let Some(leaf) = Leaf::of(schema) {
+        return Node::Leaf(leaf);
+    }
+    match &schema.kind {
+        Kind::Array(items) => Node::Array(Box::new(step(items))),
+        Kind::Map(key, value) => Node::Map { key: Box::new(step(key)), value: Box::new(step(value)) },
+        _ => Node::Struct(schema.fields().iter().map(|field| step(&field.schema)).collect()),
     }
 }
 
-fn bytes(branch: Option<u8>, form: Form, value: &Value<'_>) -> Box<[u8]> {
-    let mut out: Vec<u8> = branch.into_iter().collect();
-    let done = form::put(&mut out, form, value, &mut Scratch::default());
-    debug_assert!(done.is_ok(), "defaults were checked and stand-ins fit their types");
-    out.into()
-}
-
-impl Part {
-    /// Appends a row.
-    ///
-    /// # Errors
-    /// The column and what is wrong with its value.
+impl Node {
     #[inline]
-    pub fn put(&self, out: &mut Vec<u8>, row: Row<'_>, scratch: &mut Scratch) -> Result<(), (usize, Fault)> {
-        for step in &self.steps {
-            let value = row.get(step.column).ok_or((step.column, Fault::Missing))?;
-            step.put(out, value, scratch).map_err(|fault| (step.column, fault))?;
-        }
-        Ok(())
-    }
-}
-
-impl Step {
-    #[inline]
-    fn put(&self, out: &mut Vec<u8>, value: &Value<'_>, scratch: &mut Scratch) -> Result<(), Fault> {
-        match value {
-            Value::Null => out.extend_from_slice(&self.null),
-            Value::Unavailable => match &self.unavailable {
-                Some(bytes) => out.extend_from_slice(bytes),
-                None => return Err(Fault::Unavailable),
-            },
-            value => {
-                let start = out.len();
-                out.extend(self.present);
-                match form::put(out, self.form, value, scratch) {
-                    // Debezium sends NaN in a nullable numeric as NULL.
-                    Err(Fault::NotFinite) if self.present.is_some() => {
-                        out.truncate(start);
-                        out.extend_from_slice(&self.null);
-                    }
-                    done => return done,
+    fn put(
+        &self,
+        out: &mut Vec<u8>,
+        value: &Value<'_>,
+        scratch: &mut Scratch,
+        path: &mut Path,
+    ) -> Result<(), Fault> {
+        match (self, value) {
+            (Node::Leaf(leaf), value) => form::put(out, *leaf, value, scratch),
+            (Node::Struct(steps), Value::Struct(values)) => {
+                if values.len() != steps.len() {
+                    return Err(Fault::Missing);
                 }
+                for (at, (step, value)) in steps.iter().zip(*values).enumerate() {
+                    if let Err(fault) = step.put(out, value, scratch, path) {
+                        path.push(at);
+                        return Err(fault);
+                    }
+                }
+                Ok(())
             }
+            (Node::Array(step), Value::List(values)) => {
+                put_count(out, values.len());
+                for value in *values {
+                    step.put(out, value, scratch, path)?;
+                }
+                out.push(0);
+                Ok(())
+            }
+            (Node::Map { key, value }, Value::Map(entries)) => {
+                put_count(out, entries.len());
+                for (name, content) in *entries {
+                    key.put(out, name, scratch, path)?;
+                    value.put(out, content, scratch, path)?;
+                }
+                out.push(0);
+                Ok(())
+            }
+            _ => Err(Fault::WrongType),
         }
-        Ok(())
+    }
+}
+
+/// One block with all elements, as Avro's Java library writes it; a zero ends the blocks.
+fn put_count(out: &mut Vec<u8>, count: usize) {
+    if count > 0 {
+        put_long(out, count as i64);
     }
 }

@@ -1,8 +1,9 @@
-//! Subjects, and which schema has which id. Confluent's TopicNameStrategy.
+//! Subjects, and which schema has which id. Confluent's three strategies.
 
+use crate::config::avro::{AvroConfig, SubjectNaming};
 use crate::metrics;
 use shared::avro::wire::SchemaId;
-use shared::error::Result;
+use shared::error::{Error, Kind, Result};
 use shared::registry::Registry;
 use std::collections::HashMap;
 use tokio::runtime::Handle;
@@ -17,20 +18,40 @@ pub struct Subjects {
     registry: Registry,
     runtime: Handle,
     auto_register: bool,
+    normalize: bool,
     known: HashMap<(String, String), SchemaId>,
 }
 
-pub fn of_key(topic: &str) -> String {
-    format!("{topic}-key")
-}
-
-pub fn of_value(topic: &str) -> String {
-    format!("{topic}-value")
+/// The subject of a topic's key or value; `record` is the full name of the schema's record.
+///
+/// # Errors
+/// `Config`, when the naming goes by records and the schema is none.
+pub fn name(naming: SubjectNaming, topic: &str, side: &str, record: Option<&str>) -> Result<String> {
+    let record = || {
+        record.ok_or_else(|| {
+            Error::new(
+                Kind::Config,
+                format!("the {side} in topic {topic} is no record, so it has no record's name"),
+            )
+            .remedy("set avro.key_subject and avro.value_subject to \"topic\"")
+        })
+    };
+    Ok(match naming {
+        SubjectNaming::Topic => format!("{topic}-{side}"),
+        SubjectNaming::Record => record()?.to_owned(),
+        SubjectNaming::TopicRecord => format!("{topic}-{}", record()?),
+    })
 }
 
 impl Subjects {
-    pub fn new(registry: Registry, runtime: Handle, auto_register: bool) -> Self {
-        Subjects { registry, runtime, auto_register, known: HashMap::new() }
+    pub fn new(registry: Registry, runtime: Handle, config: &AvroConfig) -> Self {
+        Subjects {
+            registry,
+            runtime,
+            auto_register: config.auto_register,
+            normalize: config.normalize,
+            known: HashMap::new(),
+        }
     }
 
     /// The id of a schema under a subject. Waits for the registry if it is not known yet.
@@ -46,8 +67,8 @@ impl Subjects {
         let (subject, schema) = (&wanted.0, &wanted.1);
         let id = self.runtime.block_on(async {
             match self.auto_register {
-                true => self.registry.register(subject, schema).await,
-                false => self.registry.look_up(subject, schema).await,
+                true => self.registry.register(subject, schema, self.normalize).await,
+                false => self.registry.look_up(subject, schema, self.normalize).await,
             }
         })?;
         tracing::info!(

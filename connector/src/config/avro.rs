@@ -11,9 +11,6 @@ pub struct AvroConfig {
     /// Register a schema when it is first needed; else it must be there already.
     #[serde(default = "default_true")]
     pub auto_register: bool,
-    /// Write with the subject's latest schema, whatever the table's own would be.
-    #[serde(default)]
-    pub use_latest_version: bool,
     /// Let the registry bring schemas into its normal form.
     #[serde(default)]
     pub normalize: bool,

@@ -97,9 +97,6 @@ pub enum TopicNaming {
     SchemaUnicode,
     /// `prefix.schema.table`, then a regular expression.
     Regex,
-    /// `prefix.database.table`.
-    Database,
-    DatabaseUnicode,
 }
 
 /// Debezium's `schema.name.adjustment.mode` and `field.name.adjustment.mode`.

@@ -2,7 +2,9 @@
 //! order of its schema. Pure, and without an allocation per row.
 
 use crate::model::change::PostgresOrigin;
+use crate::model::schema::{Field, Kind, Schema};
 use crate::model::table::TableId;
+use crate::model::value::Constant as Default;
 use crate::model::value::Value;
 
 /// Debezium's name of the PostgreSQL connector.
@@ -66,6 +68,39 @@ impl Sequence {
     }
 }
 
+/// The block's schema, version 1.
+pub fn postgres_schema() -> Schema {
+    const MARKERS: &str =
+        "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental";
+    let text = |name: &str| Field::new(name, Schema::string());
+    let optional_text = |name: &str| Field::new(name, Schema::string().optional());
+    let optional_long = |name: &str| Field::new(name, Schema::int64().optional());
+    let snapshot = Schema::string()
+        .semantic("io.debezium.data.Enum")
+        .parameter("allowed", MARKERS)
+        .default(Default::Text("false".to_owned()))
+        .optional();
+    let fields = vec![
+        text("version"),
+        text("connector"),
+        text("name"),
+        Field::new("ts_ms", Schema::int64()),
+        Field::new("snapshot", snapshot),
+        text("db"),
+        optional_text("sequence"),
+        optional_long("ts_us"),
+        optional_long("ts_ns"),
+        text("schema"),
+        text("table"),
+        optional_long("txId"),
+        optional_long("lsn"),
+        optional_long("xmin"),
+        optional_text("origin"),
+        optional_long("origin_lsn"),
+    ];
+    Schema::new(Kind::Struct(fields)).semantic("io.debezium.connector.postgresql.Source")
+}
+
 /// What is the same in every block of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Constant<'a> {
@@ -79,9 +114,10 @@ pub fn postgres<'a>(
     constant: Constant<'a>,
     origin: &PostgresOrigin<'a>,
     sequence: &'a Sequence,
-    table: &'a TableId,
+    table: Option<&'a TableId>,
 ) -> [Value<'a>; POSTGRES_FIELDS] {
     let micros = origin.time_us;
+    // A message outside a transaction belongs to no table.
     [
         Value::Text(constant.version),
         Value::Text(POSTGRES),
@@ -92,14 +128,14 @@ pub fn postgres<'a>(
         Value::Text(sequence.text()),
         Value::Int(micros),
         Value::Int(micros.saturating_mul(1_000)),
-        Value::Text(&table.schema),
-        Value::Text(&table.name),
+        Value::Text(table.map_or("", |table| &table.schema)),
+        Value::Text(table.map_or("", |table| &table.name)),
         origin.transaction_id.map_or(Value::Null, |id| Value::Int(i64::from(id))),
         // Java has no unsigned 64-bit number: the bits stay the same.
         Value::Int(origin.lsn.0.cast_signed()),
-        Value::Null,
-        Value::Null,
-        Value::Null,
+        origin.xmin.map_or(Value::Null, Value::Int),
+        origin.replicated_from.map_or(Value::Null, |(name, _)| Value::Text(name)),
+        origin.replicated_from.map_or(Value::Null, |(_, lsn)| Value::Int(lsn.0.cast_signed())),
     ]
 }
 
@@ -122,6 +158,8 @@ mod tests {
                 lsn: Lsn(lsn),
                 last_commit_lsn: commit.map(Lsn),
                 time_us: 0,
+                xmin: None,
+                replicated_from: None,
                 snapshot: Marker::Streamed,
             };
             assert_eq!(Sequence::new(&origin).text(), text);

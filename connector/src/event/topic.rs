@@ -1,45 +1,113 @@
-//! The name of a table's topic: `prefix.schema.table`, as Debezium's SchemaTopicNamingStrategy
-//! makes it. Pure.
+//! The name of a table's topic: `prefix.schema.table`, as Debezium's naming strategies make it. Pure.
 
-use crate::model::table::{Table, TableId};
+use super::name;
+use crate::config::event::{EventConfig, TopicNaming};
+use crate::model::table::TableId;
+use regex::Regex;
+use shared::error::{Context, Kind, OrKind, Result};
 
 /// Kafka's limit.
 const MAX_LEN: usize = 249;
 
-/// Names of tables' topics, kept for the tables seen last so that no row makes one.
+/// How tables' topics are named.
 #[derive(Debug)]
 pub struct Topics {
     prefix: String,
-    /// Table version → name. Few tables are active at a time; a long list would only cost.
-    recent: Vec<(u64, String)>,
+    delimiter: String,
+    unicode: bool,
+    routing: Option<Routing>,
 }
 
-/// Enough for the tables that one transaction usually touches.
-const RECENT: usize = 64;
+/// Names that a regular expression changes, so that tables may share a topic.
+#[derive(Debug)]
+struct Routing {
+    topic: Regex,
+    replacement: String,
+    key_unique: bool,
+    key_field: String,
+    key: Option<(Regex, String)>,
+}
 
 impl Topics {
-    pub fn new(prefix: &str) -> Self {
-        Topics { prefix: prefix.to_owned(), recent: Vec::with_capacity(RECENT) }
+    /// # Errors
+    /// `Config` for an expression that is none.
+    pub fn new(config: &EventConfig) -> Result<Topics> {
+        let routing = match config.topic_naming {
+            TopicNaming::Regex => Some(Routing::new(config)?),
+            TopicNaming::Schema | TopicNaming::SchemaUnicode => None,
+        };
+        Ok(Topics {
+            prefix: config.topic_prefix.clone(),
+            delimiter: config.topic_delimiter.clone(),
+            unicode: config.topic_naming == TopicNaming::SchemaUnicode,
+            routing,
+        })
     }
 
-    pub fn of(&mut self, table: &Table) -> &str {
-        let found = self.recent.iter().position(|(version, _)| *version == table.version);
-        let at = found.unwrap_or_else(|| {
-            if self.recent.len() == RECENT {
-                self.recent.clear();
-            }
-            self.recent.push((table.version, name(&self.prefix, &table.id)));
-            self.recent.len() - 1
-        });
-        self.recent.get(at).map_or("", |(_, name)| name)
+    /// The topic's name; and, if others may share it, what tells the table's keys from theirs.
+    pub fn of(&self, table: &TableId) -> (String, Option<String>) {
+        let parts = [&self.prefix, &table.schema, &table.name];
+        let parts = parts.into_iter().filter(|part| !part.trim().is_empty());
+        let plain = parts.map(String::as_str).collect::<Vec<_>>().join(&self.delimiter);
+        let plain = if self.unicode { sanitize_unicode(&plain) } else { sanitize(&plain) };
+        match &self.routing {
+            Some(routing) => routing.route(&plain),
+            None => (plain, None),
+        }
+    }
+
+    /// Name of the further field in keys.
+    pub fn key_field(&self) -> &str {
+        self.routing.as_ref().map_or("", |routing| &routing.key_field)
+    }
+
+    /// A topic beside the tables': its parts behind the prefix.
+    pub fn beside(&self, part: &str) -> String {
+        format!("{}{}{part}", self.prefix, self.delimiter)
     }
 }
 
-/// Blank parts are left out; what Kafka does not allow in a name becomes `_`.
-pub fn name(prefix: &str, table: &TableId) -> String {
-    let parts = [prefix, &table.schema, &table.name];
-    let joined = parts.into_iter().filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join(".");
-    sanitize(&joined)
+impl Routing {
+    fn new(config: &EventConfig) -> Result<Routing> {
+        let regex = |text: &str| {
+            Regex::new(&format!("^(?:{text})$")).or_kind(Kind::Config).doing(|| "read event.topic_regex")
+        };
+        let key = (!config.topic_key_regex.is_empty())
+            .then(|| Ok((regex(&config.topic_key_regex)?, rust_groups(&config.topic_key_replacement))));
+        Ok(Routing {
+            topic: regex(&config.topic_regex)?,
+            replacement: rust_groups(&config.topic_replacement),
+            key_unique: config.topic_key_unique,
+            key_field: config.topic_key_field.clone(),
+            key: key.transpose()?,
+        })
+    }
+
+    fn route(&self, plain: &str) -> (String, Option<String>) {
+        let routed = match self.topic.captures(plain) {
+            Some(_) => sanitize(&self.topic.replace(plain, &self.replacement)),
+            None => return (plain.to_owned(), None),
+        };
+        let identifier = match &self.key {
+            Some((regex, replacement)) => regex.replace(plain, replacement).into_owned(),
+            None => plain.to_owned(),
+        };
+        (routed, self.key_unique.then_some(identifier))
+    }
+}
+
+/// Java writes a group as `$1`; here a letter behind it would count as part of its name.
+fn rust_groups(replacement: &str) -> String {
+    let mut out = String::new();
+    let mut rest = replacement;
+    while let Some((before, after)) = rest.split_once('$') {
+        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, tail) = after.split_at_checked(digits).unwrap_or((after, ""));
+        out.push_str(before);
+        out.push_str(&if number.is_empty() { "$".to_owned() } else { format!("${{{number}}}") });
+        rest = tail;
+    }
+    out + rest
 }
 
 fn sanitize(name: &str) -> String {
@@ -61,9 +129,32 @@ fn sanitize(name: &str) -> String {
     out
 }
 
+/// What Kafka does not take, and the underscore, becomes `_uXXXX`.
+fn sanitize_unicode(plain: &str) -> String {
+    let mut out = String::with_capacity(plain.len());
+    for unit in plain.encode_utf16() {
+        match u8::try_from(unit).map(char::from) {
+            Ok(c) if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') => out.push(c),
+            _ => name::escape(&mut out, unit),
+        }
+    }
+    out.truncate(MAX_LEN);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn topics(settings: &str) -> Topics {
+        let text = format!("topic_prefix = \"shop\"\n{settings}");
+        let overrides = shared::config::Overrides { env_prefix: "NO_SUCH_PREFIX", set: &[] };
+        Topics::new(&shared::config::parse(&text, &overrides).expect("valid")).expect("valid")
+    }
+
+    fn id(schema: &str, table: &str) -> TableId {
+        TableId { schema: schema.to_owned(), name: table.to_owned() }
+    }
 
     #[test]
     fn names_follow_debezium() {
@@ -75,10 +166,21 @@ mod tests {
             ("public", "🎉x", "shop.public.__x"),
             ("a-b", "c.d", "shop.a-b.c.d"),
         ] {
-            let id = TableId { schema: schema.to_owned(), name: table.to_owned() };
-            assert_eq!(name("shop", &id), topic);
+            assert_eq!(topics("").of(&id(schema, table)), (topic.to_owned(), None));
         }
+        assert_eq!(topics("topic_delimiter = \"-\"").of(&id("a", "b")).0, "shop-a-b");
+        assert_eq!(topics("topic_naming = \"schema_unicode\"").of(&id("a_b", "é")).0, "shop.a_u005fb._u00e9");
         assert_eq!(sanitize(".."), "__");
         assert_eq!(sanitize(&"x".repeat(300)).len(), MAX_LEN);
+    }
+
+    #[test]
+    fn tables_may_share_a_topic() {
+        let topics = topics(
+            "topic_naming = \"regex\"\ntopic_regex = '(.*)shard_(.*)'\ntopic_replacement = '$1all'\n\
+             topic_key_regex = '(.*)\\.(.*)'\ntopic_key_replacement = '$2x'",
+        );
+        assert_eq!(topics.of(&id("p", "shard_1")), ("shop.p.all".to_owned(), Some("shard_1x".to_owned())));
+        assert_eq!(topics.of(&id("p", "other")), ("shop.p.other".to_owned(), None));
     }
 }

@@ -33,7 +33,9 @@ pub enum Form {
     #[default]
     Plain,
     /// Decimal digits → two's complement bytes of the number times ten to the scale.
-    Decimal { scale: u32 },
+    Decimal {
+        scale: u32,
+    },
     /// Decimal digits → Debezium's struct of scale and bytes, trailing zeros stripped.
     VariableDecimal,
     /// Decimal digits → `double`.
@@ -57,7 +59,9 @@ pub enum Form {
     IsoTimestamp,
     /// UTC with `Z` and so many digits of the second's fraction; none: as many groups of three as
     /// needed, as Java prints.
-    Zoned { digits: Option<u8> },
+    Zoned {
+        digits: Option<u8>,
+    },
     ZonedTime,
     /// Microseconds; a month is 365.25 / 12 days.
     IntervalMicros,

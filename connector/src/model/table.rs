@@ -30,7 +30,10 @@ pub enum ColumnType {
     Float32,
     Float64,
     /// `Decimal`: `numeric(p, s)`.
-    Decimal { precision: u32, scale: i32 },
+    Decimal {
+        precision: u32,
+        scale: i32,
+    },
     /// `Decimal`: `numeric` without precision: each value has its own scale.
     VariableDecimal,
     /// `Decimal`, without currency sign and separators.
@@ -43,21 +46,31 @@ pub enum ColumnType {
     Tsvector,
     Ltree,
     /// `Text`: one of the labels.
-    Enum { labels: Vec<String> },
+    Enum {
+        labels: Vec<String>,
+    },
     /// `Hex` or `Bytes`.
     Bytes,
     /// `Bits`; the length that the type declares, `i32::MAX` if it declares none.
-    Bits { length: i32 },
+    Bits {
+        length: i32,
+    },
     /// `Date`.
     Date,
     /// `Time`. Fraction digits of a second, 0 to 6.
-    Time { precision: u8 },
+    Time {
+        precision: u8,
+    },
     /// `TimeTz`.
     TimeTz,
     /// `Timestamp`.
-    Timestamp { precision: u8 },
+    Timestamp {
+        precision: u8,
+    },
     /// `TimestampTz`; `precision` is `None` when the column's type names none.
-    TimestampTz { precision: Option<u8> },
+    TimestampTz {
+        precision: Option<u8>,
+    },
     /// `Interval`.
     Interval,
     /// `Map` of `Text` to `Text` or `Null`.

@@ -14,6 +14,7 @@ use crate::event::Events;
 use crate::offset::{self, Tracker};
 use crate::sink::Kafka;
 use crate::source::postgres::Postgres;
+use crate::transform::Transforms;
 use progress::Progress;
 use run::Pipeline;
 use shared::Result;
@@ -55,7 +56,8 @@ fn build<'c>(
         config,
         runtime: runtime.clone(),
         source,
-        events: Events::new(&config.event, Clock::System),
+        events: Events::new(&config.event, Clock::System)?,
+        transforms: Transforms::new(config)?,
         encoder: Encoder::new(config, registry, runtime.clone())?,
         sink,
         tracker: Tracker::default(),
@@ -66,6 +68,7 @@ fn build<'c>(
         durable: stored,
         unsaved: None,
         saved_at: std::time::Instant::now(),
+        beat_at: std::time::Instant::now(),
     })
 }
 

@@ -21,9 +21,11 @@ use crate::config::Config;
 use crate::event::Events;
 use crate::model::change::Event;
 use crate::model::position::Position;
+use crate::model::record::Record;
 use crate::offset::{OffsetStore, Tracker};
 use crate::sink::Kafka;
 use crate::source::postgres::Postgres;
+use crate::transform::Transforms;
 use shared::retry::Backoff;
 use shared::shutdown::Shutdown;
 use shared::{Error, Kind, Result};
@@ -53,6 +55,7 @@ pub struct Pipeline<'c> {
     pub(super) runtime: Handle,
     pub(super) source: Postgres,
     pub(super) events: Events,
+    pub(super) transforms: Transforms,
     pub(super) encoder: Encoder,
     pub(super) sink: Kafka,
     pub(super) tracker: Tracker,
@@ -65,6 +68,7 @@ pub struct Pipeline<'c> {
     /// Durable but not yet stored.
     pub(super) unsaved: Option<Position>,
     pub(super) saved_at: Instant,
+    pub(super) beat_at: Instant,
 }
 
 impl Pipeline<'_> {
@@ -87,6 +91,7 @@ impl Pipeline<'_> {
     fn turn(&mut self) -> Result<()> {
         let wait = if self.sink.outstanding() > 0 { BUSY_WAIT } else { IDLE_WAIT };
         let busy = self.pull(wait)?;
+        self.beat()?;
         self.serve(Duration::ZERO)?;
         self.progress.sink(self.sink.health());
         self.settle(busy)
@@ -94,29 +99,52 @@ impl Pipeline<'_> {
 
     /// One read of the source, all the way into the producer's queue.
     fn pull(&mut self, wait: Duration) -> Result<bool> {
-        let Pipeline { source, events, encoder, sink, tracker, unit, progress, shutdown, .. } = self;
+        let Pipeline { source, events, progress, .. } = self;
+        let mut way = Way {
+            transforms: &mut self.transforms,
+            encoder: &mut self.encoder,
+            sink: &mut self.sink,
+            tracker: &mut self.tracker,
+            shutdown: &self.shutdown,
+        };
+        let unit = &mut self.unit;
         // Counted apart: `unit.sent` begins anew at each boundary, of which one read may hold many.
         let mut records = 0;
         let busy = source.poll(wait, &mut |event| match event {
-            Event::Change(change) => events.records(&change, &mut |record| {
-                let encoded = encoder.encode(record)?;
-                tracker.sent(unit.number, 1)?;
-                while !sink.offer(&encoded, unit.number)? {
-                    make_room(sink, tracker, shutdown)?;
-                }
-                unit.sent += 1;
-                records += 1;
-                Ok(())
-            }),
             Event::Boundary(position) => {
-                tracker.close(unit.number, position)?;
+                way.tracker.close(unit.number, position)?;
                 unit.number += 1;
                 unit.sent = 0;
                 Ok(())
             }
+            event => events.records(&event, &mut |record| {
+                let sent = way.send(record, unit.number)?;
+                unit.sent += sent;
+                records += sent;
+                Ok(())
+            }),
         })?;
         progress.pulled(source, records);
         Ok(busy)
+    }
+
+    /// Says that we are alive, if it is asked for and time. Not counted in the unit: a stop need not
+    /// wait for the end of a transaction that has not begun.
+    fn beat(&mut self) -> Result<()> {
+        let interval = Duration::from_millis(self.config.event.heartbeat_interval_ms);
+        if interval.is_zero() || !self.source.streaming() || self.beat_at.elapsed() < interval {
+            return Ok(());
+        }
+        self.beat_at = Instant::now();
+        let mut way = Way {
+            transforms: &mut self.transforms,
+            encoder: &mut self.encoder,
+            sink: &mut self.sink,
+            tracker: &mut self.tracker,
+            shutdown: &self.shutdown,
+        };
+        let unit = self.unit.number;
+        self.events.heartbeat(&mut |record| way.send(record, unit).map(drop))
     }
 
     /// Counts what Kafka acknowledged, for up to `wait`.
@@ -235,6 +263,34 @@ impl Pipeline<'_> {
         if let Err(error) = flushed.and(self.save()) {
             tracing::info!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
         }
+    }
+}
+
+/// The way of a record out of here.
+struct Way<'p> {
+    transforms: &'p mut Transforms,
+    encoder: &'p mut Encoder,
+    sink: &'p mut Kafka,
+    tracker: &'p mut Tracker,
+    shutdown: &'p Shutdown,
+}
+
+impl Way<'_> {
+    /// Into the producer's queue; how many records became of it.
+    #[inline]
+    fn send(&mut self, record: &Record<'_>, unit: u64) -> Result<u64> {
+        let Way { transforms, encoder, sink, tracker, shutdown } = self;
+        let mut sent = 0;
+        transforms.apply(record, &mut |record| {
+            let encoded = encoder.encode(record)?;
+            tracker.sent(unit, 1)?;
+            while !sink.offer(&encoded, unit)? {
+                make_room(sink, tracker, shutdown)?;
+            }
+            sent += 1;
+            Ok(())
+        })?;
+        Ok(sent)
     }
 }
 

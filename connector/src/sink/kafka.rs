@@ -89,6 +89,8 @@ impl Kafka {
     pub fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<bool> {
         let token = usize::try_from(unit).or_kind(Kind::Bug)?;
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(message.topic, token);
+        record.partition = message.partition;
+        record.timestamp = message.timestamp_ms;
         record.key = message.key;
         record.payload = message.value;
         if !message.headers.is_empty() {

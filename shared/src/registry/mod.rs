@@ -75,8 +75,8 @@ impl Registry {
     }
 
     /// The id of `schema` under `subject`, registering a new version if there is none.
-    pub async fn register(&self, subject: &str, schema: &str) -> Result<SchemaId> {
-        let path = format!("subjects/{}/versions", escape(subject));
+    pub async fn register(&self, subject: &str, schema: &str, normalize: bool) -> Result<SchemaId> {
+        let path = format!("subjects/{}/versions{}", escape(subject), normalization(normalize));
         let id: Id = self
             .call(&path, Some(json!({ "schema": schema })))
             .await
@@ -85,8 +85,8 @@ impl Registry {
     }
 
     /// The id of `schema` under `subject` if it is registered there already.
-    pub async fn look_up(&self, subject: &str, schema: &str) -> Result<SchemaId> {
-        let path = format!("subjects/{}", escape(subject));
+    pub async fn look_up(&self, subject: &str, schema: &str, normalize: bool) -> Result<SchemaId> {
+        let path = format!("subjects/{}{}", escape(subject), normalization(normalize));
         let id: Id = self
             .call(&path, Some(json!({ "schema": schema })))
             .await
@@ -163,6 +163,11 @@ fn refused(status: u16, text: &str) -> Error {
         _ => (Kind::Unreachable, "the registry answered with a failure of its own; see its log"),
     };
     Error::new(kind, format!("HTTP {status}: {words}")).remedy(remedy)
+}
+
+/// The registry compares schemas in its normal form if asked to.
+fn normalization(wanted: bool) -> &'static str {
+    if wanted { "?normalize=true" } else { "" }
 }
 
 /// Percent-encodes what may not stand in a path segment.

@@ -118,6 +118,9 @@ impl Relations {
                 kind,
                 optional: now.is_none_or(|now| !now.not_null),
                 default: now.and_then(|now| default::parse(info, now.default.as_deref()?)),
+                key_only: false,
+                source_type: crate::model::table::SourceType::default(),
+                comment: None,
             });
         }
         let place = |name: &String| columns.iter().position(|column| column.name == *name);

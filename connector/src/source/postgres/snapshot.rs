@@ -251,6 +251,8 @@ impl Snapshot {
             lsn: self.origin_lsn,
             last_commit_lsn: None,
             time_us: self.time_us,
+            xmin: None,
+            replicated_from: None,
             snapshot: marker(Place { last, ..held.place }),
         };
         take(Event::Change(Change {

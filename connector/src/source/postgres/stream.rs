@@ -307,6 +307,8 @@ impl Reader {
             lsn,
             last_commit_lsn: self.position.commit_lsn,
             time_us: transaction.begin.commit_time_us,
+            xmin: None,
+            replicated_from: None,
             snapshot: Marker::Streamed,
         });
         take(Event::Change(Change {

@@ -1,50 +1,103 @@
-//! A point in time as ISO text in UTC, as Java's `ISO_OFFSET_DATE_TIME` prints it. Pure, on the
-//! stack.
-
-use super::bytes::put_bytes;
+//! Dates and times as ISO text in UTC, as Java's formatters print them. Pure, on the stack.
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// Sign, ten digits of year, `-MM-DDTHH:MM:SS.ffffffZ`.
 const MAX_LEN: usize = 40;
 
-/// Appends the text with its length; `digits` of the second's fraction are always shown.
-pub fn put(out: &mut Vec<u8>, micros: i64, digits: u8) {
+/// `2024-02-29T13:14:15.123456Z`; so many digits of the second's fraction, or as many as it has.
+pub fn timestamp(micros: i64, digits: Option<u8>) -> Text {
     match micros {
-        i64::MAX => return put_bytes(out, b"infinity"),
-        i64::MIN => return put_bytes(out, b"-infinity"),
+        i64::MAX => return Text::of(b"infinity"),
+        i64::MIN => return Text::of(b"-infinity"),
         _ => {}
     }
-    let mut text = Text { bytes: [0; MAX_LEN], len: 0 };
-    let (day, micro) = (micros.div_euclid(MICROS_PER_DAY), micros.rem_euclid(MICROS_PER_DAY));
-    let (year, month, date) = civil(day);
-    match year {
-        0..=9999 => {}
-        10_000.. => text.push(b'+'),
-        _ => text.push(b'-'),
-    }
-    text.number(year.unsigned_abs(), 4);
-    let second = (micro / 1_000_000).unsigned_abs();
-    for (before, number) in
-        [(b'-', month), (b'-', date), (b'T', second / 3600), (b':', second / 60 % 60), (b':', second % 60)]
-    {
-        text.push(before);
-        text.number(number, 2);
-    }
-    if digits > 0 {
-        text.push(b'.');
-        let digits = usize::from(digits.min(6));
-        text.number((micro % 1_000_000).unsigned_abs() / 10_u64.pow(6 - digits as u32), digits);
-    }
+    let mut text = Text::default();
+    text.date(micros.div_euclid(MICROS_PER_DAY));
+    text.push(b'T');
+    text.time(micros.rem_euclid(MICROS_PER_DAY), digits);
     text.push(b'Z');
-    put_bytes(out, text.bytes.get(..text.len).unwrap_or_default());
+    text
 }
 
-struct Text {
+/// `2024-02-29Z`.
+pub fn date(day: i64) -> Text {
+    let mut text = Text::default();
+    text.date(day);
+    text.push(b'Z');
+    text
+}
+
+/// `13:14:15.123Z`. The day's end, 24:00, is its beginning.
+pub fn time(micros: i64) -> Text {
+    let mut text = Text::default();
+    text.time(micros.rem_euclid(MICROS_PER_DAY), None);
+    text.push(b'Z');
+    text
+}
+
+/// A short text.
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
     bytes: [u8; MAX_LEN],
     len: usize,
 }
 
+impl Default for Text {
+    fn default() -> Self {
+        Text { bytes: [0; MAX_LEN], len: 0 }
+    }
+}
+
 impl Text {
+    fn of(bytes: &[u8]) -> Text {
+        let mut text = Text::default();
+        bytes.iter().for_each(|byte| text.push(*byte));
+        text
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn date(&mut self, day: i64) {
+        let (year, month, date) = civil(day);
+        match year {
+            0..=9999 => {}
+            10_000.. => self.push(b'+'),
+            _ => self.push(b'-'),
+        }
+        self.number(year.unsigned_abs(), 4);
+        self.push(b'-');
+        self.number(month, 2);
+        self.push(b'-');
+        self.number(date, 2);
+    }
+
+    fn time(&mut self, micro: i64, digits: Option<u8>) {
+        let second = (micro / 1_000_000).unsigned_abs();
+        self.number(second / 3600, 2);
+        self.push(b':');
+        self.number(second / 60 % 60, 2);
+        self.push(b':');
+        self.number(second % 60, 2);
+        let mut fraction = (micro % 1_000_000).unsigned_abs();
+        let digits = match digits {
+            Some(digits) => usize::from(digits.min(6)),
+            None => {
+                let mut digits: u32 = 6;
+                while digits > 0 && fraction % 10_u64.pow(7 - digits) == 0 {
+                    digits -= 1;
+                }
+                digits as usize
+            }
+        };
+        if digits > 0 {
+            fraction /= 10_u64.pow(6 - digits as u32);
+            self.push(b'.');
+            self.number(fraction, digits);
+        }
+    }
+
     fn push(&mut self, byte: u8) {
         if let Some(slot) = self.bytes.get_mut(self.len) {
             *slot = byte;
@@ -115,8 +168,8 @@ mod tests {
             (i64::MIN, 6, "-infinity"),
         ] {
             let mut out = Vec::new();
-            put(&mut out, micros, digits);
-            assert_eq!(String::from_utf8_lossy(out.get(1..).expect("a length")), want);
+            out.extend_from_slice(timestamp(micros, Some(digits)).bytes());
+            assert_eq!(String::from_utf8_lossy(&out), want);
         }
     }
 

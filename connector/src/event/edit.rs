@@ -1,0 +1,243 @@
+//! What is done to texts of some columns: masks, digests, truncation. Keys keep what they are.
+//! Pure; made texts live in an arena that is emptied with the row.
+
+use crate::config::event::EventConfig;
+use crate::model::schema::Schema;
+use crate::model::table::{Column, ColumnType, TableId};
+use crate::model::value::Value;
+use bumpalo::Bump;
+use md5::Digest;
+use regex::RegexSet;
+use shared::error::{Error, Kind as ErrorKind, OrKind, Result};
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// One change to a column's values.
+#[derive(Clone, Debug)]
+pub enum Edit {
+    /// This, whatever the value, and for NULL too.
+    Mask(Arc<str>),
+    /// A digest, cut to so many characters.
+    Hash {
+        digest: Digester,
+        salt: Arc<str>,
+        serialized: bool,
+        length: Option<usize>,
+    },
+    Truncate(usize),
+}
+
+/// Java's names of algorithms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Digester {
+    Md5,
+    Sha1,
+    Sha224,
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// The configured edits, and the columns that they are for.
+#[derive(Debug, Default)]
+pub struct Edits(Vec<(RegexSet, Edit)>);
+
+impl Edits {
+    /// # Errors
+    /// `Config` for an expression or an algorithm that is none.
+    pub fn new(config: &EventConfig) -> Result<Edits> {
+        let mut edits = Vec::new();
+        for mask in &config.mask {
+            edits.push((columns(&mask.columns)?, Edit::Mask("*".repeat(mask.length).into())));
+        }
+        for hash in &config.hash {
+            let edit = Edit::Hash {
+                digest: Digester::of(&hash.algorithm)?,
+                salt: hash.salt.expose().into(),
+                serialized: hash.version == 1,
+                length: None,
+            };
+            edits.push((columns(&hash.columns)?, edit));
+        }
+        for truncation in &config.truncate {
+            edits.push((columns(&truncation.columns)?, Edit::Truncate(truncation.length)));
+        }
+        Ok(Edits(edits))
+    }
+
+    /// What is done to a column, if anything; only texts are changed.
+    pub fn of(&self, table: &TableId, column: &Column) -> Option<Edit> {
+        if !is_text(&column.kind) {
+            return None;
+        }
+        let name = format!("{table}.{}", column.name);
+        let (_, edit) = self.0.iter().find(|(columns, _)| columns.is_match(&name))?;
+        Some(match edit {
+            Edit::Hash { digest, salt, serialized, .. } => {
+                let declared = column.source_type.length.and_then(|length| usize::try_from(length).ok());
+                let length = declared.filter(|length| *length > 0);
+                Edit::Hash { digest: *digest, salt: salt.clone(), serialized: *serialized, length }
+            }
+            other => other.clone(),
+        })
+    }
+}
+
+fn is_text(kind: &ColumnType) -> bool {
+    matches!(kind, ColumnType::Text)
+}
+
+/// Whole names, letter case ignored.
+pub fn columns(patterns: &[String]) -> Result<RegexSet> {
+    let whole = patterns.iter().map(|pattern| format!("(?i)^(?:{pattern})$"));
+    RegexSet::new(whole).or_kind(ErrorKind::Config)
+}
+
+impl Edit {
+    /// What the field's schema says of it.
+    pub fn mark(&self, schema: Schema) -> Schema {
+        match self {
+            Edit::Mask(_) | Edit::Hash { .. } => schema.parameter("masked", "true"),
+            Edit::Truncate(length) => schema.parameter("truncateLength", length.to_string()),
+        }
+    }
+
+    pub fn apply<'a>(&'a self, value: Value<'a>, arena: &'a Bump) -> Value<'a> {
+        match (self, value) {
+            (Edit::Mask(stars), _) => Value::Text(stars),
+            (Edit::Hash { digest, salt, serialized, length }, Value::Text(text)) => {
+                let hex = digest.hex(salt.as_bytes(), text, *serialized);
+                Value::Text(arena.alloc_str(first(&hex, length.unwrap_or(usize::MAX))))
+            }
+            (Edit::Truncate(length), Value::Text(text)) => Value::Text(first(text, *length)),
+            (_, value) => value,
+        }
+    }
+}
+
+/// So many of Java's characters; never half of a pair.
+fn first(text: &str, length: usize) -> &str {
+    let mut units = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        units += c.len_utf16();
+        units > length
+    });
+    end.and_then(|(at, _)| text.get(..at)).unwrap_or(text)
+}
+
+impl Digester {
+    fn of(name: &str) -> Result<Digester> {
+        Ok(match name.to_ascii_uppercase().as_str() {
+            "MD5" => Digester::Md5,
+            "SHA" | "SHA-1" | "SHA1" => Digester::Sha1,
+            "SHA-224" => Digester::Sha224,
+            "SHA-256" => Digester::Sha256,
+            "SHA-384" => Digester::Sha384,
+            "SHA-512" => Digester::Sha512,
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    format!("event.hash: {name:?} is no known algorithm"),
+                )
+                .remedy("use MD5, SHA-1, SHA-224, SHA-256, SHA-384 or SHA-512"));
+            }
+        })
+    }
+
+    fn hex(self, salt: &[u8], text: &str, serialized: bool) -> String {
+        let bytes = if serialized { java_serialized(text) } else { text.as_bytes().to_vec() };
+        match self {
+            Digester::Md5 => digest::<md5::Md5>(salt, &bytes),
+            Digester::Sha1 => digest::<sha1::Sha1>(salt, &bytes),
+            Digester::Sha224 => digest::<sha2::Sha224>(salt, &bytes),
+            Digester::Sha256 => digest::<sha2::Sha256>(salt, &bytes),
+            Digester::Sha384 => digest::<sha2::Sha384>(salt, &bytes),
+            Digester::Sha512 => digest::<sha2::Sha512>(salt, &bytes),
+        }
+    }
+}
+
+fn digest<D: Digest>(salt: &[u8], bytes: &[u8]) -> String {
+    let sum = D::new().chain_update(salt).chain_update(bytes).finalize();
+    sum.iter().fold(String::new(), |mut out, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// What Java's `ObjectOutputStream` writes for a string: a header, a tag, a length, and UTF-8 in
+/// Java's manner (a zero byte as two, pairs of surrogates one by one).
+fn java_serialized(text: &str) -> Vec<u8> {
+    let mut content = Vec::with_capacity(text.len());
+    for unit in text.encode_utf16() {
+        match unit {
+            1..=0x7f => content.push(unit as u8),
+            0 | 0x80..=0x7ff => content.extend([0xc0 | (unit >> 6) as u8, 0x80 | (unit & 0x3f) as u8]),
+            _ => content.extend([
+                0xe0 | (unit >> 12) as u8,
+                0x80 | (unit >> 6 & 0x3f) as u8,
+                0x80 | (unit & 0x3f) as u8,
+            ]),
+        }
+    }
+    let mut out = vec![0xac, 0xed, 0, 5];
+    match u16::try_from(content.len()) {
+        Ok(length) => {
+            out.push(0x74);
+            out.extend(length.to_be_bytes());
+        }
+        Err(_) => {
+            out.push(0x7c);
+            out.extend((content.len() as u64).to_be_bytes());
+        }
+    }
+    out.extend(content);
+    out
+}
+
+/// Adds the declared type to a schema, as Debezium's propagation does.
+pub fn propagate(schema: Schema, column: &Column, comments: bool) -> Schema {
+    let declared = &column.source_type;
+    let mut schema = schema.parameter("__debezium.source.column.type", &*declared.name);
+    if let Some(length) = declared.length {
+        schema = schema.parameter("__debezium.source.column.length", length.to_string());
+    }
+    if let Some(scale) = declared.scale {
+        schema = schema.parameter("__debezium.source.column.scale", scale.to_string());
+    }
+    schema = schema.parameter("__debezium.source.column.name", &*column.name);
+    match &column.comment {
+        Some(comment) if comments => schema.parameter("__debezium.source.column.comment", comment),
+        _ => schema,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_at_characters() {
+        for (text, length, want) in
+            [("Sally", 3, "Sal"), ("é漢x", 2, "é漢"), ("a🎉b", 2, "a"), ("ab", 9, "ab"), ("ab", 0, "")]
+        {
+            assert_eq!(first(text, length), want);
+        }
+    }
+
+    #[test]
+    fn digests_are_java_s() {
+        // As another program computes them.
+        let sha = Digester::Sha256.hex(b"salt", "value", false);
+        assert_eq!(sha, "d430a1da30afe1a9d07b3b36042151ebaf53c4882af1609733c04930de318e33");
+        let md5 = Digester::Md5.hex(b"salt", "value", true);
+        assert_eq!(md5, "31b44c688a9f5d8b145fd431d5761b70");
+        assert_eq!(java_serialized("ab"), [0xac, 0xed, 0, 5, 0x74, 0, 2, b'a', b'b']);
+        assert_eq!(
+            java_serialized("\0é🎉").get(7..),
+            Some(&[0xc0, 0x80, 0xc3, 0xa9, 0xed, 0xa0, 0xbc, 0xed, 0xbe, 0x89][..])
+        );
+        assert_eq!(java_serialized(&"x".repeat(70_000)).len(), 4 + 1 + 8 + 70_000);
+    }
+}
