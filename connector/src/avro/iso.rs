@@ -85,7 +85,7 @@ impl Text {
             Some(digits) => usize::from(digits.min(6)),
             None => {
                 let mut digits: u32 = 6;
-                while digits > 0 && fraction % 10_u64.pow(7 - digits) == 0 {
+                while digits > 0 && fraction.is_multiple_of(10_u64.pow(7 - digits)) {
                     digits -= 1;
                 }
                 digits as usize

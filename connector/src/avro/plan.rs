@@ -66,6 +66,10 @@ impl Step {
         done.is_ok().then(|| out.into())
     }
 
+    fn is_leaf(&self) -> bool {
+        matches!(self.node, Node::Leaf(_))
+    }
+
     /// Appends a value.
     ///
     /// # Errors
@@ -88,7 +92,7 @@ impl Step {
                 out.extend(self.present);
                 match (self.node.put(out, value, scratch, path), &self.null) {
                     // Debezium sends NaN in a nullable numeric as NULL.
-                    (Err(Fault::NotFinite), Some(null)) if self.present.is_some() => {
+                    (Err(Fault::NotFinite), Some(null)) if self.present.is_some() && self.is_leaf() => {
                         path.clear();
                         out.truncate(start);
                         out.extend_from_slice(null);

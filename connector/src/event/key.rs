@@ -40,12 +40,7 @@ mod tests {
 
     #[test]
     fn only_the_key_columns_count() {
-        let column = |name: &str| Column {
-            name: name.to_owned(),
-            kind: ColumnType::Text,
-            optional: true,
-            default: None,
-        };
+        let column = |name: &str| Column::new(name, ColumnType::Text, true);
         let id = TableId { schema: "public".to_owned(), name: "t".to_owned() };
         let table = Table::new(id, vec![column("v"), column("k")], vec![1]);
         let row = |v, k| [v, k];

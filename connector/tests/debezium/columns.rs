@@ -7,7 +7,7 @@ use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
 use connector::event::Events;
-use connector::model::change::{Change, Marker, Op, Origin, PostgresOrigin};
+use connector::model::change::{Change, Event, Marker, Op, Origin, PostgresOrigin};
 use connector::model::position::Lsn;
 use connector::model::table::{ColumnType, Table, TableId};
 use connector::model::value::Value;
@@ -26,7 +26,7 @@ struct Bench {
 impl Bench {
     fn start() -> Bench {
         let encoding = Encoding::start(&[]);
-        let events = Events::new(&encoding.config.event, Clock::manual(1));
+        let events = Events::new(&encoding.config.event, Clock::manual(1)).expect("valid");
         Bench { encoding, events }
     }
 
@@ -38,11 +38,13 @@ impl Bench {
             lsn: Lsn(1),
             last_commit_lsn: None,
             time_us: 1,
+            xmin: None,
+            replicated_from: None,
             snapshot: Marker::Streamed,
         });
         let change = Change { op: Op::Create, table, before: None, after: Some(row), origin };
         let mut made = None;
-        self.events.records(&change, &mut |record| {
+        self.events.records(&Event::Change(change), &mut |record| {
             let encoded = self.encoding.encoder.encode(record)?;
             let (id, avro) = shared::avro::wire::split(encoded.value.expect("a value")).expect("wire format");
             let registered = self.encoding.registered.lock().expect("not poisoned");
@@ -186,12 +188,11 @@ fn values_that_cannot_be_written_are_named() {
         (ColumnType::VariableDecimal, Value::Unavailable, "did not send"),
         (ColumnType::Bytes, Value::Hex(b"0"), "hexadecimal"),
     ] {
-        let column =
-            connector::model::table::Column { name: "col".to_owned(), kind, optional: false, default: None };
+        let column = connector::model::table::Column::new("col", kind, false);
         let error = bench.create(&table(vec![column]), &[value]).expect_err("cannot be written");
         let line = error.to_string();
         assert_eq!(error.kind(), shared::Kind::Data, "{line}");
-        for part in ["0/1", "column col", "table s.t", words] {
+        for part in ["0/1", "column after.col", "topic p.s.t", words] {
             assert!(line.contains(part), "{part:?} is not in {line:?}");
         }
         assert!(!line.contains("1.234") && !line.contains("70000"), "{line}");

@@ -23,7 +23,7 @@ pub fn column(field: &Json) -> Column {
     });
     let kind = kind(inner);
     let default = Some(&field["default"]).filter(|d| !d.is_null()).map(|d| default(&kind, d));
-    Column { name: text(field, "name").to_owned(), kind, optional: union.is_some(), default }
+    Column { default, ..Column::new(text(field, "name"), kind, union.is_some()) }
 }
 
 fn kind(inner: &Json) -> ColumnType {
@@ -118,6 +118,7 @@ pub fn value(kind: &ColumnType, recorded: &Json) -> Value<'static> {
             let since = time.duration_since(jiff::civil::date(1970, 1, 1).into());
             Value::TimestampTz(i64::try_from(since.as_micros()).expect("64 bits"))
         }
+        other => panic!("{other:?} is not recorded"),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::golden::{bytes, column, lines, text, value};
 use crate::registry::{Encoding, Registered};
 use connector::event::Events;
-use connector::model::change::{Change, Marker, Op, Origin, PostgresOrigin};
+use connector::model::change::{Change, Event, Marker, Op, Origin, PostgresOrigin};
 use connector::model::position::Lsn;
 use connector::model::table::{Table, TableId};
 use connector::model::value::Value;
@@ -73,7 +73,7 @@ fn check(name: &str, settings: &[&str]) {
     let mut encoding = Encoding::start(&settings);
     let run = case.topics.values().flatten().find_map(run_id).unwrap_or_default();
     let clock = Clock::manual(0);
-    let mut events = Events::with_run(&encoding.config.event, clock.clone(), run);
+    let mut events = Events::with_run(&encoding.config.event, clock.clone(), run).expect("valid");
     let mut tables = HashMap::new();
     let mut count = 0;
     for (topic, records) in &case.topics {
@@ -85,7 +85,7 @@ fn check(name: &str, settings: &[&str]) {
             let mut expected = whole.iter();
             set_clock(&clock, whole);
             events
-                .records(&change.change(), &mut |record| {
+                .records(&Event::Change(change.change()), &mut |record| {
                     let want = expected.next().unwrap_or_else(|| panic!("{topic}: one record too many"));
                     assert_eq!(record.topic, topic);
                     let got = encoding.encoder.encode(record)?;
@@ -199,6 +199,8 @@ impl Recorded {
             lsn: Lsn(u64::try_from(number("lsn")).expect("not negative")),
             last_commit_lsn: commit,
             time_us: number("ts_us"),
+            xmin: None,
+            replicated_from: None,
             snapshot,
         });
         let (before, after) = (self.before.as_deref(), self.after.as_deref());

@@ -2,13 +2,16 @@
 
 use super::*;
 use crate::model::encoded::Headers;
-use crate::model::record::ContextHeader;
+use crate::model::record::{Datum, Header as Given, HeaderValue};
+use crate::model::schema::Schema;
+use crate::model::value::Value;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers as _, Message};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -24,7 +27,8 @@ fn cluster() -> MockCluster<'static, DefaultProducerContext> {
 }
 
 fn message<'a>(topic: &'a str, key: &'a [u8], value: &'a [u8]) -> Encoded<'a> {
-    Encoded { topic, key: Some(key), value: Some(value), headers: Headers::default() }
+    let headers = Headers::default();
+    Encoded { topic, partition: None, key: Some(key), value: Some(value), headers, timestamp_ms: None }
 }
 
 /// Sends and collects acknowledgements per unit.
@@ -55,12 +59,16 @@ fn keys_tombstones_and_headers_arrive_as_they_are_in_java_s_partition() {
     let cluster = cluster();
     cluster.create_topic("t", 3, 1).expect("a topic");
     let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
-    let context = [
-        ContextHeader { name: "a", value: "1".to_owned() },
-        ContextHeader { name: "b", value: String::new() },
+    let schema = Arc::new(Schema::int32());
+    let given = [
+        Given { name: "link", value: HeaderValue::Datum(Datum { schema: &schema, value: Value::Int(1) }) },
+        Given { name: "a", value: HeaderValue::Text("1") },
+        Given { name: "b", value: HeaderValue::Text("") },
     ];
-    let headers = Headers { link: Some(("link", b"{}")), context: &context };
-    assert!(sink.offer(&Encoded { topic: "t", key: Some(b"21"), value: None, headers }, 1).expect("queued"));
+    let headers = Headers::new(&given, b"{}", &[2]);
+    let tombstone =
+        Encoded { topic: "t", partition: None, key: Some(b"21"), value: None, headers, timestamp_ms: None };
+    assert!(sink.offer(&tombstone, 1).expect("queued"));
     drain(&mut sink).expect("delivered");
 
     let mut reading = ClientConfig::new();
