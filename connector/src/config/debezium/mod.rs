@@ -4,7 +4,9 @@
 //! checks. Nothing is dropped silently: what is not followed is refused, or noted for the log.
 
 mod properties;
+mod shaping;
 mod table;
+mod transforms;
 
 use properties::Properties;
 use shared::error::{Context, Error, Kind, OrKind, Result};
@@ -81,7 +83,8 @@ fn import(connector: &Properties, worker: &Properties) -> Result<Imported> {
     offsets(worker, &mut target);
     security(worker, &mut target)?;
     target.apply(table::CONNECTOR, "", connector)?;
-    schema_lists(connector, &mut target)?;
+    shaping::apply(connector, &mut target)?;
+    transforms::apply(connector, &mut target)?;
     let urls = ["key", "value"].map(|side| converter(side, connector, worker, &mut target));
     let [key, value] = urls;
     if key? != value? {
@@ -123,28 +126,6 @@ fn security(worker: &Properties, target: &mut Target) -> Result<()> {
     Ok(())
 }
 
-/// Debezium filters schemas and tables one after the other; our lists are on `schema.table`.
-fn schema_lists(connector: &Properties, target: &mut Target) -> Result<()> {
-    let schemas = |name: &str| {
-        let list = connector.get(name).map(|text| list(text)).unwrap_or_default();
-        list.into_iter().map(|schema| format!(r"(?:{schema})\..*")).collect::<Vec<_>>()
-    };
-    let (include, exclude) = (schemas("schema.include.list"), schemas("schema.exclude.list"));
-    if !include.is_empty() {
-        if connector.get("table.include.list").is_some_and(|tables| !tables.is_empty()) {
-            return Err(Error::new(Kind::Config, "schema.include.list beside table.include.list")
-                .remedy("name the tables with their schemas in table.include.list only"));
-        }
-        target.set("source.tables", Value::from(include));
-    }
-    let mut excluded = list(connector.get("table.exclude.list").map_or("", String::as_str));
-    excluded.extend(exclude);
-    if !excluded.is_empty() {
-        target.set("source.exclude_tables", Value::from(excluded));
-    }
-    Ok(())
-}
-
 /// Takes over one side's converter and returns its registry. As in Kafka Connect, the class and
 /// its settings come from the same file.
 fn converter(side: &str, connector: &Properties, worker: &Properties, target: &mut Target) -> Result<String> {
@@ -166,6 +147,20 @@ fn converter(side: &str, connector: &Properties, worker: &Properties, target: &m
         .filter_map(|(name, value)| Some((name.strip_prefix(&front)?.to_owned(), value.clone())))
         .collect();
     target.apply(table::CONVERTER, &front, &settings)?;
+    let naming = format!("{side}.subject.name.strategy");
+    if let Some(strategy) = settings.get(&naming) {
+        let short = strategy.rsplit('.').next().unwrap_or_default();
+        let word = match short {
+            "TopicNameStrategy" => "topic",
+            "RecordNameStrategy" => "record",
+            "TopicRecordNameStrategy" => "topic_record",
+            _ => {
+                return Err(Error::new(Kind::Config, format!("{front}{naming} = {strategy} is not supported"))
+                    .remedy("supported are Confluent's TopicNameStrategy, RecordNameStrategy and TopicRecordNameStrategy"));
+            }
+        };
+        target.set(&format!("avro.{side}_subject"), Value::from(word));
+    }
     let login = settings.get("basic.auth.user.info");
     let login = login.or_else(|| settings.get("schema.registry.basic.auth.user.info"));
     if let Some(login) = login {
@@ -254,6 +249,10 @@ fn written(value: &str, form: Form) -> Result<Value> {
             Value::from(value.trim().to_lowercase().parse::<bool>().map_err(|_| wrong("true or false"))?)
         }
         Form::List => Value::from(list(value)),
+        Form::Semicolons => {
+            let items = value.split(';').map(str::trim).filter(|item| !item.is_empty());
+            Value::from(items.map(str::to_owned).collect::<Vec<_>>())
+        }
     })
 }
 

@@ -1,0 +1,105 @@
+//! Properties of which several, or parts of their names, make one setting: skipped operations, the
+//! naming strategy, masks, digests, truncation.
+
+use super::Target;
+use super::properties::Properties;
+use shared::error::{Error, Kind, Result};
+use toml::{Table, Value};
+
+const STRATEGIES: &[(&str, &str)] = &[
+    ("SchemaTopicNamingStrategy", "schema"),
+    ("SchemaUnicodeTopicNamingStrategy", "schema_unicode"),
+    ("SchemaRegexTopicNamingStrategy", "regex"),
+];
+
+pub fn apply(connector: &Properties, target: &mut Target) -> Result<()> {
+    if let Some(letters) = connector.get("skipped.operations") {
+        let skipped: Vec<&str> = super::list(letters).iter().map(|l| operation(l)).collect::<Result<_>>()?;
+        let skipped: Vec<Value> = skipped.into_iter().filter(|w| !w.is_empty()).map(Value::from).collect();
+        target.set("event.skip", Value::from(skipped));
+    }
+    if let Some(strategy) = connector.get("topic.naming.strategy") {
+        let short = strategy.rsplit('.').next().unwrap_or_default();
+        let (_, word) = STRATEGIES.iter().find(|(name, _)| *name == short).ok_or_else(|| {
+            let known: Vec<&str> = STRATEGIES.iter().map(|(name, _)| *name).collect();
+            Error::new(Kind::Config, format!("topic.naming.strategy = {strategy} is not supported"))
+                .remedy(format!("supported are: {}", known.join(", ")))
+        })?;
+        target.set("event.topic_naming", Value::from(*word));
+    }
+    if connector.get("sanitize.field.names").is_some_and(|value| value == "true") {
+        target.set("event.field_names", Value::from("avro"));
+    }
+    for (name, columns) in connector {
+        column(name, &super::list(columns), target)?;
+    }
+    Ok(())
+}
+
+fn operation(letter: &str) -> Result<&'static str> {
+    Ok(match letter {
+        "none" => "",
+        "c" => "create",
+        "u" => "update",
+        "d" => "delete",
+        "t" => "truncate",
+        _ => {
+            return Err(Error::new(Kind::Config, format!("skipped.operations: {letter:?} is no operation"))
+                .remedy("use c, u, d, t or none"));
+        }
+    })
+}
+
+/// `column.mask.with.12.chars`, `column.mask.hash[.v2].SHA-256.with.salt.x`, `column.truncate.to.3.chars`.
+fn column(name: &str, columns: &[String], target: &mut Target) -> Result<()> {
+    let number = |text: &str| {
+        let wrong = || Error::new(Kind::Config, format!("{name}: {text:?} is no number of characters"));
+        text.parse::<i64>().ok().filter(|number| *number >= 0).map(Value::from).ok_or_else(wrong)
+    };
+    let between = |front: &str, back: &str| name.strip_prefix(front)?.strip_suffix(back);
+    if let Some(length) = between("column.mask.with.", ".chars") {
+        target.push("mask", [("length", number(length)?)], columns);
+    } else if let Some(length) = between("column.truncate.to.", ".chars") {
+        target.push("truncate", [("length", number(length)?)], columns);
+    } else if let Some(rest) = name.strip_prefix("column.mask.hash.") {
+        let (version, rest) = rest.strip_prefix("v2.").map_or((1, rest), |rest| (2, rest));
+        let (algorithm, salt) = rest.split_once(".with.salt.").ok_or_else(|| {
+            Error::new(Kind::Config, format!("{name} names no salt"))
+                .remedy("write column.mask.hash.ALGORITHM.with.salt.SALT")
+        })?;
+        let settings = [
+            ("algorithm", Value::from(algorithm)),
+            ("salt", Value::from(salt)),
+            ("version", Value::from(version)),
+        ];
+        target.push("hash", settings, columns);
+    } else if name.starts_with("column.mask.") || name.starts_with("column.truncate.") {
+        return Err(Error::new(Kind::Config, format!("{name} is not understood"))
+            .remedy("column.mask.with.N.chars, column.mask.hash.A.with.salt.S and column.truncate.to.N.chars are known"));
+    }
+    Ok(())
+}
+
+impl Target {
+    /// Appends to `[[event.NAME]]`.
+    fn push<const N: usize>(&mut self, name: &str, settings: [(&str, Value); N], columns: &[String]) {
+        let mut item: Table = settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        item.insert("columns".to_owned(), Value::from(columns.to_vec()));
+        self.append(&["event", name], item);
+    }
+
+    /// Appends to an array of tables.
+    pub fn append(&mut self, path: &[&str], item: Table) {
+        let Some((last, tables)) = path.split_last() else { return };
+        let mut table = &mut self.table;
+        for part in tables {
+            let inner = table.entry(*part).or_insert_with(|| Value::Table(Table::new()));
+            let Value::Table(inner) = inner else { return };
+            table = inner;
+        }
+        let list = table.entry(*last).or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(items) = list {
+            items.push(Value::Table(item));
+        }
+    }
+}
