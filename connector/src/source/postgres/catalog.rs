@@ -17,7 +17,7 @@ const TABLES: &str = "
 const COLUMNS: &str = "
     SELECT a.attname::text, a.atttypid, a.atttypmod,
            a.attnotnull OR (t.typtype = 'd' AND t.typnotnull),
-           pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+           pg_catalog.pg_get_expr(d.adbin, d.adrelid), pg_catalog.col_description(a.attrelid, a.attnum)
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -45,14 +45,24 @@ const KEY: &str = "
 /// A type and, for a domain, the chain down to its base.
 const TYPE: &str = "
     WITH RECURSIVE chain AS (
-        SELECT t.typname, t.typtype, t.typbasetype, t.typtypmod, 0 AS depth FROM pg_catalog.pg_type t WHERE t.oid = $1
+        SELECT t.oid, t.typname, t.typtype, t.typbasetype, t.typtypmod, t.typcategory, t.typelem, 0 AS depth
+        FROM pg_catalog.pg_type t WHERE t.oid = $1
         UNION ALL
-        SELECT b.typname, b.typtype, b.typbasetype,
-               CASE WHEN chain.typtypmod >= 0 THEN chain.typtypmod ELSE b.typtypmod END, chain.depth + 1
+        SELECT b.oid, b.typname, b.typtype, b.typbasetype,
+               CASE WHEN chain.typtypmod >= 0 THEN chain.typtypmod ELSE b.typtypmod END,
+               b.typcategory, b.typelem, chain.depth + 1
         FROM chain JOIN pg_catalog.pg_type b ON b.oid = chain.typbasetype
         WHERE chain.typtype = 'd')
-    SELECT (SELECT typname::text FROM chain WHERE depth = 0), typname::text, typtypmod
+    SELECT (SELECT typname::text FROM chain WHERE depth = 0), typname::text, typtypmod,
+           CASE WHEN typcategory = 'A' THEN typelem ELSE 0 END,
+           (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
+            FROM pg_catalog.pg_enum e WHERE e.enumtypid = chain.oid),
+           (SELECT n.nspname::text FROM pg_catalog.pg_type d JOIN pg_catalog.pg_namespace n ON n.oid = d.typnamespace
+            WHERE d.oid = $1 AND NOT pg_catalog.pg_type_is_visible(d.oid))
     FROM chain ORDER BY depth DESC LIMIT 1";
+
+/// Types kept.
+const TYPES: usize = 4_096;
 
 /// A column as the catalogue has it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +73,7 @@ pub struct ColumnFacts {
     pub not_null: bool,
     /// The default's expression, as the server prints it.
     pub default: Option<String>,
+    pub comment: Option<String>,
 }
 
 /// A table as the catalogue has it now; nothing if it is gone.
@@ -108,6 +119,7 @@ impl Catalog {
                     modifier: row.get(2),
                     not_null: row.get(3),
                     default: row.get(4),
+                    comment: row.get(5),
                 })
                 .collect(),
             key: key.first().and_then(|row| row.get::<_, Option<Vec<String>>>(0)).unwrap_or_default(),
@@ -122,10 +134,34 @@ impl Catalog {
         if let Some(known) = self.types.get(&oid) {
             return Ok(known.clone());
         }
-        let rows = self.sql.query(TYPE, &[&oid]).doing(|| format!("read type {oid}"))?;
-        let info =
-            rows.first().map(|row| TypeInfo { name: row.get(0), base: row.get(1), modifier: row.get(2) });
+        let info = self.read_type(oid)?;
+        if self.types.len() >= TYPES {
+            self.types.clear();
+        }
         self.types.insert(oid, info.clone());
         Ok(info)
+    }
+
+    fn read_type(&mut self, oid: u32) -> Result<Option<TypeInfo>> {
+        let rows = self.sql.query(TYPE, &[&oid]).doing(|| format!("read type {oid}"))?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let element: u32 = row.get(3);
+        let element = if element == 0 { None } else { self.type_info(element)?.map(Box::new) };
+        Ok(Some(TypeInfo {
+            name: row.get(0),
+            base: row.get(1),
+            modifier: row.get(2),
+            labels: row.get(4),
+            element,
+            schema: row.get(5),
+        }))
+    }
+
+    /// Types that `ALTER TYPE` may have changed are read anew when they are next asked for.
+    pub fn forget_enums(&mut self) {
+        self.types.retain(|_, info| {
+            let labels = |info: &TypeInfo| info.labels.is_some();
+            !info.as_ref().is_some_and(|info| labels(info) || info.element.as_deref().is_some_and(labels))
+        });
     }
 }

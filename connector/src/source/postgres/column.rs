@@ -1,25 +1,42 @@
 //! PostgreSQL types → column types and decoders: one table. Pure.
 //!
 //! A type that is not in the table leaves its column out, as Debezium does with types it does not
-//! know. To support another type, add its row here and, if its text needs one, a decoder.
+//! know, unless unknown types are asked for. To support another type, add its row here and, if its
+//! text needs one, a decoder.
 
 use super::value::Decoder;
-use crate::model::table::ColumnType;
+use crate::model::table::{ColumnType, SourceType};
 
 /// A type as the catalogue knows it, domains already followed to their base.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TypeInfo {
     /// `pg_type.typname` of the declared type.
     pub name: String,
+    /// The schema in front of the declared type's name where it must be said.
+    pub schema: Option<String>,
     /// `pg_type.typname` of the base type; differs from `name` for a domain only.
     pub base: String,
     /// The modifier that a domain carries; -1 otherwise.
     pub modifier: i32,
+    /// An enum's labels in their order.
+    pub labels: Option<Vec<String>>,
+    /// An array's element type.
+    pub element: Option<Box<TypeInfo>>,
 }
 
 impl TypeInfo {
+    /// A type that is its own base.
+    pub fn plain(name: &str) -> TypeInfo {
+        TypeInfo { name: name.to_owned(), base: name.to_owned(), modifier: -1, ..TypeInfo::default() }
+    }
+
     pub fn is_domain(&self) -> bool {
         self.name != self.base
+    }
+
+    /// The modifier that counts: a domain's own, or else the column's.
+    fn modifier(&self, of_column: i32) -> i32 {
+        if self.is_domain() { self.modifier } else { of_column }
     }
 }
 
@@ -52,12 +69,18 @@ const BUILT_IN: &[(u32, &str)] = &[
 pub fn built_in(oid: u32) -> Option<TypeInfo> {
     let at = BUILT_IN.binary_search_by_key(&oid, |(oid, _)| *oid).ok()?;
     let (_, name) = BUILT_IN.get(at)?;
-    Some(TypeInfo { name: (*name).to_owned(), base: (*name).to_owned(), modifier: -1 })
+    Some(TypeInfo::plain(name))
 }
 
 /// What a column of the type becomes; `None` leaves it out. `modifier` is the column's `atttypmod`.
 pub fn column_type(info: &TypeInfo, modifier: i32) -> Option<(ColumnType, Decoder)> {
-    let modifier = if info.is_domain() { info.modifier } else { modifier };
+    let modifier = info.modifier(modifier);
+    if let Some(labels) = &info.labels {
+        return Some((ColumnType::Enum { labels: labels.clone() }, Decoder::Text));
+    }
+    if let Some(element) = &info.element {
+        return array_type(element, modifier);
+    }
     Some(match info.base.as_str() {
         "bool" => (ColumnType::Bool, Decoder::Bool),
         "int2" => (ColumnType::Int16, Decoder::Int),
@@ -77,8 +100,150 @@ pub fn column_type(info: &TypeInfo, modifier: i32) -> Option<(ColumnType, Decode
             (ColumnType::Timestamp { precision: fraction(modifier).unwrap_or(6) }, Decoder::Timestamp)
         }
         "timestamptz" => (ColumnType::TimestampTz { precision: fraction(modifier) }, Decoder::TimestampTz),
+        "timetz" => (ColumnType::TimeTz, Decoder::TimeTz),
+        "interval" => (ColumnType::Interval, Decoder::Interval),
+        "bit" | "varbit" if modifier == 1 => (ColumnType::Bool, Decoder::Bit),
+        "bit" | "varbit" => {
+            (ColumnType::Bits { length: if modifier > 0 { modifier } else { i32::MAX } }, Decoder::Bits)
+        }
+        "money" => (ColumnType::Money, Decoder::Money),
+        "tsvector" => (ColumnType::Tsvector, Decoder::Text),
+        "ltree" => (ColumnType::Ltree, Decoder::Text),
+        "hstore" => (ColumnType::Hstore, Decoder::Hstore),
+        "point" => (ColumnType::Point, Decoder::Point),
+        "geometry" => (ColumnType::Geometry, Decoder::Geometry),
+        "geography" => (ColumnType::Geography, Decoder::Geometry),
+        "vector" => (ColumnType::Vector, Decoder::Vector),
+        "halfvec" => (ColumnType::HalfVector, Decoder::HalfVector),
+        "sparsevec" => (ColumnType::SparseVector, Decoder::SparseVector),
+        name if PLAIN_TEXT.contains(&name) => (ColumnType::Text, Decoder::Text),
         _ => return None,
     })
+}
+
+/// Types that are shown as their text: networks, ranges, the numbers of books and goods.
+const PLAIN_TEXT: [&str; 18] = [
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "int4range",
+    "int8range",
+    "numrange",
+    "tsrange",
+    "tstzrange",
+    "daterange",
+    "isbn",
+    "isbn13",
+    "ismn",
+    "ismn13",
+    "issn",
+    "issn13",
+    "ean13",
+    "upc",
+];
+
+/// Elements of which Debezium reads arrays.
+const ELEMENTS: [&str; 28] = [
+    "bool",
+    "bytea",
+    "bpchar",
+    "char",
+    "citext",
+    "date",
+    "float4",
+    "float8",
+    "hstore",
+    "int2",
+    "int4",
+    "int8",
+    "json",
+    "jsonb",
+    "numeric",
+    "oid",
+    "text",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "uuid",
+    "varchar",
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "ltree",
+];
+
+fn array_type(element: &TypeInfo, modifier: i32) -> Option<(ColumnType, Decoder)> {
+    let (kind, decoder) = column_type(element, modifier)?;
+    match kind {
+        // Debezium describes it by its element, and reads none.
+        ColumnType::Bits { .. } if element.base == "bit" => Some((kind, Decoder::Absent)),
+        _ if ELEMENTS.contains(&element.base.as_str())
+            || element.labels.is_some()
+            || element.base.ends_with("range") =>
+        {
+            Some((ColumnType::Array(Box::new(kind)), decoder.of_array()))
+        }
+        _ => None,
+    }
+}
+
+/// A column of a type that nobody knows: the text's bytes.
+pub const UNKNOWN: (ColumnType, Decoder) = (ColumnType::Unknown, Decoder::Raw);
+
+/// No length of its own.
+const UNBOUNDED: i32 = i32::MAX;
+/// Digits that `numeric` may have before its point.
+const NUMERIC_DIGITS: i32 = 131_089;
+
+/// The type as it is declared, with length and scale as the Java driver tells them. It calls
+/// things otherwise in a snapshot than in the stream, and so does Debezium.
+pub fn source_type(info: &TypeInfo, modifier: i32, streamed: bool, serial: bool) -> SourceType {
+    let modifier = info.modifier(modifier);
+    let name = match (&info.schema, info.base.as_str()) {
+        (_, "int2") if serial && !streamed => "smallserial".to_owned(),
+        (_, "int4") if serial && !streamed => "serial".to_owned(),
+        (_, "int8") if serial && !streamed => "bigserial".to_owned(),
+        (Some(schema), _) if !streamed => format!("\"{schema}\".\"{}\"", info.name),
+        _ => info.name.clone(),
+    };
+    let digits = |least: i32| {
+        least
+            + match modifier {
+                -1 => 7,
+                0 => 0,
+                1 => 3,
+                digits => digits + 1,
+            }
+    };
+    let counted = if modifier >= 0 { modifier } else { 6 };
+    let (length, scale) = match info.base.as_str() {
+        "bool" => (1, Some(0)),
+        "int2" => (5, Some(0)),
+        "int4" | "oid" => (10, Some(0)),
+        "int8" => (19, Some(0)),
+        "float4" => (8, Some(8)),
+        "float8" => (17, Some(17)),
+        "numeric" => match modifier.checked_sub(4).filter(|packed| *packed >= 0) {
+            Some(packed) => (packed >> 16, Some(packed & 0xFFFF)),
+            None if streamed => (NUMERIC_DIGITS, Some(0)),
+            None => (0, None),
+        },
+        "char" => (1, Some(0)),
+        "bpchar" | "varchar" if modifier >= 4 => (modifier - 4, Some(0)),
+        "bit" | "varbit" if modifier > 0 => (modifier, Some(0)),
+        "bit" => (1, Some(0)),
+        "date" => (13, Some(0)),
+        "time" => (digits(8), Some(counted)),
+        "timetz" => (digits(14), Some(counted)),
+        "timestamp" => (digits(22), Some(counted)),
+        "timestamptz" => (digits(28), Some(counted)),
+        "interval" => (49, Some(if modifier < 0 { 6 } else { modifier & 0xFFFF })),
+        _ => (UNBOUNDED, Some(0)),
+    };
+    SourceType { name: name.to_uppercase(), length: Some(length), scale }
 }
 
 /// `numeric(p, s)` is kept as `(p << 16 | s) + 4`. A negative scale shows as 2048 less its size:
@@ -122,11 +287,57 @@ mod tests {
 
     #[test]
     fn a_domain_has_its_own_modifier() {
-        let amount = TypeInfo { name: "amount".into(), base: "numeric".into(), modifier: (12 << 16 | 3) + 4 };
+        let amount = TypeInfo {
+            name: "amount".into(),
+            base: "numeric".into(),
+            modifier: (12 << 16 | 3) + 4,
+            ..TypeInfo::default()
+        };
         assert_eq!(
             column_type(&amount, -1).map(|(kind, _)| kind),
             Some(ColumnType::Decimal { precision: 12, scale: 3 })
         );
+    }
+
+    #[test]
+    fn arrays_enums_and_what_is_left_out() {
+        let of = |element: TypeInfo| TypeInfo { element: Some(Box::new(element)), ..TypeInfo::plain("_x") };
+        let mood = TypeInfo { labels: Some(vec!["sad".into()]), ..TypeInfo::plain("mood") };
+        let labels = || ColumnType::Enum { labels: vec!["sad".into()] };
+        for (info, modifier, want) in [
+            (mood.clone(), -1, Some(labels())),
+            (of(mood), -1, Some(ColumnType::Array(Box::new(labels())))),
+            (of(TypeInfo::plain("int4")), -1, Some(ColumnType::Array(Box::new(ColumnType::Int32)))),
+            (of(TypeInfo::plain("int4range")), -1, Some(ColumnType::Array(Box::new(ColumnType::Text)))),
+            (of(TypeInfo::plain("bit")), 3, Some(ColumnType::Bits { length: 3 })),
+            (of(TypeInfo::plain("money")), -1, None),
+            (of(TypeInfo::plain("interval")), -1, None),
+            (TypeInfo::plain("bit"), 1, Some(ColumnType::Bool)),
+            (TypeInfo::plain("varbit"), -1, Some(ColumnType::Bits { length: i32::MAX })),
+            (TypeInfo::plain("circle"), -1, None),
+        ] {
+            assert_eq!(column_type(&info, modifier).map(|(kind, _)| kind), want, "{info:?}");
+        }
+    }
+
+    #[test]
+    fn declared_types_as_the_driver_tells_them() {
+        let mood = TypeInfo { schema: Some("inventory".into()), ..TypeInfo::plain("mood") };
+        for (info, modifier, streamed, want) in [
+            (TypeInfo::plain("numeric"), -1, true, ("NUMERIC", 131_089, Some(0))),
+            (TypeInfo::plain("numeric"), -1, false, ("NUMERIC", 0, None)),
+            (TypeInfo::plain("numeric"), (5 << 16 | 2) + 4, true, ("NUMERIC", 5, Some(2))),
+            (TypeInfo::plain("varchar"), 16, true, ("VARCHAR", 12, Some(0))),
+            (TypeInfo::plain("timestamp"), 1, true, ("TIMESTAMP", 25, Some(1))),
+            (TypeInfo::plain("timestamptz"), 3, true, ("TIMESTAMPTZ", 32, Some(3))),
+            (TypeInfo::plain("interval"), 6 << 16 | 0xFFFF, true, ("INTERVAL", 49, Some(65_535))),
+            (mood.clone(), -1, true, ("MOOD", i32::MAX, Some(0))),
+            (mood, -1, false, ("\"INVENTORY\".\"MOOD\"", i32::MAX, Some(0))),
+        ] {
+            let (name, length, scale) = want;
+            let want = SourceType { name: name.to_owned(), length: Some(length), scale };
+            assert_eq!(source_type(&info, modifier, streamed, false), want);
+        }
     }
 
     #[test]

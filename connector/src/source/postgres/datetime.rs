@@ -33,6 +33,13 @@ pub fn time(text: &[u8]) -> Result<i64, Malformed> {
     if rest.is_empty() { Ok(micros) } else { Err(Malformed("time")) }
 }
 
+/// Microseconds since midnight, UTC, of a time with an offset.
+pub fn timetz(text: &[u8]) -> Result<i64, Malformed> {
+    let mut rest = text;
+    let micros = read_time(&mut rest)? - read_offset(&mut rest)?;
+    if rest.is_empty() { Ok(micros.rem_euclid(DAY_US)) } else { Err(Malformed("timetz")) }
+}
+
 /// Microseconds since 1970-01-01 00:00 without a zone.
 pub fn timestamp(text: &[u8]) -> Result<i64, Malformed> {
     instant(text, false)

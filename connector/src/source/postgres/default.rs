@@ -5,11 +5,11 @@
 //! first quoted text of an expression whatever stands around it, and so do we.
 
 use super::column::TypeInfo;
-use super::datetime;
+use super::{datetime, interval};
 use crate::model::value::{Constant, Value};
 
 /// The default of a column whose declared type is `info`; domains have none.
-pub fn parse(info: &TypeInfo, expression: &str) -> Option<Constant> {
+pub fn parse(info: &TypeInfo, modifier: i32, expression: &str) -> Option<Constant> {
     if info.is_domain() || expression.starts_with("NULL::") {
         return None;
     }
@@ -17,7 +17,13 @@ pub fn parse(info: &TypeInfo, expression: &str) -> Option<Constant> {
     let literal = literal(expression);
     let text = literal.as_deref().unwrap_or(expression).trim();
     let or = |placeholder: &'static str| if computed { placeholder } else { text };
+    if let Some(labels) = &info.labels {
+        let first = labels.first().map_or("", String::as_str);
+        return Some(Constant::Text(if computed { first } else { text }.to_owned()));
+    }
     match info.base.as_str() {
+        "bit" | "varbit" => bits(or("0"), modifier),
+        "interval" => interval::decode(or("00:00:00").as_bytes()).ok().map(plain),
         "bool" => Some(plain(Value::Bool(or("false").eq_ignore_ascii_case("true")))),
         "int2" => or("0").parse::<i16>().ok().map(|n| plain(Value::Int(n.into()))),
         "int4" => or("0").parse::<i32>().ok().map(|n| plain(Value::Int(n.into()))),
@@ -42,6 +48,14 @@ pub fn parse(info: &TypeInfo, expression: &str) -> Option<Constant> {
 
 fn plain(value: Value<'static>) -> Constant {
     Constant::Plain(value)
+}
+
+/// Binary digits; of a single one its flag.
+fn bits(text: &str, modifier: i32) -> Option<Constant> {
+    if !text.bytes().all(|digit| matches!(digit, b'0' | b'1')) {
+        return None;
+    }
+    Some(if modifier == 1 { plain(Value::Bool(text == "1")) } else { Constant::Bits(text.to_owned()) })
 }
 
 fn decimal(text: &str) -> Option<Constant> {
@@ -137,15 +151,21 @@ mod tests {
             ("bytea", "'\\x00ff'::bytea", None),
             ("citext", "'a'::citext", None),
             ("oid", "1", None),
+            ("bit", "'10101'::\"bit\"", Some(Constant::Bits("10101".into()))),
+            (
+                "interval",
+                "'1 day 02:03:04'::interval",
+                Some(plain(Value::Interval { months: 0, days: 1, micros: 7_384_000_000 })),
+            ),
         ] {
-            let info = TypeInfo { name: type_name.into(), base: type_name.into(), modifier: -1 };
-            assert_eq!(parse(&info, expression), want, "{type_name}: {expression}");
+            let info = TypeInfo::plain(type_name);
+            assert_eq!(parse(&info, -1, expression), want, "{type_name}: {expression}");
         }
     }
 
     #[test]
     fn a_domain_has_none() {
-        let info = TypeInfo { name: "amount".into(), base: "int4".into(), modifier: -1 };
-        assert_eq!(parse(&info, "7"), None);
+        let info = TypeInfo { name: "amount".into(), ..TypeInfo::plain("int4") };
+        assert_eq!(parse(&info, -1, "7"), None);
     }
 }

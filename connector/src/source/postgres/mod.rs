@@ -7,9 +7,11 @@
 //!  poll ── socket → frame → pgoutput → row → Event
 //! ```
 
+mod array;
 mod catalog;
 mod check;
 mod column;
+mod composed;
 mod connect;
 mod copy;
 mod cursor;
@@ -18,6 +20,8 @@ mod default;
 mod failure;
 mod filter;
 mod frame;
+mod geometry;
+mod interval;
 mod pace;
 mod pgoutput;
 mod publication;
@@ -130,7 +134,7 @@ impl Postgres {
             mode: snapshot.mode,
             server,
             catalog,
-            relations: Relations::new(filter.clone()),
+            relations: Relations::new(filter.clone(), config.unknown_types),
             filter,
             wire: Some(wire),
             phase: Phase::Ready,

@@ -4,8 +4,8 @@
 //! types only. Nullability, defaults and the key are read from the catalogue *as it is now*, as
 //! Debezium does: an old log read after a change shows today's.
 
-use super::catalog::{Catalog, TableFacts};
-use super::column::column_type;
+use super::catalog::{Catalog, ColumnFacts, TableFacts};
+use super::column::{UNKNOWN, column_type, source_type};
 use super::cursor::Malformed;
 use super::default;
 use super::filter::TableFilter;
@@ -25,6 +25,11 @@ pub struct Relation {
     pub decoders: Vec<Option<Decoder>>,
 }
 
+/// Whether a sequence fills the column.
+fn is_serial(now: Option<&ColumnFacts>) -> bool {
+    now.and_then(|now| now.default.as_deref()).is_some_and(|default| default.starts_with("nextval("))
+}
+
 /// A column as it is declared where it is read from.
 struct Declared<'a> {
     name: &'a str,
@@ -34,6 +39,8 @@ struct Declared<'a> {
 
 pub struct Relations {
     filter: TableFilter,
+    /// Columns of types that nobody knows are kept.
+    unknown_types: bool,
     /// By the number in the stream; `None` is not captured.
     by_id: HashMap<u32, Option<Relation>>,
     latest: HashMap<TableId, Arc<Table>>,
@@ -41,8 +48,14 @@ pub struct Relations {
 }
 
 impl Relations {
-    pub fn new(filter: TableFilter) -> Self {
-        Relations { filter, by_id: HashMap::new(), latest: HashMap::new(), warned: HashSet::new() }
+    pub fn new(filter: TableFilter, unknown_types: bool) -> Self {
+        Relations {
+            filter,
+            unknown_types,
+            by_id: HashMap::new(),
+            latest: HashMap::new(),
+            warned: HashSet::new(),
+        }
     }
 
     /// Numbers are only good for one stream.
@@ -72,7 +85,8 @@ impl Relations {
                 .map(|c| Declared { name: c.name, type_oid: c.type_oid, modifier: c.modifier })
                 .collect();
             let facts = catalog.table(&id)?;
-            Some(self.build(id, &declared, &facts, catalog)?)
+            catalog.forget_enums();
+            Some(self.build(id, &declared, &facts, catalog, true)?)
         } else {
             None
         };
@@ -91,7 +105,7 @@ impl Relations {
             .iter()
             .map(|c| Declared { name: &c.name, type_oid: c.type_oid, modifier: c.modifier })
             .collect();
-        self.build(id.clone(), &declared, &facts, catalog)
+        self.build(id.clone(), &declared, &facts, catalog, false)
     }
 
     fn build(
@@ -100,12 +114,14 @@ impl Relations {
         declared: &[Declared<'_>],
         facts: &TableFacts,
         catalog: &mut Catalog,
+        streamed: bool,
     ) -> Result<Relation> {
         let mut columns = Vec::with_capacity(declared.len());
         let mut decoders = Vec::with_capacity(declared.len());
         for column in declared {
             let info = catalog.type_info(column.type_oid).doing(|| format!("describe {id}"))?;
             let known = info.as_ref().and_then(|info| column_type(info, column.modifier));
+            let known = known.or_else(|| self.unknown_types.then_some(UNKNOWN).filter(|_| info.is_some()));
             decoders.push(known.as_ref().map(|(_, decoder)| *decoder));
             let (Some(info), Some((kind, _))) = (&info, known) else {
                 self.warn_left_out(&id, column.name, info.as_ref().map(|info| info.name.as_str()));
@@ -117,10 +133,10 @@ impl Relations {
                 name: column.name.to_owned(),
                 kind,
                 optional: now.is_none_or(|now| !now.not_null),
-                default: now.and_then(|now| default::parse(info, now.default.as_deref()?)),
+                default: now.and_then(|now| default::parse(info, column.modifier, now.default.as_deref()?)),
                 key_only: false,
-                source_type: crate::model::table::SourceType::default(),
-                comment: None,
+                source_type: source_type(info, column.modifier, streamed, is_serial(now)),
+                comment: now.and_then(|now| now.comment.clone()),
             });
         }
         let place = |name: &String| columns.iter().position(|column| column.name == *name);

@@ -5,18 +5,24 @@ use super::cursor::Malformed;
 use super::pgoutput::{Cell, Tuple};
 use super::relation::Relation;
 use crate::model::value::Value;
+use bumpalo::Bump;
 use shared::{Error, Kind, Result};
 
 /// Decodes a streamed tuple behind what `row` holds.
 #[inline]
-pub fn decode_tuple<'a>(relation: &Relation, tuple: Tuple<'a>, row: &mut Vec<Value<'a>>) -> Result<()> {
+pub fn decode_tuple<'a>(
+    relation: &Relation,
+    tuple: Tuple<'a>,
+    arena: &'a Bump,
+    row: &mut Vec<Value<'a>>,
+) -> Result<()> {
     if tuple.len() != relation.decoders.len() {
         return Err(wrong_width(relation));
     }
     for (cell, decoder) in tuple.cells().zip(&relation.decoders) {
         let Some(decoder) = decoder else { continue };
         let value = match cell {
-            Ok(Cell::Text(text)) => decoder.decode(text),
+            Ok(Cell::Text(text)) => decoder.decode(text, arena),
             Ok(Cell::Null) => Ok(Value::Null),
             Ok(Cell::Unchanged) => Ok(Value::Unavailable),
             Err(error) => Err(error),
@@ -27,14 +33,19 @@ pub fn decode_tuple<'a>(relation: &Relation, tuple: Tuple<'a>, row: &mut Vec<Val
 }
 
 /// Decodes a row of the snapshot's `COPY`, which has the captured columns only.
-pub fn decode_copied<'a>(relation: &Relation, copied: &'a CopyRow, row: &mut Vec<Value<'a>>) -> Result<()> {
+pub fn decode_copied<'a>(
+    relation: &Relation,
+    copied: &'a CopyRow,
+    arena: &'a Bump,
+    row: &mut Vec<Value<'a>>,
+) -> Result<()> {
     let columns = relation.table.columns.len();
     // A row without columns is an empty line, which reads as one empty cell.
     if columns > 0 && copied.len() != columns {
         return Err(wrong_width(relation));
     }
     for (cell, decoder) in copied.cells().zip(relation.decoders.iter().flatten()) {
-        let value = cell.map_or(Ok(Value::Null), |text| decoder.decode(text));
+        let value = cell.map_or(Ok(Value::Null), |text| decoder.decode(text, arena));
         row.push(value.map_err(|error| undecodable(relation, row.len(), error))?);
     }
     Ok(())
@@ -47,6 +58,18 @@ pub fn fill_unavailable<'a>(new: &mut [Value<'a>], old: &[Value<'a>]) {
             *value = *before;
         }
     }
+}
+
+/// Values of several parts of one row may keep so much memory.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+/// Makes room for the next row's parts.
+#[inline]
+pub fn empty(arena: &mut Bump) {
+    if arena.allocated_bytes() > KEPT_BYTES {
+        *arena = Bump::new();
+    }
+    arena.reset();
 }
 
 fn wrong_width(relation: &Relation) -> Error {

@@ -12,7 +12,7 @@ use super::connect::{Purpose, connect};
 use super::copy::CopyRow;
 use super::failure::ServerError;
 use super::relation::{Relation, Relations};
-use super::row::decode_copied;
+use super::row::{decode_copied, empty};
 use super::sql::{identifier, literal};
 use super::stream::Take;
 use super::visible::Visible;
@@ -24,6 +24,7 @@ use crate::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
 use crate::model::table::TableId;
 use crate::model::value::RowBuffer;
 use crate::snapshot::marker::{Place, marker};
+use bumpalo::Bump;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub struct Snapshot {
     held_row: CopyRow,
     next_row: CopyRow,
     buffer: RowBuffer,
+    arena: Bump,
     origin_lsn: Lsn,
     transaction_id: Option<u32>,
     time_us: i64,
@@ -119,6 +121,7 @@ impl Snapshot {
             held_row: CopyRow::default(),
             next_row: CopyRow::default(),
             buffer: RowBuffer::default(),
+            arena: Bump::new(),
             origin_lsn,
             transaction_id,
             time_us: time.parse().unwrap_or_default(),
@@ -243,8 +246,9 @@ impl Snapshot {
     /// Hands over the held row, now that it is known what follows.
     fn hand_over(&mut self, last: bool, take: Take<'_>) -> Result<()> {
         let Some(held) = self.held.take() else { return Ok(()) };
+        empty(&mut self.arena);
         let mut row = self.buffer.take();
-        decode_copied(&held.relation, &self.held_row, &mut row)?;
+        decode_copied(&held.relation, &self.held_row, &self.arena, &mut row)?;
         let origin = PostgresOrigin {
             database: &self.database,
             transaction_id: self.transaction_id,

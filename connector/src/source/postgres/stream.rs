@@ -14,13 +14,14 @@ use super::cursor::Cursor;
 use super::failure::ServerError;
 use super::pgoutput::{Begin, Commit, Message, Old, Tuple};
 use super::relation::Relations;
-use super::row::{decode_tuple, fill_unavailable};
+use super::row::{decode_tuple, empty, fill_unavailable};
 use super::visible::Visible;
 use super::wire::{Wire, protocol};
 use crate::metrics;
 use crate::model::change::{Change, Event, Marker, Op, Origin, PostgresOrigin};
 use crate::model::position::{Lsn, Position, PostgresPosition};
 use crate::model::value::RowBuffer;
+use bumpalo::Bump;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -62,6 +63,7 @@ struct Reader {
     visible: Option<Visible>,
     before: RowBuffer,
     after: RowBuffer,
+    arena: Bump,
     received: Lsn,
     server_end: Lsn,
     confirmed: Lsn,
@@ -92,6 +94,7 @@ impl Stream {
                 visible: start.visible,
                 before: RowBuffer::default(),
                 after: RowBuffer::default(),
+                arena: Bump::new(),
                 confirmed,
                 reply_wanted: false,
                 changes: 0,
@@ -290,13 +293,14 @@ impl Reader {
         if transaction.seen {
             return Ok(false);
         }
+        empty(&mut self.arena);
         let mut before = self.before.take();
         let mut after = self.after.take();
         if let Some(old) = old {
-            decode_tuple(relation, old.tuple, &mut before)?;
+            decode_tuple(relation, old.tuple, &self.arena, &mut before)?;
         }
         if let Some(new) = new {
-            decode_tuple(relation, new, &mut after)?;
+            decode_tuple(relation, new, &self.arena, &mut after)?;
             if old.is_some_and(|old| old.whole) {
                 fill_unavailable(&mut after, &before);
             }

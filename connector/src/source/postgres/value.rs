@@ -1,8 +1,10 @@
-//! A column's text → [`Value`]. Pure; borrows from the text, allocates nothing.
+//! A column's text → [`Value`]. Pure; borrows from the text, and what has several parts from an
+//! arena that is emptied with the row.
 
 use super::cursor::Malformed;
-use super::datetime;
+use super::{array, composed, datetime, geometry, interval};
 use crate::model::value::Value;
+use bumpalo::Bump;
 
 /// How a column's text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +20,30 @@ pub enum Decoder {
     Time,
     Timestamp,
     TimestampTz,
+    TimeTz,
+    Interval,
+    /// A single bit.
+    Bit,
+    Bits,
+    Money,
+    Hstore,
+    Point,
+    Geometry,
+    Vector,
+    HalfVector,
+    SparseVector,
+    /// The text's bytes, of a type that nobody knows.
+    Raw,
+    Array(&'static Decoder),
+    /// A column that is always absent: an array of a type whose elements Debezium cannot read.
+    Absent,
 }
 
 impl Decoder {
     /// # Errors
     /// When the text is none that the server prints for the type.
     #[inline]
-    pub fn decode(self, text: &[u8]) -> Result<Value<'_>, Malformed> {
+    pub fn decode<'a>(self, text: &'a [u8], arena: &'a Bump) -> Result<Value<'a>, Malformed> {
         Ok(match self {
             Decoder::Bool => Value::Bool(match text {
                 b"t" => true,
@@ -41,7 +60,71 @@ impl Decoder {
             Decoder::Time => Value::Time(datetime::time(text)?),
             Decoder::Timestamp => Value::Timestamp(datetime::timestamp(text)?),
             Decoder::TimestampTz => Value::TimestampTz(datetime::timestamptz(text)?),
+            decoder => return decoder.decode_seldom(text, arena),
         })
+    }
+
+    /// Apart, so that the common types stay in one small function.
+    fn decode_seldom<'a>(self, text: &'a [u8], arena: &'a Bump) -> Result<Value<'a>, Malformed> {
+        Ok(match self {
+            Decoder::TimeTz => Value::TimeTz(datetime::timetz(text)?),
+            Decoder::Interval => interval::decode(text)?,
+            Decoder::Bit => Value::Bool(text.first() == Some(&b'1')),
+            Decoder::Bits => match text.iter().all(|digit| matches!(digit, b'0' | b'1')) {
+                true => Value::Bits(text),
+                false => return Err(Malformed("bit")),
+            },
+            Decoder::Money => Value::Decimal(money(text, arena)?),
+            Decoder::Hstore => composed::hstore(text, arena)?,
+            Decoder::Point => geometry::point(text, arena)?,
+            Decoder::Geometry => geometry::geometry(text, arena)?,
+            Decoder::Vector => composed::vector(text, false, arena)?,
+            Decoder::HalfVector => composed::vector(text, true, arena)?,
+            Decoder::SparseVector => composed::sparse_vector(text, arena)?,
+            Decoder::Raw => Value::Bytes(text),
+            Decoder::Absent => Value::Null,
+            Decoder::Array(element) => array::decode(text, *element, arena)?,
+            _ => return Err(Malformed("type")),
+        })
+    }
+
+    /// The decoder of arrays of this one's values.
+    pub fn of_array(self) -> Decoder {
+        macro_rules! held {
+            ($($name:ident)*) => {
+                match self {
+                    $(Decoder::$name => Decoder::Array(&Decoder::$name),)*
+                    Decoder::Array(_) => Decoder::Absent,
+                }
+            };
+        }
+        held!(Bool Int Float32 Float64 Decimal Text Bytea Date Time Timestamp TimestampTz TimeTz Interval Bit Bits
+            Money Hstore Point Geometry Vector HalfVector SparseVector Raw Absent)
+    }
+}
+
+/// `-$1,234.56`, however the server's locale writes it: the digits, with a point before the last
+/// two if anything but a digit stands there.
+fn money<'a>(text: &[u8], arena: &'a Bump) -> Result<&'a str, Malformed> {
+    let text = utf8(text, "money")?;
+    let negative = text.contains('-') || text.contains('(');
+    let mut digits = bumpalo::collections::String::with_capacity_in(text.len() + 1, arena);
+    if negative {
+        digits.push('-');
+    }
+    let point = text.rfind(['.', ',']).filter(|at| {
+        text.get(at + 1..).is_some_and(|rest| rest.chars().filter(char::is_ascii_digit).count() != 3)
+    });
+    for (at, character) in text.char_indices() {
+        if character.is_ascii_digit() {
+            digits.push(character);
+        } else if Some(at) == point {
+            digits.push('.');
+        }
+    }
+    match digits.as_bytes().last() {
+        Some(last) if last.is_ascii_digit() => Ok(digits.into_bump_str()),
+        _ => Err(Malformed("money")),
     }
 }
 
@@ -100,10 +183,17 @@ mod tests {
             (Decoder::Bytea, "\\xdead00", Value::Hex(b"dead00")),
             (Decoder::Bytea, "\\x", Value::Hex(b"")),
             (Decoder::Timestamp, "1970-01-01 00:00:01.5", Value::Timestamp(1_500_000)),
+            (Decoder::TimeTz, "13:14:15.123-08", Value::TimeTz(76_455_123_000)),
+            (Decoder::TimeTz, "24:00:00-15:59", Value::TimeTz(57_540_000_000)),
+            (Decoder::Bit, "1", Value::Bool(true)),
+            (Decoder::Bits, "10110", Value::Bits(b"10110")),
+            (Decoder::Money, "-$92,233,720,368,547,758.08", Value::Decimal("-92233720368547758.08")),
+            (Decoder::Money, "1.234,56 €", Value::Decimal("1234.56")),
+            (Decoder::Money, "￥1,234", Value::Decimal("1234")),
         ] {
-            assert_eq!(decoder.decode(text.as_bytes()), Ok(want), "{text}");
+            assert_eq!(decoder.decode(text.as_bytes(), &Bump::new()), Ok(want), "{text}");
         }
-        assert!(matches!(Decoder::Float64.decode(b"NaN"), Ok(Value::Float64(x)) if x.is_nan()));
+        assert!(matches!(Decoder::Float64.decode(b"NaN", &Bump::new()), Ok(Value::Float64(x)) if x.is_nan()));
     }
 
     #[test]
@@ -121,7 +211,7 @@ mod tests {
             (Decoder::Bytea, b"\\xabc"),
             (Decoder::Bytea, b"\\xzz"),
         ] {
-            assert!(decoder.decode(text).is_err(), "{decoder:?} {text:?}");
+            assert!(decoder.decode(text, &Bump::new()).is_err(), "{decoder:?} {text:?}");
         }
     }
 }
