@@ -18,6 +18,8 @@ pub mod model;
 pub mod config;
 pub mod metrics;
 
+mod java;
+
 pub mod snapshot;
 pub mod source;
 

@@ -5,7 +5,8 @@
 
 use super::bytes::{put_bytes, put_hex};
 use super::fault::Fault;
-use super::{decimal, iso, java, text};
+use super::{decimal, iso, text};
+use crate::java;
 use crate::model::schema::{Form, Kind, Schema};
 use crate::model::value::Value;
 use shared::avro::wire::put_long;

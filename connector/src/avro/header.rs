@@ -4,7 +4,7 @@
 
 use super::fault::Fault;
 use super::form::{self, Leaf};
-use super::java;
+use crate::java;
 use crate::model::schema::{Kind, Schema};
 use crate::model::value::Value;
 use base64::Engine;

@@ -13,7 +13,6 @@ mod fault;
 mod form;
 mod header;
 mod iso;
-mod java;
 mod plan;
 mod schema;
 mod side;

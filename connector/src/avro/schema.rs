@@ -6,8 +6,8 @@
 //! `connect.name`, `connect.type`, `logicalType`. Pure.
 
 use super::form::{self, Leaf};
-use super::java::json_text;
 use crate::config::avro::AvroConfig;
+use crate::java::json_text;
 use crate::model::schema::{Field, Form, Kind, Schema};
 use shared::error::{Error, Kind as ErrorKind, Result};
 use std::borrow::Cow;

@@ -2,7 +2,8 @@
 //! buffer that is used again.
 
 use super::fault::Fault;
-use super::{iso, java};
+use super::iso;
+use crate::java;
 use crate::model::schema::Form;
 use crate::model::value::Value;
 use base64::Engine;

@@ -123,11 +123,20 @@ impl Shapes {
             return None;
         }
         let columns = table.key.iter().filter_map(|at| table.columns.get(*at));
-        let mut fields: Vec<Field> = columns.map(|column| self.field(table, column, None)).collect();
+        let mut fields: Vec<Field> = columns.map(|column| self.plain_field(column)).collect();
         if suffix.is_some() {
             fields.push(Field::new(self.topics.key_field(), Schema::string()));
         }
         Some(Schema::structure(full, fields))
+    }
+
+    /// As it stands in keys, which are neither edited nor annotated.
+    fn plain_field(&self, column: &Column) -> Field {
+        let mut schema = self.columns.schema(column);
+        if self.comments && column.comment.is_some() {
+            schema.doc.clone_from(&column.comment);
+        }
+        Field::new(name::field(&column.name, self.field_names), schema)
     }
 
     fn field(&self, table: &Table, column: &Column, edit: Option<&Edit>) -> Field {

@@ -136,6 +136,7 @@ impl Pipeline<'_> {
             return Ok(());
         }
         self.beat_at = Instant::now();
+        self.source.run_heartbeat_query();
         let mut way = Way {
             transforms: &mut self.transforms,
             encoder: &mut self.encoder,

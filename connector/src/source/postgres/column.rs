@@ -190,8 +190,13 @@ fn array_type(element: &TypeInfo, modifier: i32) -> Option<(ColumnType, Decoder)
     }
 }
 
-/// A column of a type that nobody knows: the text's bytes.
-pub const UNKNOWN: (ColumnType, Decoder) = (ColumnType::Unknown, Decoder::Raw);
+/// A column of a type that nobody knows: the text's bytes. Arrays are left out all the same.
+pub fn unknown_type(info: &TypeInfo) -> Option<(ColumnType, Decoder)> {
+    const FIGURES: [&str; 6] = ["line", "lseg", "box", "path", "polygon", "circle"];
+    let figure = FIGURES.contains(&info.base.as_str());
+    let decoder = if figure { Decoder::RawFigure } else { Decoder::Raw };
+    info.element.is_none().then_some((ColumnType::Unknown, decoder))
+}
 
 /// No length of its own.
 const UNBOUNDED: i32 = i32::MAX;

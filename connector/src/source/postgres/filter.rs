@@ -1,4 +1,4 @@
-//! Which tables are captured. Pure.
+//! Which tables, columns and messages are captured, and which keys tables are given. Pure.
 
 use crate::config::source::SourceConfig;
 use crate::model::table::TableId;
@@ -14,20 +14,79 @@ const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
 pub struct TableFilter {
     include: Vec<(String, Regex)>,
     exclude: Vec<Regex>,
+    schemas: Names,
+    columns: Names,
+    /// Table → its key's columns.
+    keys: Vec<(Regex, Vec<String>)>,
+}
+
+/// Names that pass: some of all, or all but some.
+#[derive(Clone, Debug)]
+pub struct Names {
+    include: Vec<Regex>,
+    exclude: Vec<Regex>,
+}
+
+impl Names {
+    pub fn new(key: &str, include: &[String], exclude: &[String]) -> Result<Names> {
+        let all = |key: &str, patterns: &[String]| {
+            patterns.iter().map(|p| compile(key, p)).collect::<Result<Vec<_>>>()
+        };
+        Ok(Names { include: all(key, include)?, exclude: all(&format!("exclude_{key}"), exclude)? })
+    }
+
+    pub fn pass(&self, name: &str) -> bool {
+        (self.include.is_empty() || self.include.iter().any(|pattern| pattern.is_match(name)))
+            && !self.exclude.iter().any(|pattern| pattern.is_match(name))
+    }
+
+    fn all(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+}
+
+/// `schema.table:column,column`, the table by regular expression.
+fn key(text: &str) -> Result<(Regex, Vec<String>)> {
+    let wrong = || {
+        Error::new(Kind::Config, format!("source.keys: {text:?} names no columns"))
+            .remedy("write schema.table:column,column; the table may be a regular expression")
+    };
+    let (table, columns) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let columns: Vec<String> =
+        columns.split(',').map(|c| c.trim().to_owned()).filter(|c| !c.is_empty()).collect();
+    if columns.is_empty() { Err(wrong()) } else { Ok((compile("keys", table)?, columns)) }
 }
 
 impl TableFilter {
     pub fn new(config: &SourceConfig) -> Result<Self> {
         let include = config.tables.iter().map(|p| Ok((p.trim().to_owned(), compile("tables", p)?)));
         let exclude = config.exclude_tables.iter().map(|p| compile("exclude_tables", p));
-        Ok(TableFilter { include: include.collect::<Result<_>>()?, exclude: exclude.collect::<Result<_>>()? })
+        Ok(TableFilter {
+            include: include.collect::<Result<_>>()?,
+            exclude: exclude.collect::<Result<_>>()?,
+            schemas: Names::new("schemas", &config.schemas, &config.exclude_schemas)?,
+            columns: Names::new("columns", &config.columns, &config.exclude_columns)?,
+            keys: config.keys.iter().map(|text| key(text)).collect::<Result<_>>()?,
+        })
     }
 
     pub fn includes(&self, table: &TableId) -> bool {
         let name = table.to_string();
         !is_system(&table.schema)
+            && self.schemas.pass(&table.schema)
             && (self.include.is_empty() || self.include.iter().any(|(_, pattern)| pattern.is_match(&name)))
             && !self.exclude.iter().any(|pattern| pattern.is_match(&name))
+    }
+
+    /// Whether a column stands in the value.
+    pub fn includes_column(&self, table: &TableId, column: &str) -> bool {
+        self.columns.all() || self.columns.pass(&format!("{table}.{column}"))
+    }
+
+    /// The key's columns that the operator gave a table.
+    pub fn key_of(&self, table: &TableId) -> Option<&[String]> {
+        let name = table.to_string();
+        self.keys.iter().find(|(tables, _)| tables.is_match(&name)).map(|(_, columns)| columns.as_slice())
     }
 
     /// The captured tables in Debezium's order: by the pattern that names them, then by full name.
@@ -122,6 +181,23 @@ mod tests {
             let chosen = filter.select(all.iter().map(|name| table(name)).collect());
             assert_eq!(chosen.iter().map(TableId::to_string).collect::<Vec<_>>(), want, "{include:?}");
         }
+    }
+
+    #[test]
+    fn columns_keys_and_schemas() {
+        let text = "database = 'd'\nuser = 'u'\nschemas = ['public']\ncolumns = ['public.t.(id|v.*)']\n\
+                    keys = ['public\\.t:b, a', 'public.*:c']";
+        let overrides = shared::config::Overrides { env_prefix: "NO_SUCH_PREFIX", set: &[] };
+        let config: SourceConfig = shared::config::parse(text, &overrides).expect("valid");
+        let filter = TableFilter::new(&config).expect("valid patterns");
+        assert!(filter.includes(&table("public.t")) && !filter.includes(&table("other.t")));
+        for (column, want) in [("id", true), ("ID", true), ("v2", true), ("x", false)] {
+            assert_eq!(filter.includes_column(&table("public.t"), column), want, "{column}");
+        }
+        assert_eq!(filter.key_of(&table("public.t")), Some(&["b".to_owned(), "a".to_owned()][..]));
+        assert_eq!(filter.key_of(&table("public.u")), Some(&["c".to_owned()][..]));
+        assert_eq!(filter.key_of(&table("s.t")), None);
+        assert!(key("public.t").is_err() && key("public.t:").is_err() && key("(:a").is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Points and PostGIS's geometries → structs of coordinates and well-known binary. Pure.
 
 use super::cursor::Malformed;
+use crate::java;
 use crate::model::value::Value;
 use bumpalo::Bump;
 
@@ -69,6 +70,25 @@ pub fn geometry<'a>(text: &[u8], arena: &'a Bump) -> Result<Value<'a>, Malformed
     Ok(Value::Struct(arena.alloc_slice_copy(&values)))
 }
 
+/// A line, box, path, polygon or circle with its numbers as Java prints them; what is no number
+/// stays.
+pub fn figure<'a>(text: &[u8], arena: &'a Bump) -> &'a [u8] {
+    let mut out = bumpalo::collections::Vec::with_capacity_in(text.len() * 2, arena);
+    let mut rest = text;
+    while let Some(first) = rest.first() {
+        let digits =
+            rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')).count();
+        let Some((word, tail)) = rest.split_at_checked(digits.max(1)) else { break };
+        match std::str::from_utf8(word).ok().and_then(|word| word.parse::<f64>().ok()) {
+            Some(number) if digits > 0 => out.extend_from_slice(java::double(number).as_bytes()),
+            _ if digits > 0 => out.extend_from_slice(word),
+            _ => out.push(*first),
+        }
+        rest = tail;
+    }
+    out.into_bump_slice()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +109,7 @@ mod tests {
         let extended = "0101000020E6100000000000000000F83F00000000000004C0";
         let placed = [Value::Bytes(&bytes), Value::Int(4326)];
         assert_eq!(geometry(extended.as_bytes(), &arena), Ok(Value::Struct(&placed)));
+        assert_eq!(figure(b"<(0,1.5),5e+20>", &arena), b"<(0.0,1.5),5.0E20>");
         for bad in ["", "0", "01", "010100002", "0101000020E610", "zz"] {
             assert!(geometry(bad.as_bytes(), &arena).is_err(), "{bad}");
         }

@@ -47,7 +47,7 @@ use crate::model::table::TableId;
 use crate::snapshot::mode::{Plan, plan};
 use catalog::Catalog;
 use connect::{Purpose, connect};
-use filter::TableFilter;
+use filter::{Names, TableFilter};
 use relation::Relations;
 use server::Server;
 use shared::error::Context;
@@ -99,6 +99,7 @@ pub struct Postgres {
     /// A replication connection that waits for its first command.
     wire: Option<Wire>,
     phase: Phase,
+    xmin_read: Option<Instant>,
 }
 
 enum Phase {
@@ -138,6 +139,7 @@ impl Postgres {
             filter,
             wire: Some(wire),
             phase: Phase::Ready,
+            xmin_read: None,
         })
     }
 
@@ -296,10 +298,15 @@ impl Postgres {
     ) -> Result<()> {
         let mut wire = self.replication_wire()?;
         self.relations.forget_numbers();
-        slot::start(&mut wire, &self.config, position.lsn)?;
+        slot::start(&mut wire, &self.config, self.server.version, position.lsn)?;
         tracing::info!(event = "stream_started", slot = %self.config.slot, lsn = %position.lsn, "stream started");
         let status_interval = Duration::from_millis(self.config.status_interval_ms.max(100));
-        let start = Start { position, slot_confirmed, visible };
+        let messages = Names::new(
+            "message_prefixes",
+            &self.config.message_prefixes,
+            &self.config.exclude_message_prefixes,
+        )?;
+        let start = Start { position, slot_confirmed, visible, messages };
         let stream = Stream::new(wire, self.config.database.clone(), start, status_interval);
         self.phase = Phase::Stream(Box::new(stream));
         Ok(())
@@ -312,6 +319,7 @@ impl Postgres {
     /// `Unreachable` when the connection broke: open and start again. `Data` names the table, the
     /// column and the place of what cannot be read.
     pub fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        self.read_xmin()?;
         match &mut self.phase {
             Phase::Stream(stream) => stream.poll(wait, &mut self.relations, &mut self.catalog, take),
             Phase::Snapshot(snapshot) if snapshot.done() => {
@@ -324,6 +332,28 @@ impl Postgres {
                 Ok(false)
             }
             Phase::Ready => Err(Error::new(Kind::Bug, "the source was not started")),
+        }
+    }
+
+    fn read_xmin(&mut self) -> Result<()> {
+        let interval = Duration::from_millis(self.config.xmin_interval_ms);
+        let due = !interval.is_zero() && self.xmin_read.is_none_or(|at| at.elapsed() >= interval);
+        if let (Phase::Stream(stream), true) = (&mut self.phase, due) {
+            stream.set_xmin(slot::xmin(&mut self.catalog.sql, &self.config.slot)?);
+            self.xmin_read = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Runs the query that goes with a heartbeat, if there is one. A failure is told and passed over,
+    /// as with Debezium: the next heartbeat tries again.
+    pub fn run_heartbeat_query(&mut self) {
+        let Some(query) = self.config.heartbeat_query.as_deref().filter(|query| !query.trim().is_empty())
+        else {
+            return;
+        };
+        if let Err(error) = self.catalog.sql.execute(query) {
+            tracing::warn!(event = "heartbeat_query_failed", %error, "source.heartbeat_query failed");
         }
     }
 

@@ -26,8 +26,16 @@ pub enum Message<'a> {
         relation: u32,
         old: Old<'a>,
     },
-    /// Origin, Type, Truncate and logical messages: nothing here depends on them yet.
-    Other,
+    Truncate(Truncate<'a>),
+    /// Written by an application, not by a table's change.
+    Logical(Logical<'a>),
+    /// The transaction was replicated from elsewhere.
+    Origin {
+        name: &'a str,
+        lsn: Lsn,
+    },
+    /// A type's name: the catalogue knows it.
+    Type,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +94,24 @@ pub enum Cell<'a> {
     Text(&'a [u8]),
 }
 
+/// Tables that were emptied at once: their relations' numbers, still as bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Truncate<'a>(&'a [u8]);
+
+impl Truncate<'_> {
+    pub fn relations(&self) -> impl Iterator<Item = u32> + use<'_> {
+        let (numbers, _) = self.0.as_chunks::<4>();
+        numbers.iter().map(|bytes| u32::from_be_bytes(*bytes))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logical<'a> {
+    pub transactional: bool,
+    pub prefix: &'a str,
+    pub content: &'a [u8],
+}
+
 impl<'a> Message<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut cursor = Cursor(bytes);
@@ -128,7 +154,26 @@ impl<'a> Message<'a> {
                 let kind = cursor.u8("delete")?;
                 Message::Delete { relation, old: Old::parse(kind, &mut cursor)? }
             }
-            b'O' | b'Y' | b'T' | b'M' => Message::Other,
+            b'T' => {
+                let count = cursor.u32("truncate")?;
+                cursor.take(1, "truncate")?;
+                let length = usize::try_from(count).ok().and_then(|count| count.checked_mul(4));
+                Message::Truncate(Truncate(cursor.take(length.ok_or(Malformed("truncate"))?, "truncate")?))
+            }
+            b'M' => {
+                let transactional = cursor.u8("logical message")? & 1 == 1;
+                cursor.take(8, "logical message")?;
+                let prefix = cursor.text("logical message's prefix")?;
+                let length = cursor.u32("logical message")?;
+                let length = usize::try_from(length).map_err(|_| Malformed("logical message"))?;
+                let content = cursor.take(length, "logical message")?;
+                Message::Logical(Logical { transactional, prefix, content })
+            }
+            b'O' => {
+                let lsn = Lsn(cursor.u64("origin")?);
+                Message::Origin { name: cursor.text("origin's name")?, lsn }
+            }
+            b'Y' => Message::Type,
             _ => return Err(Malformed("message kind")),
         })
     }

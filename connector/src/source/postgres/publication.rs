@@ -85,9 +85,11 @@ pub fn statement(
         (PublicationAutocreate::Disabled | PublicationAutocreate::AllTables, Some(_))
         | (PublicationAutocreate::NoTables, Some(_)) => Ok(None),
         (PublicationAutocreate::AllTables, None) => {
-            Ok(Some(format!("CREATE PUBLICATION {name} FOR ALL TABLES")))
+            Ok(Some(format!("CREATE PUBLICATION {name} FOR ALL TABLES{}", options(config))))
         }
-        (PublicationAutocreate::NoTables, None) => Ok(Some(format!("CREATE PUBLICATION {name}"))),
+        (PublicationAutocreate::NoTables, None) => {
+            Ok(Some(format!("CREATE PUBLICATION {name}{}", options(config))))
+        }
         (PublicationAutocreate::Filtered, Some(Publication { all_tables: true, .. })) => Ok(None),
         (PublicationAutocreate::Filtered, _) if tables.is_empty() => {
             Err(Error::new(Kind::Config, "no table matches source.tables, so no publication can be made")
@@ -99,9 +101,13 @@ pub fn statement(
                 .then(|| format!("ALTER PUBLICATION {name} SET TABLE {}", listed())))
         }
         (PublicationAutocreate::Filtered, None) => {
-            Ok(Some(format!("CREATE PUBLICATION {name} FOR TABLE {}", listed())))
+            Ok(Some(format!("CREATE PUBLICATION {name} FOR TABLE {}{}", listed(), options(config))))
         }
     }
+}
+
+fn options(config: &SourceConfig) -> &'static str {
+    if config.publish_via_partition_root { " WITH (publish_via_partition_root = true)" } else { "" }
 }
 
 /// Captured tables that the server will never send.

@@ -5,14 +5,14 @@
 //! Debezium does: an old log read after a change shows today's.
 
 use super::catalog::{Catalog, ColumnFacts, TableFacts};
-use super::column::{UNKNOWN, column_type, source_type};
+use super::column::{TypeInfo, column_type, source_type, unknown_type};
 use super::cursor::Malformed;
 use super::default;
 use super::filter::TableFilter;
 use super::pgoutput;
 use super::value::Decoder;
 use super::wire::protocol;
-use crate::model::table::{Column, Table, TableId};
+use crate::model::table::{Column, ColumnType, Table, TableId};
 use shared::error::Context;
 use shared::{Error, Kind, Result};
 use std::collections::{HashMap, HashSet};
@@ -116,32 +116,42 @@ impl Relations {
         catalog: &mut Catalog,
         streamed: bool,
     ) -> Result<Relation> {
+        let given = self.filter.key_of(&id).map(<[String]>::to_vec);
+        self.warn_unknown_key(&id, given.as_deref(), declared);
+        let key_names = given.as_ref().unwrap_or(&facts.key);
         let mut columns = Vec::with_capacity(declared.len());
         let mut decoders = Vec::with_capacity(declared.len());
         for column in declared {
+            let shown = self.filter.includes_column(&id, column.name);
+            if !shown && !key_names.iter().any(|name| name == column.name) {
+                decoders.push(None);
+                continue;
+            }
             let info = catalog.type_info(column.type_oid).doing(|| format!("describe {id}"))?;
-            let known = info.as_ref().and_then(|info| column_type(info, column.modifier));
-            let known = known.or_else(|| self.unknown_types.then_some(UNKNOWN).filter(|_| info.is_some()));
-            decoders.push(known.as_ref().map(|(_, decoder)| *decoder));
-            let (Some(info), Some((kind, _))) = (&info, known) else {
-                self.warn_left_out(&id, column.name, info.as_ref().map(|info| info.name.as_str()));
+            let known = info.and_then(|info| {
+                let known = column_type(&info, column.modifier);
+                Some((known.or_else(|| self.unknown_types.then(|| unknown_type(&info)).flatten())?, info))
+            });
+            decoders.push(known.as_ref().map(|((_, decoder), _)| *decoder));
+            let Some(((kind, _), info)) = known else {
+                self.warn_left_out(&id, column.name, column.type_oid);
                 continue;
             };
-            // A column that the catalogue has no longer is taken to be optional.
             let now = facts.column(column.name);
-            columns.push(Column {
-                name: column.name.to_owned(),
-                kind,
-                optional: now.is_none_or(|now| !now.not_null),
-                default: now.and_then(|now| default::parse(info, column.modifier, now.default.as_deref()?)),
-                key_only: false,
-                source_type: source_type(info, column.modifier, streamed, is_serial(now)),
-                comment: now.and_then(|now| now.comment.clone()),
-            });
+            columns.push(Column { key_only: !shown, ..described(column, kind, &info, now, streamed) });
         }
         let place = |name: &String| columns.iter().position(|column| column.name == *name);
-        let key = facts.key.iter().filter_map(place).collect();
+        let key = key_names.iter().filter_map(place).collect();
         Ok(Relation { table: self.newest(Table::new(id, columns, key)), decoders })
+    }
+
+    fn warn_unknown_key(&mut self, table: &TableId, given: Option<&[String]>, declared: &[Declared<'_>]) {
+        for name in given.unwrap_or_default() {
+            let there = declared.iter().any(|column| column.name == name);
+            if !there && self.warned.insert(format!("{table}:{name}")) {
+                tracing::warn!(event = "key_column_missing", %table, column = name, "source.keys names a column that the table does not have");
+            }
+        }
     }
 
     /// The version known already if the new one looks the same: what is cached by it stays good.
@@ -162,15 +172,31 @@ impl Relations {
         table
     }
 
-    fn warn_left_out(&mut self, table: &TableId, column: &str, type_name: Option<&str>) {
+    fn warn_left_out(&mut self, table: &TableId, column: &str, type_oid: u32) {
         if self.warned.insert(format!("{table}.{column}")) {
             tracing::warn!(
                 event = "column_left_out",
                 %table,
                 column,
-                type_name = type_name.unwrap_or("dropped"),
-                "column left out of records: its type is not supported"
+                type_oid,
+                "column left out of records: its type is not supported (source.unknown_types = true sends its text)"
             );
         }
+    }
+}
+
+/// A column that the catalogue has no longer is taken to be optional.
+fn described(
+    declared: &Declared<'_>,
+    kind: ColumnType,
+    info: &TypeInfo,
+    now: Option<&ColumnFacts>,
+    streamed: bool,
+) -> Column {
+    Column {
+        default: now.and_then(|now| default::parse(info, declared.modifier, now.default.as_deref()?)),
+        source_type: source_type(info, declared.modifier, streamed, is_serial(now)),
+        comment: now.and_then(|now| now.comment.clone()),
+        ..Column::new(declared.name, kind, now.is_none_or(|now| !now.not_null))
     }
 }

@@ -102,6 +102,20 @@ impl Slot {
     }
 }
 
+/// Since this version the plug-in passes logical messages on.
+const MESSAGES_VERSION: i32 = 140_000;
+
+/// The slot's `xmin`, if it holds one.
+pub fn xmin(sql: &mut Sql, name: &str) -> Result<Option<i64>> {
+    let rows = sql
+        .query(
+            "SELECT xmin::text::bigint FROM pg_catalog.pg_replication_slots WHERE slot_name::text = $1",
+            &[&name],
+        )
+        .doing(|| format!("read the xmin of slot {name}"))?;
+    Ok(rows.first().and_then(|row| row.get(0)))
+}
+
 /// Makes the slot, on a replication connection.
 pub fn create(wire: &mut Wire, config: &SourceConfig, server_version: i32) -> Result<Created> {
     let name = identifier(&config.slot);
@@ -135,10 +149,11 @@ pub fn drop(sql: &mut Sql, name: &str) -> Result<()> {
 }
 
 /// Asks for the slot's stream from `start` on; zero is where the slot stands.
-pub fn start(wire: &mut Wire, config: &SourceConfig, start: Lsn) -> Result<()> {
+pub fn start(wire: &mut Wire, config: &SourceConfig, server_version: i32, start: Lsn) -> Result<()> {
     let publications = literal(&identifier(&config.publication));
+    let messages = if server_version >= MESSAGES_VERSION { ", messages 'true'" } else { "" };
     let command = format!(
-        "START_REPLICATION SLOT {} LOGICAL {start} (proto_version '1', publication_names {publications})",
+        "START_REPLICATION SLOT {} LOGICAL {start} (proto_version '1', publication_names {publications}{messages})",
         identifier(&config.slot),
     );
     let begin = |wire: &mut Wire| {

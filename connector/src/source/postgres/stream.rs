@@ -12,13 +12,14 @@
 use super::catalog::Catalog;
 use super::cursor::Cursor;
 use super::failure::ServerError;
-use super::pgoutput::{Begin, Commit, Message, Old, Tuple};
+use super::filter::Names;
+use super::pgoutput::{Begin, Commit, Logical, Message, Old, Truncate, Tuple};
 use super::relation::Relations;
 use super::row::{decode_tuple, empty, fill_unavailable};
 use super::visible::Visible;
 use super::wire::{Wire, protocol};
 use crate::metrics;
-use crate::model::change::{Change, Event, Marker, Op, Origin, PostgresOrigin};
+use crate::model::change::{self, Change, Event, Marker, Op, Origin, PostgresOrigin};
 use crate::model::position::{Lsn, Position, PostgresPosition};
 use crate::model::value::RowBuffer;
 use bumpalo::Bump;
@@ -45,6 +46,8 @@ pub struct Start {
     pub slot_confirmed: Lsn,
     /// What a snapshot that was not the slot's own has seen.
     pub visible: Option<Visible>,
+    /// Prefixes of logical messages that are captured.
+    pub messages: Names,
 }
 
 pub struct Stream {
@@ -61,6 +64,10 @@ struct Reader {
     position: PostgresPosition,
     transaction: Option<Transaction>,
     visible: Option<Visible>,
+    messages: Names,
+    /// Where the running transaction was replicated from.
+    replicated_from: Option<(String, Lsn)>,
+    xmin: Option<i64>,
     before: RowBuffer,
     after: RowBuffer,
     arena: Bump,
@@ -92,6 +99,9 @@ impl Stream {
                 position: start.position,
                 transaction: None,
                 visible: start.visible,
+                messages: start.messages,
+                replicated_from: None,
+                xmin: None,
                 before: RowBuffer::default(),
                 after: RowBuffer::default(),
                 arena: Bump::new(),
@@ -181,6 +191,11 @@ impl Stream {
         Ok(())
     }
 
+    /// The slot's `xmin`, for the records from now on.
+    pub fn set_xmin(&mut self, xmin: Option<i64>) {
+        self.reader.xmin = xmin;
+    }
+
     pub fn received(&self) -> Lsn {
         self.reader.received
     }
@@ -263,14 +278,16 @@ impl Reader {
             Message::Delete { relation, old } => {
                 self.change(lsn, Op::Delete, relation, relations, Some(old), None, take)
             }
-            Message::Begin(begin) => {
-                let seen = self.visible.as_ref().is_some_and(|v| v.contains(begin.transaction_id));
-                self.transaction = Some(Transaction { begin, seen });
+            Message::Begin(begin) => self.begin(lsn, begin, take),
+            Message::Commit(commit) => self.commit(lsn, commit, take),
+            Message::Truncate(truncate) => self.truncate(lsn, truncate, relations, take),
+            Message::Logical(logical) => self.logical(lsn, logical, take),
+            Message::Origin { name, lsn } => {
+                self.replicated_from = Some((name.to_owned(), lsn));
                 Ok(false)
             }
-            Message::Commit(commit) => self.commit(commit, take),
             Message::Relation(relation) => relations.define(&relation, catalog).map(|()| false),
-            Message::Other => Ok(false),
+            Message::Type => Ok(false),
         }
     }
 
@@ -305,16 +322,7 @@ impl Reader {
                 fill_unavailable(&mut after, &before);
             }
         }
-        let origin = Origin::Postgres(PostgresOrigin {
-            database: &self.database,
-            transaction_id: Some(transaction.begin.transaction_id),
-            lsn,
-            last_commit_lsn: self.position.commit_lsn,
-            time_us: transaction.begin.commit_time_us,
-            xmin: None,
-            replicated_from: None,
-            snapshot: Marker::Streamed,
-        });
+        let origin = self.origin(lsn, Some(transaction));
         take(Event::Change(Change {
             op,
             table: &relation.table,
@@ -328,12 +336,74 @@ impl Reader {
         Ok(true)
     }
 
-    fn commit(&mut self, commit: Commit, take: Take<'_>) -> Result<bool> {
+    /// Of a message outside a transaction there is no number, and the time is the last commit's.
+    fn origin(&self, lsn: Lsn, transaction: Option<Transaction>) -> Origin<'_> {
+        Origin::Postgres(PostgresOrigin {
+            database: &self.database,
+            transaction_id: transaction.map(|transaction| transaction.begin.transaction_id),
+            lsn,
+            last_commit_lsn: self.position.commit_lsn,
+            time_us: transaction.map_or(self.position.commit_time_us, |t| t.begin.commit_time_us),
+            xmin: self.xmin,
+            replicated_from: self.replicated_from.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
+            snapshot: Marker::Streamed,
+        })
+    }
+
+    fn begin(&mut self, lsn: Lsn, begin: Begin, take: Take<'_>) -> Result<bool> {
+        let seen = self.visible.as_ref().is_some_and(|v| v.contains(begin.transaction_id));
+        self.transaction = Some(Transaction { begin, seen });
+        self.replicated_from = None;
+        if !seen {
+            let (id, time_us) = (begin.transaction_id, begin.commit_time_us);
+            take(Event::Begin(change::Transaction { id, lsn, time_us }))?;
+        }
+        Ok(!seen)
+    }
+
+    /// One event per captured table, in the server's order.
+    fn truncate(
+        &mut self,
+        lsn: Lsn,
+        truncate: Truncate<'_>,
+        relations: &Relations,
+        take: Take<'_>,
+    ) -> Result<bool> {
+        let transaction = self.transaction.filter(|transaction| !transaction.seen);
+        let Some(transaction) = transaction else { return Ok(false) };
+        for number in truncate.relations() {
+            if let Some(relation) = relations.get(number)? {
+                let origin = self.origin(lsn, Some(transaction));
+                take(Event::Truncate(change::Truncate { table: &relation.table, origin }))?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// A message outside a transaction counts as a commit of its own, as with Debezium; but it makes
+    /// no boundary, since the server may send it again from an earlier one.
+    fn logical(&mut self, lsn: Lsn, logical: Logical<'_>, take: Take<'_>) -> Result<bool> {
+        let Logical { transactional, prefix, content } = logical;
+        let transaction = self.transaction.filter(|_| transactional);
+        if transaction.is_some_and(|transaction| transaction.seen) || !self.messages.pass(prefix) {
+            return Ok(false);
+        }
+        if !transactional {
+            self.position.commit_lsn = Some(lsn);
+        }
+        let origin = self.origin(lsn, transaction);
+        take(Event::Message(change::Message { prefix, content, transactional, origin }))?;
+        Ok(true)
+    }
+
+    fn commit(&mut self, lsn: Lsn, commit: Commit, take: Take<'_>) -> Result<bool> {
         let Some(transaction) = self.transaction.take() else {
             return Err(Error::new(Kind::Data, "the server sent a commit without its beginning"));
         };
         self.transactions += 1;
         if !transaction.seen {
+            let (id, time_us) = (transaction.begin.transaction_id, commit.commit_time_us);
+            take(Event::End(change::Transaction { id, lsn, time_us }))?;
             self.position = PostgresPosition {
                 lsn: commit.end_lsn,
                 commit_lsn: Some(commit.end_lsn),

@@ -22,6 +22,8 @@ pub enum Decoder {
     TimestampTz,
     TimeTz,
     Interval,
+    /// In arrays the Java driver knows milliseconds only.
+    TimeInArray,
     /// A single bit.
     Bit,
     Bits,
@@ -34,6 +36,8 @@ pub enum Decoder {
     SparseVector,
     /// The text's bytes, of a type that nobody knows.
     Raw,
+    /// The same of a figure, with its numbers as Java prints them.
+    RawFigure,
     Array(&'static Decoder),
     /// A column that is always absent: an array of a type whose elements Debezium cannot read.
     Absent,
@@ -67,6 +71,7 @@ impl Decoder {
     /// Apart, so that the common types stay in one small function.
     fn decode_seldom<'a>(self, text: &'a [u8], arena: &'a Bump) -> Result<Value<'a>, Malformed> {
         Ok(match self {
+            Decoder::TimeInArray => Value::Time(datetime::time(text)? / 1_000 * 1_000),
             Decoder::TimeTz => Value::TimeTz(datetime::timetz(text)?),
             Decoder::Interval => interval::decode(text)?,
             Decoder::Bit => Value::Bool(text.first() == Some(&b'1')),
@@ -82,6 +87,7 @@ impl Decoder {
             Decoder::HalfVector => composed::vector(text, true, arena)?,
             Decoder::SparseVector => composed::sparse_vector(text, arena)?,
             Decoder::Raw => Value::Bytes(text),
+            Decoder::RawFigure => Value::Bytes(geometry::figure(text, arena)),
             Decoder::Absent => Value::Null,
             Decoder::Array(element) => array::decode(text, *element, arena)?,
             _ => return Err(Malformed("type")),
@@ -93,13 +99,14 @@ impl Decoder {
         macro_rules! held {
             ($($name:ident)*) => {
                 match self {
+                    Decoder::Time | Decoder::TimeInArray => Decoder::Array(&Decoder::TimeInArray),
                     $(Decoder::$name => Decoder::Array(&Decoder::$name),)*
                     Decoder::Array(_) => Decoder::Absent,
                 }
             };
         }
-        held!(Bool Int Float32 Float64 Decimal Text Bytea Date Time Timestamp TimestampTz TimeTz Interval Bit Bits
-            Money Hstore Point Geometry Vector HalfVector SparseVector Raw Absent)
+        held!(Bool Int Float32 Float64 Decimal Text Bytea Date Timestamp TimestampTz TimeTz Interval Bit Bits
+            Money Hstore Point Geometry Vector HalfVector SparseVector Raw RawFigure Absent)
     }
 }
 
