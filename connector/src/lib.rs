@@ -18,7 +18,7 @@ pub mod model;
 pub mod config;
 pub mod metrics;
 
-mod java;
+mod connect;
 
 pub mod snapshot;
 pub mod source;

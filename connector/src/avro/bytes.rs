@@ -1,6 +1,7 @@
 //! Avro `bytes` and `string`: the length, then the content. Pure.
 
-use super::fault::Fault;
+use crate::connect::Fault;
+use crate::connect::text::hex;
 use shared::avro::wire::put_long;
 
 /// Length, then the bytes.
@@ -15,27 +16,4 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 pub fn put_hex(out: &mut Vec<u8>, digits: &[u8]) -> Result<(), Fault> {
     put_long(out, (digits.len() / 2) as i64);
     hex(out, digits)
-}
-
-/// The bytes that hexadecimal digits stand for.
-pub fn hex(out: &mut Vec<u8>, digits: &[u8]) -> Result<(), Fault> {
-    let (pairs, rest) = digits.as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(Fault::NoHex);
-    }
-    out.reserve(pairs.len());
-    for [high, low] in pairs {
-        out.push(nibble(*high)? << 4 | nibble(*low)?);
-    }
-    Ok(())
-}
-
-#[inline]
-fn nibble(digit: u8) -> Result<u8, Fault> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        b'A'..=b'F' => Ok(digit - b'A' + 10),
-        _ => Err(Fault::NoHex),
-    }
 }

@@ -2,7 +2,7 @@
 //! few as can be. Up to 38 digits in one machine number, above that in reused limbs. Pure.
 
 use super::bytes::put_bytes;
-use super::fault::Fault;
+use crate::connect::Fault;
 use shared::avro::wire::put_long;
 
 /// 10^38 is below 2^127.

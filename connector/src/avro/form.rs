@@ -4,9 +4,8 @@
 //! and rows all go through it. Pure.
 
 use super::bytes::{put_bytes, put_hex};
-use super::fault::Fault;
-use super::{decimal, iso, text};
-use crate::java;
+use super::decimal;
+use crate::connect::{Fault, double, iso, java, text, whole};
 use crate::model::schema::{Form, Kind, Schema};
 use crate::model::value::Value;
 use shared::avro::wire::put_long;
@@ -14,14 +13,6 @@ use shared::avro::wire::put_long;
 /// Index of a union's first and second branch, as Avro writes it.
 pub const FIRST: u8 = 0;
 pub const SECOND: u8 = 2;
-
-/// What PostgreSQL's driver reads infinity as, in microseconds; Debezium sends that.
-const INFINITY_US: i64 = 9_223_372_036_825_200_000;
-const MINUS_INFINITY_US: i64 = -9_223_372_036_832_400_000;
-/// Likewise for dates, in days: the years -5877611-06-21 and -22.
-const INFINITY_DAYS: i32 = -2_147_472_692;
-const MINUS_INFINITY_DAYS: i32 = -2_147_472_691;
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// One way to write a value of one part: the schema's kind and form in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,58 +143,6 @@ fn put_bits(out: &mut Vec<u8>, digits: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn double(value: &Value<'_>) -> Result<f64, Fault> {
-    Ok(match value {
-        Value::Float64(number) => *number,
-        Value::Float32(number) => f64::from(*number),
-        // Rust reads `NaN`, `Infinity` and `-Infinity` as PostgreSQL prints them.
-        Value::Decimal(text) => text.parse().map_err(|_| Fault::NoNumber)?,
-        Value::Int(number) => *number as f64,
-        _ => return Err(Fault::WrongType),
-    })
-}
-
-/// Dates, times and intervals: a whole number.
-pub fn whole(form: Form, value: &Value<'_>) -> Result<i64, Fault> {
-    Ok(match (form, value) {
-        (_, Value::Int(number)) => *number,
-        (Form::Date, Value::Date(i32::MAX)) => i64::from(INFINITY_DAYS),
-        (Form::Date, Value::Date(i32::MIN)) => i64::from(MINUS_INFINITY_DAYS),
-        (Form::Date, Value::Date(days)) => i64::from(*days),
-        (Form::TimeMillis, Value::Time(micros)) => micros.div_euclid(1_000),
-        (Form::TimeMicros, Value::Time(micros)) => *micros,
-        (Form::TimeNanos, Value::Time(micros)) => micros.saturating_mul(1_000),
-        (Form::TimestampMillis, Value::Timestamp(micros)) => finite(*micros).div_euclid(1_000),
-        (Form::TimestampMicros, Value::Timestamp(micros)) => finite(*micros),
-        // Java's overflow: the bits that fit.
-        (Form::TimestampNanos, Value::Timestamp(micros)) => match *micros {
-            i64::MAX | i64::MIN => *micros,
-            micros => micros.wrapping_mul(1_000),
-        },
-        (Form::IntervalMicros, Value::Interval { months, days, micros }) => {
-            interval_micros(*months, *days, *micros)
-        }
-        _ => return Err(Fault::WrongType),
-    })
-}
-
-/// A month is a twelfth of 365.25 days.
-fn interval_micros(months: i32, days: i32, micros: i64) -> i64 {
-    const MONTH: i64 = 2_629_800_000_000;
-    i64::from(months)
-        .wrapping_mul(MONTH)
-        .wrapping_add(i64::from(days).wrapping_mul(MICROS_PER_DAY))
-        .wrapping_add(micros)
-}
-
-fn finite(micros: i64) -> i64 {
-    match micros {
-        i64::MAX => INFINITY_US,
-        i64::MIN => MINUS_INFINITY_US,
-        other => other,
-    }
-}
-
 /// A schema's default, if Avro can hold it. Debezium has none for structs; JSON has no NaN.
 pub fn default(schema: &Schema) -> Option<Value<'_>> {
     let value = schema.default.as_ref()?.value();
@@ -280,24 +219,6 @@ mod tests {
             let mut out = Vec::new();
             let done = put(&mut out, leaf, &value, &mut Scratch::default());
             assert_eq!(done.map(|()| out), want, "{leaf:?} {value:?}");
-        }
-    }
-
-    #[test]
-    fn times_are_whole_numbers_as_debezium_sends_them() {
-        let year = Value::Interval { months: 14, days: 3, micros: 14_706_789_000 };
-        for (form, value, want) in [
-            (Form::TimeMillis, Value::Time(86_400_000_000), 86_400_000),
-            (Form::TimestampMillis, Value::Timestamp(-1), -1),
-            (Form::TimestampNanos, Value::Timestamp(1), 1_000),
-            (Form::IntervalMicros, year, 37_091_106_789_000),
-            (Form::TimestampMicros, Value::Timestamp(i64::MAX), INFINITY_US),
-            (Form::TimestampMillis, Value::Timestamp(i64::MAX), 9_223_372_036_825_200),
-            (Form::TimestampMillis, Value::Timestamp(i64::MIN), -9_223_372_036_832_400),
-            (Form::Date, Value::Date(i32::MAX), iso::days(-5_877_611, 6, 21)),
-            (Form::Date, Value::Date(i32::MIN), iso::days(-5_877_611, 6, 22)),
-        ] {
-            assert_eq!(whole(form, &value), Ok(want), "{form:?} {value:?}");
         }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Only changed keys and transforms come here, so this may allocate. Pure.
 
-use super::fault::Fault;
 use super::form::{self, Leaf};
-use crate::java;
+use crate::connect::Fault;
+use crate::connect::java;
 use crate::model::schema::{Kind, Schema};
 use crate::model::value::Value;
 use base64::Engine;
@@ -87,7 +87,7 @@ fn written(leaf: Leaf, value: &Value<'_>) -> Result<String, Fault> {
             shared::avro::wire::take_long(&mut rest).ok_or(Fault::NoNumber)?;
             format!(r#"{{"scale":{scale},"value":"{}"}}"#, STANDARD.encode(rest))
         }
-        (Leaf::Whole { form, .. }, value) => form::whole(form, value)?.to_string(),
+        (Leaf::Whole { form, .. }, value) => crate::connect::whole(form, value)?.to_string(),
         (Leaf::Bytes | Leaf::Bits, _) => quoted(&STANDARD.encode(content()?)),
         _ => return Err(Fault::WrongType),
     })

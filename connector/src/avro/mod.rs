@@ -9,21 +9,19 @@
 
 mod bytes;
 mod decimal;
-mod fault;
 mod form;
 mod header;
-mod iso;
 mod plan;
 mod schema;
 mod side;
 mod subject;
-mod text;
 
 use crate::config::Config;
 use crate::config::avro::AvroConfig;
+use crate::connect::Fault;
 use crate::model::encoded::{Encoded, Headers};
 use crate::model::record::{Datum, HeaderValue, Record};
-use fault::Fault;
+use crate::model::value::Value;
 use form::Scratch;
 use plan::Path;
 use shared::error::{Error, Kind, Result};
@@ -73,7 +71,8 @@ impl Encoder {
         let Encoder { config, subjects, key, value, printed, ends, scratch } = self;
         scratch.shrink();
         let mut one = |side: &'a mut Side, datum: Option<Datum<'_>>| -> Result<Option<&'a [u8]>> {
-            let Some(datum) = datum else { return Ok(None) };
+            // As AvroConverter: no value is no bytes, whatever the schema.
+            let Some(datum) = datum.filter(|datum| datum.value != Value::Null) else { return Ok(None) };
             side.encode(record.topic, datum, config, subjects, scratch).map(Some)
         };
         let key = one(key, record.key)?;

@@ -1,8 +1,8 @@
 //! Connect schema → a tree of write steps, built once per schema. What stands for absent values is
 //! bytes already. Pure.
 
-use super::fault::Fault;
 use super::form::{self, FIRST, Leaf, SECOND, Scratch};
+use crate::connect::Fault;
 use crate::model::schema::{Kind, Schema};
 use crate::model::value::{Constant, Value};
 use shared::avro::wire::put_long;

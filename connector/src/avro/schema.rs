@@ -7,7 +7,7 @@
 
 use super::form::{self, Leaf};
 use crate::config::avro::AvroConfig;
-use crate::java::json_text;
+use crate::connect::java::json_text;
 use crate::model::schema::{Field, Form, Kind, Schema};
 use shared::error::{Error, Kind as ErrorKind, Result};
 use std::borrow::Cow;

@@ -4,7 +4,7 @@
 use crate::config::event::EventConfig;
 use crate::model::schema::Schema;
 use crate::model::table::{Column, ColumnType, TableId};
-use crate::model::value::Value;
+use crate::model::value::{Constant, Value};
 use bumpalo::Bump;
 use md5::Digest;
 use regex::RegexSet;
@@ -23,6 +23,8 @@ pub enum Edit {
         salt: Arc<str>,
         serialized: bool,
         length: Option<usize>,
+        /// What stands for NULL where none may be: it is hashed as well.
+        stand_in: Option<Arc<str>>,
     },
     Truncate(usize),
 }
@@ -56,6 +58,7 @@ impl Edits {
                 salt: hash.salt.expose().into(),
                 serialized: hash.version == 1,
                 length: None,
+                stand_in: None,
             };
             edits.push((columns(&hash.columns)?, edit));
         }
@@ -76,7 +79,11 @@ impl Edits {
             Edit::Hash { digest, salt, serialized, .. } => {
                 let declared = column.source_type.length.and_then(|length| usize::try_from(length).ok());
                 let length = declared.filter(|length| *length > 0);
-                Edit::Hash { digest: *digest, salt: salt.clone(), serialized: *serialized, length }
+                let stand_in = (!column.optional).then(|| match &column.default {
+                    Some(Constant::Text(text)) => text.as_str().into(),
+                    _ => "".into(),
+                });
+                Edit::Hash { digest: *digest, salt: salt.clone(), serialized: *serialized, length, stand_in }
             }
             other => other.clone(),
         })
@@ -105,7 +112,12 @@ impl Edit {
     pub fn apply<'a>(&'a self, value: Value<'a>, arena: &'a Bump) -> Value<'a> {
         match (self, value) {
             (Edit::Mask(stars), _) => Value::Text(stars),
-            (Edit::Hash { digest, salt, serialized, length }, Value::Text(text)) => {
+            (Edit::Hash { digest, salt, serialized, length, stand_in }, value) => {
+                let text = match (value, stand_in) {
+                    (Value::Text(text), _) => text,
+                    (Value::Null, Some(stand_in)) => stand_in,
+                    (value, _) => return value,
+                };
                 let hex = digest.hex(salt.as_bytes(), text, *serialized);
                 Value::Text(arena.alloc_str(first(&hex, length.unwrap_or(usize::MAX))))
             }

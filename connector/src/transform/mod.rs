@@ -4,9 +4,27 @@
 //! schema's id; per record it only places values. Values it makes up live in its own buffers, which
 //! is why it hands its record on instead of returning it.
 
+mod changed;
+mod derived;
+mod expression;
+mod headers;
+mod logical_router;
+mod outbox;
+mod predicate;
+mod properties;
+mod regex_router;
+mod replace_field;
+mod scripting;
+mod timezone;
+mod unwrap;
+
 use crate::config::Config;
+use crate::config::transform::TransformConfig;
 use crate::model::record::Record;
-use shared::Result;
+use predicate::Predicate;
+use properties::Settings;
+use shared::error::{Context, Error, Kind};
+use shared::{Result, config::nearest};
 
 /// Takes a record further: the next transform, or the encoder.
 pub type Next<'n> = &'n mut dyn FnMut(&Record<'_>) -> Result<()>;
@@ -18,16 +36,48 @@ pub trait Transform: Send {
     fn apply(&mut self, record: &Record<'_>, next: Next<'_>) -> Result<()>;
 }
 
+/// Makes a transform from its properties.
+type Make = fn(&mut Settings<'_>) -> Result<Box<dyn Transform>>;
+
+/// Class → transform. Debezium's and Kafka Connect's own names; their packages may be left out.
+const CLASSES: &[(&str, Make)] = &[
+    ("io.debezium.transforms.ExtractNewRecordState", unwrap::make),
+    ("io.debezium.transforms.ExtractChangedRecordState", changed::make),
+    ("io.debezium.transforms.ByLogicalTableRouter", logical_router::make),
+    ("io.debezium.transforms.TimezoneConverter", timezone::make),
+    ("io.debezium.transforms.outbox.EventRouter", outbox::make),
+    ("io.debezium.transforms.Filter", scripting::make_filter),
+    ("io.debezium.transforms.ContentBasedRouter", scripting::make_router),
+    ("org.apache.kafka.connect.transforms.RegexRouter", regex_router::make),
+    ("org.apache.kafka.connect.transforms.Filter", headers::make_drop),
+    ("org.apache.kafka.connect.transforms.InsertHeader", headers::make_insert),
+    ("org.apache.kafka.connect.transforms.DropHeaders", headers::make_remove),
+    ("org.apache.kafka.connect.transforms.ReplaceField$Key", replace_field::make_key),
+    ("org.apache.kafka.connect.transforms.ReplaceField$Value", replace_field::make_value),
+    ("org.apache.kafka.connect.transforms.ExtractField$Key", replace_field::make_extract_key),
+    ("org.apache.kafka.connect.transforms.ExtractField$Value", replace_field::make_extract_value),
+];
+
 /// All of them.
 pub struct Transforms {
-    steps: Vec<Box<dyn Transform>>,
+    steps: Vec<Step>,
+}
+
+/// A transform, and the records it is for.
+struct Step {
+    transform: Box<dyn Transform>,
+    predicate: Option<Predicate>,
+    negate: bool,
 }
 
 impl Transforms {
     /// # Errors
     /// `Config` for a class that is not known, or a property that it does not take.
-    pub fn new(_config: &Config) -> Result<Transforms> {
-        Ok(Transforms { steps: Vec::new() })
+    pub fn new(config: &Config) -> Result<Transforms> {
+        let one = |given: &TransformConfig| {
+            step(config, given).doing(|| format!("prepare transform {}", given.name))
+        };
+        Ok(Transforms { steps: config.transform.iter().map(one).collect::<Result<_>>()? })
     }
 
     #[inline]
@@ -36,9 +86,55 @@ impl Transforms {
     }
 }
 
-fn pass(steps: &mut [Box<dyn Transform>], record: &Record<'_>, next: Next<'_>) -> Result<()> {
+fn pass(steps: &mut [Step], record: &Record<'_>, next: Next<'_>) -> Result<()> {
     match steps.split_first_mut() {
         None => next(record),
-        Some((first, rest)) => first.apply(record, &mut |record| pass(rest, record, next)),
+        Some((first, rest)) if first.is_for(record) => {
+            first.transform.apply(record, &mut |record| pass(rest, record, next))
+        }
+        Some((_, rest)) => pass(rest, record, next),
     }
 }
+
+impl Step {
+    fn is_for(&self, record: &Record<'_>) -> bool {
+        self.predicate.as_ref().is_none_or(|predicate| predicate.holds(record) != self.negate)
+    }
+}
+
+fn step(config: &Config, given: &TransformConfig) -> Result<Step> {
+    let make = class(&given.class)?;
+    let mut settings = Settings::new(&given.properties);
+    let transform = make(&mut settings)?;
+    settings.warn_unused(&given.name);
+    let predicate = given.predicate.as_ref().map(|name| {
+        let found = config.predicate.get(name).ok_or_else(|| {
+            Error::new(Kind::Config, format!("predicate {name} is not defined"))
+                .remedy(format!("add [predicate.{name}] with its type"))
+        })?;
+        Predicate::new(found).doing(|| format!("prepare predicate {name}"))
+    });
+    Ok(Step { transform, predicate: predicate.transpose()?, negate: given.negate })
+}
+
+fn class(name: &str) -> Result<Make> {
+    let short = |class: &str| class.rsplit('.').next().unwrap_or_default().to_owned();
+    // Kafka has a filter of its own: without a package Debezium's is meant.
+    let found = CLASSES.iter().find(|(class, _)| *class == name);
+    let found =
+        found.or_else(|| CLASSES.iter().find(|(class, _)| !name.contains('.') && short(class) == name));
+    found.map(|(_, make)| *make).ok_or_else(|| {
+        let known: Vec<String> = CLASSES.iter().map(|(class, _)| short(class)).collect();
+        let error = Error::new(Kind::Config, format!("transform class {name} is not supported"));
+        match nearest(name, CLASSES.iter().map(|(class, _)| *class)) {
+            Some(near) => error.remedy(format!("did you mean {near}?")),
+            None => error.remedy(format!(
+                "there is no JVM here to load a class into; supported are: {}",
+                known.join(", ")
+            )),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

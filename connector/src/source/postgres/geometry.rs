@@ -1,7 +1,7 @@
 //! Points and PostGIS's geometries → structs of coordinates and well-known binary. Pure.
 
 use super::cursor::Malformed;
-use crate::java;
+use crate::connect::java;
 use crate::model::value::Value;
 use bumpalo::Bump;
 

@@ -1,9 +1,7 @@
 //! Values that Debezium sends as text although the database's type is none. Pure; appends to a
 //! buffer that is used again.
 
-use super::fault::Fault;
-use super::iso;
-use crate::java;
+use super::{Fault, iso, java};
 use crate::model::schema::Form;
 use crate::model::value::Value;
 use base64::Engine;
@@ -54,7 +52,7 @@ fn binary(out: &mut String, form: Form, value: &Value<'_>) -> Result<(), Fault> 
     let bytes = match value {
         Value::Bytes(bytes) => *bytes,
         Value::Hex(digits) => {
-            super::bytes::hex(&mut decoded, digits)?;
+            hex(&mut decoded, digits)?;
             &decoded
         }
         _ => return Err(Fault::WrongType),
@@ -68,6 +66,29 @@ fn binary(out: &mut String, form: Form, value: &Value<'_>) -> Result<(), Fault> 
         })),
     }
     Ok(())
+}
+
+/// The bytes that hexadecimal digits stand for.
+pub fn hex(out: &mut Vec<u8>, digits: &[u8]) -> Result<(), Fault> {
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(Fault::NoHex);
+    }
+    out.reserve(pairs.len());
+    for [high, low] in pairs {
+        out.push(nibble(*high)? << 4 | nibble(*low)?);
+    }
+    Ok(())
+}
+
+#[inline]
+fn nibble(digit: u8) -> Result<u8, Fault> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(Fault::NoHex),
+    }
 }
 
 /// `P1Y2M3DT4H5M6.789S`: every part is shown, each with its own sign.
