@@ -43,13 +43,12 @@ pub fn whole(form: Form, value: &Value<'_>) -> Result<i64, Fault> {
     })
 }
 
-/// A month is a twelfth of 365.25 days.
+/// A month is a twelfth of 365.25 days; what is too long is the longest, as Java rounds it.
 fn interval_micros(months: i32, days: i32, micros: i64) -> i64 {
-    const MONTH: i64 = 2_629_800_000_000;
-    i64::from(months)
-        .wrapping_mul(MONTH)
-        .wrapping_add(i64::from(days).wrapping_mul(MICROS_PER_DAY))
-        .wrapping_add(micros)
+    const MONTH: i128 = 2_629_800_000_000;
+    let total =
+        i128::from(months) * MONTH + i128::from(days) * i128::from(MICROS_PER_DAY) + i128::from(micros);
+    i64::try_from(total).unwrap_or(if total < 0 { i64::MIN } else { i64::MAX })
 }
 
 fn finite(micros: i64) -> i64 {

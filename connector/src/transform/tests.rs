@@ -190,8 +190,8 @@ fn filters_headers_and_fields() {
 fn what_is_not_known_is_refused() {
     for (class, properties, words) in [
         ("com.example.Mine", &[][..], "not supported"),
-        ("RegexRouter", &[("regex", "(")], "replacement"),
-        ("RegexRouter", &[("regex", "("), ("replacement", "x")], "regex"),
+        ("RegexRouter", &[("regex", "a")], "replacement"),
+        ("RegexRouter", &[("regex", "("), ("replacement", "x")], "read regex"),
         ("ExtractNewRecordState", &[("delete.tombstone.handling.mode", "keep")], "keep"),
         ("ExtractNewRecordState", &[("drop.tombstones", "true")], "drop.tombstones"),
         ("Filter", &[("condition", "value.op =")], "character"),

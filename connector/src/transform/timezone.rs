@@ -9,7 +9,7 @@ use crate::model::schema::{Form, Schema};
 use crate::model::value::{RowBuffer, Value};
 use bumpalo::Bump;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use shared::Result;
 use shared::error::{Context, Error, Kind, OrKind};
 
@@ -24,12 +24,12 @@ struct Converter {
 
 pub fn make(settings: &mut Settings<'_>) -> Result<Box<dyn Transform>> {
     let name = settings.required("converted.timezone")?;
-    // Java also takes offsets such as +02:00.
-    let zone = match name.strip_prefix(['+', '-']) {
-        Some(_) => TimeZone::posix(&format!("<{name}>{}", inverted(name))),
-        None => TimeZone::get(name),
+    let zone = match offset(name) {
+        Some(offset) => TimeZone::fixed(offset),
+        None => {
+            TimeZone::get(name).or_kind(Kind::Config).doing(|| format!("read converted.timezone = {name}"))?
+        }
     };
-    let zone = zone.or_kind(Kind::Config).doing(|| format!("read converted.timezone = {name}"))?;
     let plain = |list: Vec<String>| -> Result<Vec<String>> {
         match list.iter().find(|text| text.contains(':')) {
             Some(text) => {
@@ -48,12 +48,16 @@ pub fn make(settings: &mut Settings<'_>) -> Result<Box<dyn Transform>> {
     }))
 }
 
-/// POSIX counts offsets to the west.
-fn inverted(offset: &str) -> String {
-    match offset.strip_prefix('-') {
-        Some(rest) => rest.to_owned(),
-        None => format!("-{}", offset.trim_start_matches('+')),
-    }
+/// `+02:00`: Java takes offsets for zones.
+fn offset(name: &str) -> Option<Offset> {
+    let (sign, digits) = match name.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, name.strip_prefix('+')?),
+    };
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
+    let seconds =
+        hours.parse::<i32>().ok()?.checked_mul(3_600)? + minutes.parse::<i32>().ok()?.checked_mul(60)?;
+    Offset::from_seconds(sign * seconds).ok()
 }
 
 impl Transform for Converter {

@@ -44,6 +44,14 @@ impl Seen {
                     time_us: origin.time_us,
                 });
             }
+            Event::Truncate(truncate) => self.lines.push(format!("t {}", truncate.table.id.name)),
+            Event::Message(message) => {
+                let content = String::from_utf8_lossy(message.content);
+                let kind = if message.transactional { "m" } else { "m!" };
+                self.lines.push(format!("{kind} {} {content}", message.prefix));
+            }
+            // Every transaction has them; tests count boundaries.
+            Event::Begin(_) | Event::End(_) => {}
         }
     }
 
@@ -89,7 +97,16 @@ fn cell(value: &Value<'_>) -> String {
             format!("{}..{}", text.chars().next().expect("long"), text.len())
         }
         Value::Text(text) => (*text).to_owned(),
-        Value::Bytes(bytes) | Value::Hex(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::TimeTz(micros) => micros.to_string(),
+        Value::Bits(bytes) | Value::Bytes(bytes) | Value::Hex(bytes) => {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+        Value::Interval { months, days, micros } => format!("{months}/{days}/{micros}"),
+        Value::List(values) | Value::Struct(values) => values.iter().map(cell).collect::<Vec<_>>().join(";"),
+        Value::Map(entries) => {
+            let pair = |(key, value): &(Value<'_>, Value<'_>)| format!("{}={}", cell(key), cell(value));
+            entries.iter().map(pair).collect::<Vec<_>>().join(";")
+        }
     }
 }
 

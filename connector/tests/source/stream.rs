@@ -82,7 +82,7 @@ fn replica_identity_decides_what_is_known_of_the_row_before() {
 #[test]
 fn a_changed_table_is_a_new_version_and_an_unchanged_one_is_not() {
     let Some(server) = server() else { return };
-    let config = server.database("evolve", "create table evo (id int primary key, b text, p point);");
+    let config = server.database("evolve", "create table evo (id int primary key, b text, p circle);");
     let mut source = Source::start(&config, SnapshotMode::Initial, None).expect("starts");
     source.read_snapshot();
     server.sql("evolve", "insert into evo values (1, 'one', '(1,2)'); insert into evo values (2, null);");

@@ -42,8 +42,8 @@ fn time(word: &str) -> Result<i64, Malformed> {
     let mut part = || parts.next().ok_or(WRONG);
     let number = |text: &str| text.parse::<u32>().map(i64::from).map_err(|_| WRONG);
     let (hours, minutes) = (number(part()?)?, number(part()?)?);
-    let (whole, fraction) =
-        part()?.split_once('.').map_or_else(|| (word.rsplit(':').next().unwrap_or(""), ""), |p| p);
+    let seconds = part()?;
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
     let digits = format!("{fraction:0<6}");
     if digits.len() > 6 || parts.next().is_some() {
         return Err(WRONG);

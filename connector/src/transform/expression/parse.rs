@@ -97,6 +97,7 @@ impl Parser<'_> {
         let token = self.peek().clone();
         match token {
             Token::Number(number) => self.literal(Scalar::Number(number)),
+            Token::Whole(number) => self.literal(Scalar::Whole(number)),
             Token::Text(text) => self.literal(Scalar::Text(text.into())),
             Token::Name(name) => self.name(&name),
             Token::Mark("(") => {

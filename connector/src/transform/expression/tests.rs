@@ -63,7 +63,6 @@ fn conditions_of_groovy_and_javascript() {
         ("value.op.equals('u') ;", "Bool(true)"),
         ("-(2) < 0 && 'abc'.length() == 3 && !''.isEmpty() == false", "Bool(true)"),
     ] {
-        let want = want.replace("Whole(6)", "Number(6.0)");
         assert_eq!(evaluated(text).unwrap_or_else(|e| panic!("{text}: {e}")), want, "{text}");
     }
 }
@@ -74,7 +73,7 @@ fn what_is_not_understood_is_refused_with_its_place() {
         ("", "no value"),
         ("value.op ==", "no value"),
         ("value.op = 'u'", "not understood"),
-        ("def x = 1", "none of topic"),
+        ("x == 1", "none of topic"),
         ("value.op == 'u", "without its end"),
         ("value.op.foo()", "foo"),
         ("(value.op == 'u'", "\")\""),

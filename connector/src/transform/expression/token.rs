@@ -5,6 +5,7 @@ use shared::error::{Error, Kind, Result};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Token {
     Number(f64),
+    Whole(i64),
     Text(String),
     Name(String),
     /// An operator or a bracket.
@@ -97,7 +98,13 @@ fn number<'t>(text: &str, rest: &'t str) -> Result<(Token, &'t str)> {
     };
     let end = if fraction > 0 { digits + 1 + fraction } else { digits };
     let (digits, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
-    let number = digits.parse().map_err(|_| wrong(text, text.len() - rest.len(), "no number"))?;
+    let token = match digits.parse::<i64>() {
+        Ok(whole) => Token::Whole(whole),
+        Err(_) => {
+            let number = digits.parse().map_err(|_| wrong(text, text.len() - rest.len(), "no number"))?;
+            Token::Number(number)
+        }
+    };
     // Groovy's and Java's suffix of long numbers.
-    Ok((Token::Number(number), tail.strip_prefix(['L', 'l']).unwrap_or(tail)))
+    Ok((token, tail.strip_prefix(['L', 'l']).unwrap_or(tail)))
 }
