@@ -85,7 +85,7 @@ fn a_changed_table_is_a_new_version_and_an_unchanged_one_is_not() {
     let config = server.database("evolve", "create table evo (id int primary key, b text, p circle);");
     let mut source = Source::start(&config, SnapshotMode::Initial, None).expect("starts");
     source.read_snapshot();
-    server.sql("evolve", "insert into evo values (1, 'one', '(1,2)'); insert into evo values (2, null);");
+    server.sql("evolve", "insert into evo values (1, 'one', '<(1,2),3>'); insert into evo values (2, null);");
     source.read_lines(2);
     for (sql, lines) in [
         ("alter table evo add d int not null default 7; insert into evo (id) values (3)", 3),

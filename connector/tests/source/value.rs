@@ -114,7 +114,7 @@ fn special_values_and_every_supported_type() {
          create table t (id serial primary key, c_bool bool, c_int2 int2, c_int4 int4, c_int8 int8, c_oid oid, c_float4 float4, c_float8 float8,
             c_num numeric, c_num7_3 numeric(7,3), c_text text, c_varchar varchar(5), c_char char(4), c_citext citext, c_name name, c_ichar \"char\",
             c_uuid uuid, c_json json, c_jsonb jsonb, c_xml xml, c_bytea bytea, c_date date, c_time time(3), c_ts timestamp, c_tstz timestamptz(0),
-            c_dom posint, c_deep deeper, c_point point, c_gen int generated always as (c_int2 + 1) stored);",
+            c_dom posint, c_deep deeper, c_circle circle, c_gen int generated always as (c_int2 + 1) stored);",
     );
     let insert = format!("insert into t (c_bool, c_int2, c_int4, c_int8, c_oid, c_float4, c_float8, c_num, c_num7_3, c_text, c_varchar, c_char, c_citext, c_name, c_ichar,
          c_uuid, c_json, c_jsonb, c_xml, c_bytea, c_date, c_time, c_ts, c_tstz, c_dom, c_deep) values {ROW}").replace("\\\\", "\\");
