@@ -1,7 +1,9 @@
 //! The database's values as Kafka Connect's: numbers, texts, and how Java prints them. What a schema's
 //! form says is carried out here, for whoever reads or writes values. Pure.
 
+pub mod date_format;
 mod fault;
+pub mod hash;
 pub mod iso;
 pub mod java;
 pub mod text;

@@ -11,6 +11,23 @@ pub struct Datum<'a> {
     pub value: Value<'a>,
 }
 
+impl<'a> Datum<'a> {
+    /// A struct's field, as it is.
+    pub fn field(self, name: &str) -> Option<Datum<'a>> {
+        let Value::Struct(values) = self.value else { return None };
+        let schema: &'a Schema = self.schema;
+        let (at, schema) = schema.field(name)?;
+        Some(Datum { schema, value: *values.get(at)? })
+    }
+
+    /// As Connect reads it: a default stands in for NULL.
+    #[must_use]
+    pub fn or_default(self) -> Datum<'a> {
+        let schema: &'a Schema = self.schema;
+        Datum { value: schema.or_default(self.value), ..self }
+    }
+}
+
 /// What goes to one topic as one message.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {

@@ -4,7 +4,7 @@
 //! Connect's converters. `event` makes the schemas of a table version once, `transform` derives
 //! others from them, `avro` turns them into Avro text and a plan.
 
-use super::value::Constant;
+use super::value::{Constant, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -192,6 +192,28 @@ impl Schema {
     #[must_use]
     pub fn renewed(self) -> Self {
         Schema { id: next_id(), ..self }
+    }
+
+    /// As Connect reads a value: NULL is the default, if there is one, or else what may stand for it.
+    pub fn or_default<'a>(&'a self, value: Value<'a>) -> Value<'a> {
+        match (value, &self.default, &self.fallback) {
+            (Value::Null, Some(default), _) => default.value(),
+            (Value::Null, None, Some(fallback)) if !self.optional => fallback.value(),
+            _ => value,
+        }
+    }
+
+    /// A struct of other fields under the same name. As in Kafka Connect it is required, whatever the
+    /// struct was that it is made from.
+    #[must_use]
+    pub fn with_fields(&self, fields: Vec<Field>) -> Schema {
+        Schema {
+            name: self.name.clone(),
+            version: self.version,
+            doc: self.doc.clone(),
+            parameters: self.parameters.clone(),
+            ..Schema::new(Kind::Struct(fields))
+        }
     }
 
     /// A struct's fields; none of anything else.

@@ -3,45 +3,48 @@
 use super::derived::is_envelope;
 use super::properties::Settings;
 use super::{Next, Transform};
-use crate::connect::java::json_text;
-use crate::model::record::{Header, HeaderValue, Record};
+use crate::model::record::{Datum, Header, HeaderValue, Record};
+use crate::model::schema::{Kind, Schema};
 use crate::model::value::Value;
 use shared::Result;
+use std::sync::Arc;
 
 struct Changed {
-    changed: Option<String>,
-    unchanged: Option<String>,
+    /// Of the changed columns, and of the others.
+    headers: [Option<Arc<Schema>>; 2],
     /// Of the record before: its tombstone has the same headers.
-    lists: [String; 2],
+    lists: [Vec<String>; 2],
 }
 
 pub fn make(settings: &mut Settings<'_>) -> Result<Box<dyn Transform>> {
-    let mut name = |property| settings.text(property).map(str::to_owned).filter(|name| !name.is_empty());
-    let (changed, unchanged) = (name("header.changed.name"), name("header.unchanged.name"));
-    Ok(Box::new(Changed { changed, unchanged, lists: [list(&[]), list(&[])] }))
+    let mut header = |property| {
+        let name = settings.text(property).filter(|name| !name.trim().is_empty())?;
+        let items = Arc::new(Schema::string().optional());
+        Some(Arc::new(Schema::new(Kind::Array(items)).named(name).optional()))
+    };
+    let headers = [header("header.changed.name"), header("header.unchanged.name")];
+    Ok(Box::new(Changed { headers, lists: Default::default() }))
 }
 
 impl Transform for Changed {
     fn apply(&mut self, record: &Record<'_>, next: Next<'_>) -> Result<()> {
         match record.value {
             Some(datum) if is_envelope(datum.schema) => {
-                self.lists = compare(record).map(|names| list(&names))
+                self.lists = compare(record).map(|names| names.into_iter().map(str::to_owned).collect());
             }
             Some(_) => return next(record),
             None => {}
         }
-        let [changed, unchanged] = &self.lists;
+        let lists = self.lists.each_ref().map(|list| list.iter().map(|name| Value::Text(name)).collect());
+        let lists: &[Vec<Value<'_>>; 2] = &lists;
         let mut headers = record.headers.to_vec();
-        for (name, text) in [(&self.changed, changed), (&self.unchanged, unchanged)] {
-            headers.extend(name.as_ref().map(|name| Header { name, value: HeaderValue::Text(text) }));
-        }
+        headers.extend(self.headers.iter().zip(lists).filter_map(|(schema, list)| {
+            let schema = schema.as_ref()?;
+            let value = HeaderValue::Datum(Datum { schema, value: Value::List(list) });
+            Some(Header { name: schema.name.as_deref()?, value })
+        }));
         next(&Record { headers: &headers, ..*record })
     }
-}
-
-fn list(names: &[&str]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| json_text(name)).collect();
-    format!("[{}]", quoted.join(","))
 }
 
 /// Names of the columns that differ, and of those that do not; none without both rows.

@@ -4,19 +4,32 @@
 //! schema's id; per record it only places values. Values it makes up live in its own buffers, which
 //! is why it hands its record on instead of returning it.
 
+mod cast;
 mod changed;
 mod derived;
+mod drop_fields;
 mod expression;
+mod flatten;
+mod header_fields;
 mod headers;
+mod insert_field;
+mod json;
+mod logical_message;
 mod logical_router;
+mod mask_field;
 mod outbox;
+mod partition_routing;
 mod predicate;
 mod properties;
 mod regex_router;
 mod replace_field;
+mod reshape;
 mod scripting;
+mod side;
+mod timestamp;
 mod timezone;
 mod unwrap;
+mod vector;
 
 use crate::config::Config;
 use crate::config::transform::TransformConfig;
@@ -46,16 +59,41 @@ const CLASSES: &[(&str, Make)] = &[
     ("io.debezium.transforms.ByLogicalTableRouter", logical_router::make),
     ("io.debezium.transforms.TimezoneConverter", timezone::make),
     ("io.debezium.transforms.outbox.EventRouter", outbox::make),
+    ("io.debezium.transforms.partitions.PartitionRouting", partition_routing::make),
+    ("io.debezium.transforms.HeaderToValue", header_fields::make_to_value),
+    ("io.debezium.transforms.VectorToJsonConverter", vector::make),
+    (
+        "io.debezium.connector.postgresql.transforms.DecodeLogicalDecodingMessageContent",
+        logical_message::make,
+    ),
     ("io.debezium.transforms.Filter", scripting::make_filter),
     ("io.debezium.transforms.ContentBasedRouter", scripting::make_router),
     ("org.apache.kafka.connect.transforms.RegexRouter", regex_router::make),
+    ("org.apache.kafka.connect.transforms.TimestampRouter", timestamp::make_router),
     ("org.apache.kafka.connect.transforms.Filter", headers::make_drop),
     ("org.apache.kafka.connect.transforms.InsertHeader", headers::make_insert),
     ("org.apache.kafka.connect.transforms.DropHeaders", headers::make_remove),
+    ("org.apache.kafka.connect.transforms.ValueToKey", reshape::make_value_to_key),
     ("org.apache.kafka.connect.transforms.ReplaceField$Key", replace_field::make_key),
     ("org.apache.kafka.connect.transforms.ReplaceField$Value", replace_field::make_value),
     ("org.apache.kafka.connect.transforms.ExtractField$Key", replace_field::make_extract_key),
     ("org.apache.kafka.connect.transforms.ExtractField$Value", replace_field::make_extract_value),
+    ("org.apache.kafka.connect.transforms.InsertField$Key", insert_field::make_key),
+    ("org.apache.kafka.connect.transforms.InsertField$Value", insert_field::make_value),
+    ("org.apache.kafka.connect.transforms.MaskField$Key", mask_field::make_key),
+    ("org.apache.kafka.connect.transforms.MaskField$Value", mask_field::make_value),
+    ("org.apache.kafka.connect.transforms.Cast$Key", cast::make_key),
+    ("org.apache.kafka.connect.transforms.Cast$Value", cast::make_value),
+    ("org.apache.kafka.connect.transforms.Flatten$Key", flatten::make_key),
+    ("org.apache.kafka.connect.transforms.Flatten$Value", flatten::make_value),
+    ("org.apache.kafka.connect.transforms.HoistField$Key", reshape::make_hoist_key),
+    ("org.apache.kafka.connect.transforms.HoistField$Value", reshape::make_hoist_value),
+    ("org.apache.kafka.connect.transforms.SetSchemaMetadata$Key", reshape::make_metadata_key),
+    ("org.apache.kafka.connect.transforms.SetSchemaMetadata$Value", reshape::make_metadata_value),
+    ("org.apache.kafka.connect.transforms.TimestampConverter$Key", timestamp::make_key),
+    ("org.apache.kafka.connect.transforms.TimestampConverter$Value", timestamp::make_value),
+    ("org.apache.kafka.connect.transforms.HeaderFrom$Key", header_fields::make_from_key),
+    ("org.apache.kafka.connect.transforms.HeaderFrom$Value", header_fields::make_from_value),
 ];
 
 /// All of them.

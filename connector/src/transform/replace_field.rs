@@ -1,42 +1,22 @@
 //! Kafka's ReplaceField (leaves fields out, renames them) and ExtractField (one field alone).
 
-use super::derived::Derived;
+use super::derived::{Derived, read};
 use super::properties::Settings;
+use super::side::Side;
 use super::{Next, Transform};
 use crate::model::record::{Datum, Record};
-use crate::model::schema::{Field, Kind, Schema};
+use crate::model::schema::{Field, Schema};
 use crate::model::value::{RowBuffer, Value};
 use shared::Result;
 use shared::error::{Error, Kind as ErrorKind};
 use std::sync::Arc;
-
-#[derive(Clone, Copy)]
-enum Side {
-    Key,
-    Value,
-}
-
-impl Side {
-    fn of<'a>(self, record: &Record<'a>) -> Option<Datum<'a>> {
-        match self {
-            Side::Key => record.key,
-            Side::Value => record.value,
-        }
-    }
-
-    fn with<'a>(self, record: &Record<'a>, datum: Option<Datum<'a>>) -> Record<'a> {
-        match self {
-            Side::Key => Record { key: datum, ..*record },
-            Side::Value => Record { value: datum, ..*record },
-        }
-    }
-}
 
 struct Replace {
     side: Side,
     include: Vec<String>,
     exclude: Vec<String>,
     renames: Vec<(String, String)>,
+    replace_null: bool,
     derived: Derived<(Arc<Schema>, Vec<usize>)>,
     row: RowBuffer,
 }
@@ -62,6 +42,7 @@ fn replace(settings: &mut Settings<'_>, side: Side) -> Result<Box<dyn Transform>
         include: settings.list("include"),
         exclude: settings.list("exclude"),
         renames: renames.iter().map(pair).collect::<Result<_>>()?,
+        replace_null: settings.flag("replace.null.with.default", true)?,
         derived: Derived::default(),
         row: RowBuffer::default(),
     }))
@@ -69,13 +50,13 @@ fn replace(settings: &mut Settings<'_>, side: Side) -> Result<Box<dyn Transform>
 
 impl Transform for Replace {
     fn apply(&mut self, record: &Record<'_>, next: Next<'_>) -> Result<()> {
-        let Some(datum) = self.side.of(record) else { return next(record) };
-        let Value::Struct(values) = datum.value else { return next(record) };
-        let Replace { include, exclude, renames, derived, row, .. } = self;
-        let (schema, places) =
-            derived.of(datum.schema, || select(datum.schema, include, exclude, renames)).clone();
+        let Some((origin, values)) = self.side.structure(record) else { return next(record) };
+        let Replace { include, exclude, renames, replace_null, derived, row, .. } = self;
+        let (schema, places) = derived.of(origin, || select(origin, include, exclude, renames)).clone();
         let mut selected = row.take();
-        selected.extend(places.iter().map(|at| values.get(*at).copied().unwrap_or(Value::Null)));
+        selected.extend(places.iter().filter_map(|at| {
+            Some(read(&origin.fields().get(*at)?.schema, *values.get(*at)?, *replace_null))
+        }));
         let datum = Datum { schema: &schema, value: Value::Struct(&selected) };
         let done = next(&self.side.with(record, Some(datum)));
         self.row.give_back(selected);
@@ -83,7 +64,8 @@ impl Transform for Replace {
     }
 }
 
-fn select(
+/// The struct of those fields, and where they stand in the other.
+pub fn select(
     schema: &Schema,
     include: &[String],
     exclude: &[String],
@@ -97,36 +79,42 @@ fn select(
         places.push(at);
         fields.push(Field { name: renamed.unwrap_or(&field.name).clone(), schema: field.schema.clone() });
     }
-    (Arc::new(Schema { kind: Kind::Struct(fields), ..schema.clone().renewed() }), places)
+    (Arc::new(schema.with_fields(fields)), places)
 }
 
 struct Extract {
     side: Side,
     field: String,
+    replace_null: bool,
 }
 
 pub fn make_extract_key(settings: &mut Settings<'_>) -> Result<Box<dyn Transform>> {
-    Ok(Box::new(Extract { side: Side::Key, field: settings.required("field")?.to_owned() }))
+    extract(settings, Side::Key)
 }
 
 pub fn make_extract_value(settings: &mut Settings<'_>) -> Result<Box<dyn Transform>> {
-    Ok(Box::new(Extract { side: Side::Value, field: settings.required("field")?.to_owned() }))
+    extract(settings, Side::Value)
+}
+
+fn extract(settings: &mut Settings<'_>, side: Side) -> Result<Box<dyn Transform>> {
+    if settings.text("field.syntax.version").is_some_and(|version| version != "V1") {
+        return Err(Error::new(ErrorKind::Config, "field.syntax.version: only V1 is supported"));
+    }
+    let field = settings.required("field")?.to_owned();
+    let replace_null = settings.flag("replace.null.with.default", true)?;
+    Ok(Box::new(Extract { side, field, replace_null }))
 }
 
 impl Transform for Extract {
     fn apply(&mut self, record: &Record<'_>, next: Next<'_>) -> Result<()> {
         let Some(datum) = self.side.of(record) else { return next(record) };
-        let found = datum.schema.field(&self.field).zip(match datum.value {
-            Value::Struct(values) => Some(values),
-            _ => None,
-        });
-        let Some(((at, schema), values)) = found else {
+        let Some(found) = datum.field(&self.field) else {
             return Err(Error::new(
                 ErrorKind::Data,
                 format!("topic {}: there is no field {}", record.topic, self.field),
             ));
         };
-        let value = values.get(at).copied().unwrap_or(Value::Null);
-        next(&self.side.with(record, Some(Datum { schema, value })))
+        let found = if self.replace_null { found.or_default() } else { found };
+        next(&self.side.with(record, Some(found)))
     }
 }

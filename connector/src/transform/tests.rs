@@ -29,6 +29,7 @@ fn shown(value: &Value<'_>) -> String {
         Value::Int(number) => number.to_string(),
         Value::Null => "-".to_owned(),
         Value::Struct(values) => format!("({})", values.iter().map(shown).collect::<Vec<_>>().join(",")),
+        Value::List(values) => format!("[{}]", values.iter().map(shown).collect::<Vec<_>>().join(",")),
         other => format!("{other:?}"),
     }
 }
@@ -85,9 +86,9 @@ fn outcome(class: &str, properties: &[(&str, &str)]) -> Vec<String> {
                     })
                     .collect();
                 let (key, value) = (datum_shown(record.key), datum_shown(record.value));
-                out.push(
-                    format!("{} {key} {value} {}", record.topic, headers.join(" ")).trim_end().to_owned(),
-                );
+                let partition = record.partition.map_or(String::new(), |number| format!("@{number}"));
+                let line = format!("{} {key} {value} {}{partition}", record.topic, headers.join(" "));
+                out.push(line.trim_end().to_owned());
                 Ok(())
             })
             .expect("nothing fails");
@@ -181,9 +182,69 @@ fn filters_headers_and_fields() {
         outcome("ExtractChangedRecordState", &[("header.changed.name", "C"), ("header.unchanged.name", "U")]);
     let headers: Vec<&str> =
         changed.iter().filter_map(|line| line.split_once("C=").map(|(_, tail)| tail)).collect();
-    assert_eq!(headers, ["[] U=[]", "[\"v\"] U=[\"id\",\"at\"]", "[] U=[]", "[] U=[]"]);
+    assert_eq!(headers, ["[] U=[]", "[v] U=[id,at]", "[] U=[]", "[] U=[]"]);
     let moved = outcome("TimezoneConverter", &[("converted.timezone", "+02:00")]);
     assert!(moved.first().is_some_and(|line| line.contains("1970-01-01T02:00:00+02:00")), "{moved:?}");
+}
+
+/// What a transform makes of the insert.
+#[test]
+fn kafkas_own_transforms() {
+    let key = "p.s.t p.s.t.Key[id](1)";
+    let envelope = "p.s.t.Envelope[before,after,source,op]";
+    let values = "(-,(1,a,TimestampTz(0)),(7),c)";
+    for (class, properties, want) in [
+        (
+            "InsertField$Key",
+            &[("static.field", "s!"), ("static.value", "x"), ("topic.field", "t")][..],
+            format!("p.s.t p.s.t.Key[id,t,s](1,p.s.t,x) {envelope}{values}"),
+        ),
+        ("MaskField$Value", &[("fields", "op")], format!("{key} {envelope}(-,(1,a,TimestampTz(0)),(7),)")),
+        (
+            "MaskField$Key",
+            &[("fields", "id"), ("replacement", "42")],
+            format!("p.s.t p.s.t.Key[id](42) {envelope}{values}"),
+        ),
+        ("Cast$Key", &[("spec", "id:string")], format!("{key} {envelope}{values}")),
+        (
+            "Cast$Key",
+            &[("spec", "id:boolean")],
+            format!("p.s.t p.s.t.Key[id](Bool(true)) {envelope}{values}"),
+        ),
+        ("HoistField$Key", &[("field", "k")], format!("p.s.t ?[k]((1)) {envelope}{values}")),
+        ("ValueToKey", &[("fields", "op,source")], format!("p.s.t ?[op,source](c,(7)) {envelope}{values}")),
+        (
+            "SetSchemaMetadata$Value",
+            &[("schema.name", "mine"), ("schema.version", "3")],
+            format!("{key} mine[before,after,source,op]{values}"),
+        ),
+        (
+            "Flatten$Value",
+            &[("delimiter", "_")],
+            format!(
+                "{key} p.s.t.Envelope[before_id,before_v,before_at,after_id,after_v,after_at,source_lsn,op]\
+                 (-,-,-,1,a,TimestampTz(0),7,c)"
+            ),
+        ),
+        (
+            "HeaderFrom$Value",
+            &[("fields", "op"), ("headers", "h"), ("operation", "move")],
+            format!("{key} p.s.t.Envelope[before,after,source](-,(1,a,TimestampTz(0)),(7)) h=c"),
+        ),
+        (
+            "HeaderToValue",
+            &[("headers", "run"), ("fields", "source.run"), ("operation", "copy")],
+            format!("{key} {envelope}(-,(1,a,TimestampTz(0)),(7,r),c)"),
+        ),
+        (
+            "PartitionRouting",
+            &[("partition.payload.fields", "change.v,source.none"), ("partition.topic.num", "5")],
+            format!("{key} {envelope}{values} @2"),
+        ),
+        ("VectorToJsonConverter", &[], format!("{key} {envelope}{values}")),
+    ] {
+        assert_eq!(outcome(class, properties).first(), Some(&want), "{class} {properties:?}");
+    }
 }
 
 #[test]
@@ -197,6 +258,15 @@ fn what_is_not_known_is_refused() {
         ("Filter", &[("condition", "value.op =")], "character"),
         ("Filter", &[("condition", "true"), ("language", "jsr223.jython")], "jython"),
         ("TimezoneConverter", &[("converted.timezone", "Mars/Base")], "Mars"),
+        ("Cast$Key", &[("spec", "id:number")], "number"),
+        ("InsertField$Value", &[("static.field", "a")], "static.value"),
+        ("InsertField$Value", &[], "no field"),
+        ("InsertField$Value", &[("offset.field", "o")], "sinks"),
+        ("HeaderFrom$Value", &[("fields", "a,b"), ("headers", "h"), ("operation", "move")], "equally many"),
+        ("PartitionRouting", &[("partition.payload.fields", "op"), ("partition.topic.num", "0")], "positive"),
+        ("TimestampConverter$Value", &[("target.type", "string")], "format"),
+        ("TimestampConverter$Value", &[("target.type", "string"), ("format", "ww")], "letter w"),
+        ("SetSchemaMetadata$Key", &[], "neither"),
     ] {
         let error = transforms(class, properties).err().unwrap_or_else(|| panic!("{class} is taken"));
         let text = format!("{error} {}", error.hint());

@@ -1,11 +1,12 @@
 //! Debezium's ExtractNewRecordState: the row alone, instead of the envelope.
 
-use super::derived::{Derived, is_envelope};
+use super::derived::{Derived, is_envelope, read};
+use super::drop_fields::DropFields;
 use super::properties::Settings;
 use super::{Next, Transform};
 use crate::connect;
 use crate::model::record::{Datum, Header, HeaderValue, Record};
-use crate::model::schema::{Field, Kind, Schema};
+use crate::model::schema::{Field, Schema};
 use crate::model::value::{RowBuffer, Value};
 use shared::Result;
 use shared::error::{Error, Kind as ErrorKind};
@@ -17,12 +18,12 @@ const MODES: [&str; 5] = ["drop", "tombstone", "rewrite", "rewrite-with-tombston
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deletes {
     Drop,
-    /// The tombstone stays.
+    /// The delete becomes a tombstone; the one that follows it goes.
     Tombstone,
     /// The row before, marked as deleted.
     Rewrite,
     RewriteWithTombstone,
-    /// The delete becomes a tombstone.
+    /// As `Tombstone`; Debezium has both names.
     ToTombstone,
 }
 
@@ -33,10 +34,19 @@ struct Unwrap {
     headers: Arc<[Added]>,
     route: Option<String>,
     replace_null: bool,
-    derived: Derived<Arc<Schema>>,
+    drop: Option<DropFields>,
+    derived: Derived<Flat>,
     row: RowBuffer,
     /// Headers of the delete before: its tombstone has them too.
     of_delete: Vec<(String, String)>,
+}
+
+/// What follows from an envelope's schema.
+#[derive(Clone)]
+struct Flat {
+    row: Arc<Schema>,
+    /// Of the headers that are added; none of what the envelope does not have.
+    headers: Arc<[Option<Arc<Schema>>]>,
 }
 
 /// A field of the envelope, and what it is called in the row or among the headers.
@@ -49,10 +59,10 @@ struct Added {
 }
 
 pub fn make(settings: &mut Settings<'_>) -> Result<Box<dyn Transform>> {
-    for name in ["drop.tombstones", "delete.handling.mode", "drop.fields.header.name"] {
+    for name in ["drop.tombstones", "delete.handling.mode"] {
         if settings.text(name).is_some() {
             return Err(Error::new(ErrorKind::Config, format!("{name} is not supported"))
-                .remedy("use delete.tombstone.handling.mode; leave fields out with ReplaceField"));
+                .remedy("Debezium 3 has it no more: use delete.tombstone.handling.mode"));
         }
     }
     let deletes = match settings.word("delete.tombstone.handling.mode", &MODES, "tombstone")? {
@@ -72,6 +82,7 @@ pub fn make(settings: &mut Settings<'_>) -> Result<Box<dyn Transform>> {
         headers: added(settings.list("add.headers"), &header_prefix).into(),
         route: settings.text("route.by.field").map(str::to_owned).filter(|field| !field.is_empty()),
         replace_null: settings.flag("replace.null.with.default", true)?,
+        drop: DropFields::new(settings)?,
         derived: Derived::default(),
         row: RowBuffer::default(),
         of_delete: Vec::new(),
@@ -86,36 +97,27 @@ impl Added {
         let (block, field) = path.split_once('.').map_or((None, path), |(block, field)| (Some(block), field));
         let plain = block.map_or(field.to_owned(), |block| format!("{block}_{field}"));
         let name = format!("{prefix}{}", given.unwrap_or(&plain));
-        let own = matches!(
-            field,
-            "op" | "ts_ms" | "ts_us" | "ts_ns" | "before" | "after" | "source" | "transaction"
-        );
-        let block = block.or(if own { None } else { Some("source") });
+        let block = block.or(match field {
+            "op" | "ts_ms" | "ts_us" | "ts_ns" => None,
+            "id" | "total_order" | "data_collection_order" => Some("transaction"),
+            _ => Some("source"),
+        });
         Added { block: block.map(str::to_owned), field: field.to_owned(), name }
     }
 
+    /// What it looks like; what its block does not have is looked for in the envelope itself.
     fn schema<'s>(&self, envelope: &'s Schema) -> Option<&'s Arc<Schema>> {
-        match &self.block {
-            Some(block) => envelope.field(block)?.1.field(&self.field).map(|(_, schema)| schema),
-            None => envelope.field(&self.field).map(|(_, schema)| schema),
-        }
+        let block = self.block.as_ref().and_then(|block| envelope.field(block));
+        let found = block.and_then(|(_, block)| block.field(&self.field));
+        found.or_else(|| envelope.field(&self.field)).map(|(_, schema)| schema)
     }
 
-    fn datum<'a>(&self, envelope: Datum<'a>) -> Option<Datum<'a>> {
-        let block = match &self.block {
-            Some(block) => field(envelope, block)?,
-            None => envelope,
-        };
-        field(block, &self.field)
+    fn value<'a>(&self, envelope: Datum<'a>) -> Value<'a> {
+        // Debezium looks at the envelope first here, and so does this.
+        let found = envelope.field(&self.field);
+        let found = found.or_else(|| envelope.field(self.block.as_ref()?)?.field(&self.field));
+        found.map_or(Value::Null, |datum| datum.value)
     }
-}
-
-/// A struct's field.
-fn field<'a>(datum: Datum<'a>, name: &str) -> Option<Datum<'a>> {
-    let Value::Struct(values) = datum.value else { return None };
-    let schema: &'a Schema = datum.schema;
-    let (at, schema) = schema.field(name)?;
-    Some(Datum { schema, value: *values.get(at)? })
 }
 
 impl Transform for Unwrap {
@@ -130,122 +132,132 @@ impl Transform for Unwrap {
 
 impl Unwrap {
     fn tombstone(&mut self, record: &Record<'_>, next: Next<'_>) -> Result<()> {
-        match self.deletes {
-            Deletes::Drop | Deletes::Rewrite | Deletes::ToTombstone => return Ok(()),
-            Deletes::Tombstone | Deletes::RewriteWithTombstone => {}
-        }
-        if self.headers.is_empty() {
-            return next(record);
+        if self.deletes != Deletes::RewriteWithTombstone {
+            return Ok(());
         }
         let mut headers = record.headers.to_vec();
         headers.extend(
             self.of_delete.iter().map(|(name, text)| Header { name, value: HeaderValue::Text(text) }),
         );
         // Of a tombstone only the operation is known.
-        let operation = self.headers.iter().filter(|added| added.block.is_none() && added.field == "op");
+        let operation = self.headers.iter().filter(|added| added.field == "op");
         headers.extend(operation.map(|added| Header { name: &added.name, value: HeaderValue::Text("d") }));
         next(&Record { headers: &headers, ..*record })
     }
 
     fn envelope(&mut self, record: &Record<'_>, envelope: Datum<'_>, next: Next<'_>) -> Result<()> {
-        let (before, after) = (field(envelope, "before"), field(envelope, "after"));
-        let after = after.filter(|row| row.value != Value::Null);
-        let deleted = after.is_none() && before.is_some_and(|row| row.value != Value::Null);
-        let truncated = after.is_none() && !deleted;
+        let present = |name| envelope.field(name).filter(|row| row.value != Value::Null);
+        let (before, after) = (present("before"), present("after"));
+        let deleted = after.is_none();
+        // A truncate has neither row.
+        let Some(row) = after.or(before) else { return Ok(()) };
+        let flat = self.flat(envelope.schema, row.schema);
         let added = self.headers.clone();
-        let printed = self.printed(envelope)?;
-        self.of_delete.clear();
-        if deleted && self.deletes == Deletes::RewriteWithTombstone {
-            self.of_delete.extend(
-                self.headers.iter().zip(&printed).map(|(added, text)| (added.name.clone(), text.clone())),
-            );
-        }
         let mut headers = record.headers.to_vec();
-        let own = added.iter().zip(&printed);
-        headers.extend(own.map(|(added, text)| Header { name: &added.name, value: HeaderValue::Text(text) }));
-        let record = Record { headers: &headers, ..*record };
-        match (deleted, self.deletes) {
-            _ if truncated => Ok(()),
-            (true, Deletes::Drop | Deletes::Tombstone) => Ok(()),
-            (true, Deletes::ToTombstone) => next(&Record { value: None, ..record }),
-            (true, _) => self.row(&record, envelope, before, "true", next),
-            (false, _) => self.row(&record, envelope, after, "false", next),
+        headers.extend(added.iter().zip(&*flat.headers).filter_map(|(added, schema)| {
+            let value = Datum { schema: schema.as_ref()?, value: added.value(envelope) };
+            Some(Header { name: &added.name, value: HeaderValue::Datum(value) })
+        }));
+        self.of_delete = Vec::new();
+        if deleted && self.deletes == Deletes::RewriteWithTombstone {
+            self.of_delete = printed(headers.get(record.headers.len()..).unwrap_or_default())?;
         }
+        let topic = self.topic(record.topic, row)?;
+        let record = Record { headers: &headers, topic: topic.as_deref().unwrap_or(record.topic), ..*record };
+        match (deleted, self.deletes) {
+            (true, Deletes::Drop) => Ok(()),
+            (true, Deletes::Tombstone | Deletes::ToTombstone) => next(&Record { value: None, ..record }),
+            _ => self.row(&record, envelope, row, &flat, deleted, next),
+        }
+    }
+
+    fn flat(&mut self, envelope: &Schema, row: &Schema) -> Flat {
+        let Unwrap { deletes, fields, derived, headers, .. } = self;
+        let marks = matches!(deletes, Deletes::Rewrite | Deletes::RewriteWithTombstone);
+        let make = || Flat {
+            row: Arc::new(flat(envelope, row, marks, fields)),
+            headers: headers
+                .iter()
+                .map(|added| added.schema(envelope).map(|schema| Arc::new(optional(schema))))
+                .collect(),
+        };
+        derived.of(envelope, make).clone()
     }
 
     fn row(
         &mut self,
         record: &Record<'_>,
         envelope: Datum<'_>,
-        row: Option<Datum<'_>>,
-        deleted: &str,
+        row: Datum<'_>,
+        flat: &Flat,
+        deleted: bool,
         next: Next<'_>,
     ) -> Result<()> {
-        let Some(Datum { schema: row_schema, value: Value::Struct(values) }) = row else {
-            return next(record);
-        };
-        let Unwrap { deletes, fields, derived, row: buffer, replace_null, .. } = self;
-        let marks = matches!(deletes, Deletes::Rewrite | Deletes::RewriteWithTombstone);
-        let schema = derived.of(envelope.schema, || {
-            Arc::new(flat(envelope.schema, row_schema, marks, fields, *replace_null))
-        });
-        let schema = schema.clone();
-        let mut flat = buffer.take();
-        flat.extend_from_slice(values);
-        flat.extend(marks.then_some(Value::Text(deleted)));
-        flat.extend(
-            fields
-                .iter()
-                .filter(|added| added.schema(envelope.schema).is_some())
-                .map(|added| added.datum(envelope).map_or(Value::Null, |datum| datum.value)),
-        );
-        let datum = Datum { schema: &schema, value: Value::Struct(&flat) };
-        let mut topic = String::new();
-        if let Some(found) = self.route.as_deref().and_then(|name| field(datum, name)) {
-            connect::print(&mut topic, found.schema, &found.value).map_err(|fault| {
-                Error::new(ErrorKind::Data, fault.text())
-                    .doing(format!("route a record of topic {} by its field", record.topic))
-            })?;
+        let Value::Struct(values) = row.value else { return next(record) };
+        let mut out = self.row.take();
+        match self.deletes {
+            Deletes::Rewrite | Deletes::RewriteWithTombstone => {
+                let fields = row.schema.fields().iter().zip(values);
+                out.extend(fields.map(|(field, value)| read(&field.schema, *value, self.replace_null)));
+                out.push(Value::Text(if deleted { "true" } else { "false" }));
+            }
+            _ => out.extend_from_slice(values),
         }
-        let topic = if topic.is_empty() { record.topic } else { &topic };
-        let done = next(&Record { topic, value: Some(datum), ..*record });
-        self.row.give_back(flat);
+        let added = self.fields.iter().filter(|added| added.schema(envelope.schema).is_some());
+        out.extend(added.map(|added| added.value(envelope)));
+        let value = Some(Datum { schema: &flat.row, value: Value::Struct(&out) });
+        let record = Record { value, ..*record };
+        let done = match &mut self.drop {
+            Some(drop) => drop.apply(&record, next),
+            None => next(&record),
+        };
+        self.row.give_back(out);
         done
     }
 
-    /// The texts of the headers that are added.
-    fn printed(&self, envelope: Datum<'_>) -> Result<Vec<String>> {
-        let one = |added: &Added| {
-            let mut text = String::new();
-            if let Some(datum) = added.datum(envelope).filter(|datum| datum.value != Value::Null) {
-                connect::print(&mut text, datum.schema, &datum.value).map_err(|fault| {
-                    Error::new(ErrorKind::Data, fault.text()).doing(format!("make header {}", added.name))
-                })?;
-            }
-            Ok(text)
+    /// The topic that a column names, if it is not blank.
+    fn topic(&self, topic: &str, row: Datum<'_>) -> Result<Option<String>> {
+        let Some(name) = &self.route else { return Ok(None) };
+        let fail = |text: String| {
+            Error::new(ErrorKind::Data, text).doing(format!("route a record of topic {topic} by its field"))
         };
-        self.headers.iter().map(one).collect()
+        let found = row.field(name).ok_or_else(|| fail(format!("there is no field {name}")))?.or_default();
+        let mut text = String::new();
+        if found.value != Value::Null {
+            connect::print(&mut text, found.schema, &found.value)
+                .map_err(|fault| fail(fault.text().into()))?;
+        }
+        Ok(Some(text).filter(|text| !text.trim().is_empty()))
     }
 }
 
-/// The row's schema, with the fields that are added.
-fn flat(envelope: &Schema, row: &Schema, marks: bool, added: &[Added], replace_null: bool) -> Schema {
-    let mut fields = row.fields().to_vec();
-    if !replace_null {
-        for field in &mut fields {
-            if field.schema.optional && field.schema.default.is_some() {
-                field.schema = Arc::new(Schema { default: None, ..(*field.schema).clone() });
-            }
+/// Headers as texts that may be kept.
+fn printed(headers: &[Header<'_>]) -> Result<Vec<(String, String)>> {
+    let one = |header: &Header<'_>| {
+        let mut text = String::new();
+        if let HeaderValue::Datum(datum) = header.value
+            && datum.value != Value::Null
+        {
+            connect::print(&mut text, datum.schema, &datum.value).map_err(|fault| {
+                Error::new(ErrorKind::Data, fault.text()).doing(format!("make header {}", header.name))
+            })?;
         }
-    }
+        Ok((header.name.to_owned(), text))
+    };
+    headers.iter().map(one).collect()
+}
+
+/// Added fields may be missing, whatever they are in the envelope.
+fn optional(schema: &Schema) -> Schema {
+    Schema { optional: true, default: None, ..schema.clone().renewed() }
+}
+
+/// The row's schema, with the fields that are added.
+fn flat(envelope: &Schema, row: &Schema, marks: bool, added: &[Added]) -> Schema {
+    let mut fields = row.fields().to_vec();
     fields.extend(marks.then(|| Field::new("__deleted", Schema::string().optional())));
     for one in added {
-        if let Some(schema) = one.schema(envelope) {
-            fields.push(Field::new(
-                one.name.as_str(),
-                Schema { optional: true, default: None, ..(**schema).clone() },
-            ));
-        }
+        fields.extend(one.schema(envelope).map(|schema| Field::new(one.name.as_str(), optional(schema))));
     }
-    Schema { kind: Kind::Struct(fields), optional: false, ..row.clone().renewed() }
+    row.with_fields(fields)
 }
