@@ -1,4 +1,4 @@
-//! The command line: `run`, `check`, `offset show`, `status`.
+//! The command line: `run`, `check`, `import`, `offset show`, `status`.
 
 use crate::config::Config;
 use crate::model::finding::Severity;
@@ -24,6 +24,8 @@ enum Command {
     Run(Settings),
     /// Look at everything that a start would trip over, and print it with remedies.
     Check(Settings),
+    /// Turn a Debezium connector's JSON into a configuration file, and say what became of each property.
+    Import(Import),
     /// The stored position.
     Offset {
         #[command(subcommand)]
@@ -56,6 +58,19 @@ struct Settings {
     set: Vec<String>,
 }
 
+#[derive(Args)]
+struct Import {
+    /// A Debezium connector's JSON, as it is posted to Kafka Connect or as it is put.
+    #[arg(value_name = "FILE")]
+    connector: PathBuf,
+    /// The Kafka Connect worker's properties that belong to it.
+    #[arg(long, value_name = "FILE")]
+    worker: PathBuf,
+    /// Write here instead of to standard output.
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
 impl Settings {
     fn load(&self) -> Result<Config> {
         match (&self.config, &self.debezium, &self.worker) {
@@ -81,6 +96,7 @@ pub fn main() -> u8 {
     let done = match &cli.command {
         Command::Run(settings) => run(settings),
         Command::Check(settings) => check(settings),
+        Command::Import(command) => import(command),
         Command::Offset { command: OffsetCommand::Show(settings) } => offset_show(settings),
         Command::Status(settings) => status(settings),
     };
@@ -143,6 +159,25 @@ fn check(settings: &Settings) -> Result<u8> {
     }
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
     Ok(if failed { 3 } else { 0 })
+}
+
+/// The file is written even if something is refused: its head says what, for the operator to decide.
+fn import(command: &Import) -> Result<u8> {
+    let imported = crate::config::debezium::read(&command.connector, &command.worker)?;
+    let document = imported.document(&command.connector.display().to_string());
+    match &command.out {
+        Some(path) => shared::durable::write(path, document.as_bytes())?,
+        None => {
+            let _ = write!(std::io::stdout(), "{document}");
+        }
+    }
+    match imported.refusal() {
+        Some(refusal) => Err(refusal.doing(format!("take over {}", command.connector.display()))),
+        None => {
+            crate::config::parse(&imported.toml, &[])?;
+            Ok(0)
+        }
+    }
 }
 
 fn offset_show(settings: &Settings) -> Result<u8> {

@@ -97,6 +97,9 @@ pub fn parse(text: &str, sets: &[String]) -> Result<Config> {
 /// reason are named. What is ignored stands in [`Config::notes`].
 pub fn from_debezium(connector: &Path, worker: &Path, sets: &[String]) -> Result<Config> {
     let imported = debezium::read(connector, worker)?;
+    if let Some(refusal) = imported.refusal() {
+        return Err(refusal).doing(|| format!("take over {}", connector.display()));
+    }
     let mut config = parse(&imported.toml, sets).doing(|| format!("take over {}", connector.display()))?;
     config.notes = imported.notes;
     Ok(config)

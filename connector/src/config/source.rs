@@ -71,6 +71,12 @@ pub struct SourceConfig {
     /// publication that is made here.
     #[serde(default)]
     pub publish_via_partition_root: bool,
+    /// What a publication that is made here publishes; empty leaves it to the server, which is all.
+    #[serde(default)]
+    pub publish: Vec<Publish>,
+    /// Run on every connection for SQL once it is open.
+    #[serde(default)]
+    pub initial_statements: Vec<String>,
     /// Run with each heartbeat, so that an idle database's log moves.
     #[serde(default)]
     pub heartbeat_query: Option<String>,
@@ -103,6 +109,27 @@ pub enum PublicationAutocreate {
     Filtered,
     NoTables,
     Disabled,
+}
+
+/// PostgreSQL's words of a publication's `publish` option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Publish {
+    Insert,
+    Update,
+    Delete,
+    Truncate,
+}
+
+impl Publish {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Publish::Insert => "insert",
+            Publish::Update => "update",
+            Publish::Delete => "delete",
+            Publish::Truncate => "truncate",
+        }
+    }
 }
 
 fn default_host() -> String {

@@ -17,22 +17,39 @@ use toml::{Table, Value};
 const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
 const CONVERTER_CLASS: &str = "io.confluent.connect.avro.AvroConverter";
 
-/// What became of a property that has no setting here.
+/// What became of a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     pub property: String,
-    pub reason: &'static str,
-    /// The operator asked for something that will not happen.
-    pub warn: bool,
+    pub fate: Fate,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Became this setting, alone or together with others.
+    Mapped(&'static str),
+    /// Has no effect on records; the reason.
+    Ignored(&'static str),
+    /// The operator asked for something that will not happen; what does.
+    NotFollowed(&'static str),
+    /// Asks for other records than this connector would write; why, and what to do.
+    Refused(String),
 }
 
 impl Note {
     pub fn log(&self) {
-        let Note { property, reason, .. } = self;
-        if self.warn {
-            tracing::warn!(event = "property_not_followed", property, reason, "a property is not followed");
-        } else {
-            tracing::info!(event = "property_ignored", property, reason, "a property has no effect here");
+        let Note { property, fate } = self;
+        match fate {
+            Fate::NotFollowed(reason) => tracing::warn!(
+                event = "property_not_followed",
+                property,
+                reason,
+                "a property is not followed"
+            ),
+            Fate::Ignored(reason) => {
+                tracing::info!(event = "property_ignored", property, reason, "a property has no effect here");
+            }
+            Fate::Mapped(_) | Fate::Refused(_) => {}
         }
     }
 }
@@ -41,7 +58,44 @@ impl Note {
 #[derive(Debug)]
 pub struct Imported {
     pub toml: String,
+    /// One per property, by name.
     pub notes: Vec<Note>,
+}
+
+impl Imported {
+    /// What keeps it from being run: all of it at once.
+    pub fn refusal(&self) -> Option<Error> {
+        let refused = |note: &Note| match &note.fate {
+            Fate::Refused(why) => Some(format!("{}: {why}", note.property)),
+            _ => None,
+        };
+        let refused: Vec<String> = self.notes.iter().filter_map(refused).collect();
+        (!refused.is_empty()).then(|| Error::new(Kind::Config, refused.join("; ")))
+    }
+
+    /// The TOML, with what became of each property that is not in it as comments before it.
+    pub fn document(&self, source: &str) -> String {
+        let mut out =
+            format!("# Taken over from {source}. Every property that is not named here is below.\n");
+        for (title, of) in [
+            ("Refused: the connector does not start with these", 0),
+            ("Not followed: what happens instead", 1),
+            ("Without effect here", 2),
+        ] {
+            let line = |note: &Note| match (&note.fate, of) {
+                (Fate::Refused(why), 0) => Some(format!("#   {}: {why}\n", note.property)),
+                (Fate::NotFollowed(why), 1) | (Fate::Ignored(why), 2) => {
+                    Some(format!("#   {}: {why}\n", note.property))
+                }
+                _ => None,
+            };
+            let lines: String = self.notes.iter().filter_map(line).collect();
+            if !lines.is_empty() {
+                out.push_str(&format!("#\n# {title}:\n{lines}"));
+            }
+        }
+        out + "\n" + &self.toml
+    }
 }
 
 /// Reads the two files.
@@ -79,10 +133,10 @@ fn import(connector: &Properties, worker: &Properties) -> Result<Imported> {
         return Err(Error::new(Kind::Config, format!("connector.class = {class} is not supported"))
             .remedy(format!("this connector runs {CONNECTOR_CLASS}")));
     }
-    target.apply(table::WORKER, "", worker)?;
+    target.apply(table::WORKER, "", worker);
     offsets(worker, &mut target);
     security(worker, &mut target)?;
-    target.apply(table::CONNECTOR, "", connector)?;
+    target.apply(table::CONNECTOR, "", connector);
     shaping::apply(connector, &mut target)?;
     transforms::apply(connector, &mut target)?;
     let urls = ["key", "value"].map(|side| converter(side, connector, worker, &mut target));
@@ -90,7 +144,8 @@ fn import(connector: &Properties, worker: &Properties) -> Result<Imported> {
     if key? != value? {
         return Err(Error::new(Kind::Config, "key.converter and value.converter use different registries"));
     }
-    let toml = toml::to_string(&target.table).or_kind(Kind::Bug)?;
+    let toml = toml::to_string_pretty(&target.table).or_kind(Kind::Bug)?;
+    target.notes.sort_by(|a, b| a.property.cmp(&b.property));
     Ok(Imported { toml, notes: target.notes })
 }
 
@@ -146,7 +201,7 @@ fn converter(side: &str, connector: &Properties, worker: &Properties, target: &m
         .iter()
         .filter_map(|(name, value)| Some((name.strip_prefix(&front)?.to_owned(), value.clone())))
         .collect();
-    target.apply(table::CONVERTER, &front, &settings)?;
+    target.apply(table::CONVERTER, &front, &settings);
     let naming = format!("{side}.subject.name.strategy");
     if let Some(strategy) = settings.get(&naming) {
         let short = strategy.rsplit('.').next().unwrap_or_default();
@@ -184,44 +239,47 @@ struct Target {
 
 impl Target {
     /// Applies every property by its rule. `front` stands before the names in messages.
-    fn apply(&mut self, table: &[(&str, Rule)], front: &str, properties: &Properties) -> Result<()> {
+    fn apply(&mut self, table: &[(&str, Rule)], front: &str, properties: &Properties) {
         for (name, value) in properties {
-            let written = format!("{front}{name}");
-            let Some(rule) = table::rule(table, name) else {
-                self.note(&written, "it is not a property of Debezium 3.6 or of Kafka Connect", false);
-                continue;
+            let fate = match table::rule(table, name) {
+                None => Fate::Ignored("it is not a property of Debezium 3.6 or of Kafka Connect"),
+                Some(rule) => self.one(rule, value).unwrap_or_else(|error| {
+                    Fate::Refused(format!("{error}; {}", error.hint()).trim_end_matches("; ").to_owned())
+                }),
             };
-            self.one(&written, rule, value).doing(|| written.clone())?;
+            self.notes.push(Note { property: format!("{front}{name}"), fate });
         }
-        Ok(())
     }
 
-    fn one(&mut self, name: &str, rule: Rule, value: &str) -> Result<()> {
+    fn one(&mut self, rule: Rule, value: &str) -> Result<Fate> {
         let refuse = |why: &str| Error::new(Kind::Config, format!("cannot be followed: {why}"));
-        match rule {
-            Rule::Set(path, form) => self.set(path, written(&properties::resolve(value)?, form)?),
-            // Debezium's older word for the same.
-            Rule::Word(path, words) if words.contains(&value) && value == "never" => {
-                self.set(path, Value::from("no_data"));
+        Ok(match rule {
+            Rule::Set(path, form) => {
+                self.set(path, written(&properties::resolve(value)?, form)?);
+                Fate::Mapped(path)
             }
-            Rule::Word(path, words) if words.contains(&value) => self.set(path, Value::from(value)),
-            Rule::Word(_, words) => {
-                return Err(refuse(&format!("{value:?} is not supported"))
-                    .remedy(format!("supported are: {}", words.join(", "))));
+            Rule::Word(path, words) => {
+                let word = words.iter().find(|word| word.eq_ignore_ascii_case(value.trim()));
+                let word = word.ok_or_else(|| {
+                    refuse(&format!("{value:?} is not supported"))
+                        .remedy(format!("supported are: {}", words.join(", ")))
+                })?;
+                // Debezium's older word for the same.
+                self.set(path, Value::from(if *word == "never" { "no_data" } else { word }));
+                Fate::Mapped(path)
             }
-            Rule::Only(values, _) | Rule::Unless(values, _) if values.contains(&value) => {}
+            Rule::Only(values, _) | Rule::Unless(values, _)
+                if values.iter().any(|one| one.eq_ignore_ascii_case(value.trim())) =>
+            {
+                Fate::Ignored("it is what this connector does anyway")
+            }
             Rule::Only(_, why) | Rule::Refused(why) => {
                 return Err(refuse(why).remedy("remove the property, or keep this connector on Debezium"));
             }
-            Rule::Unless(_, why) => self.note(name, why, true),
-            Rule::Ignored(why) => self.note(name, why, false),
-            Rule::Elsewhere => {}
-        }
-        Ok(())
-    }
-
-    fn note(&mut self, property: &str, reason: &'static str, warn: bool) {
-        self.notes.push(Note { property: property.to_owned(), reason, warn });
+            Rule::Unless(_, why) => Fate::NotFollowed(why),
+            Rule::Ignored(why) => Fate::Ignored(why),
+            Rule::Together(path) => Fate::Mapped(path),
+        })
     }
 
     /// Sets a value at a dotted path.

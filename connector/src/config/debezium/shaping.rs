@@ -15,6 +15,12 @@ const STRATEGIES: &[(&str, &str)] = &[
 pub fn apply(connector: &Properties, target: &mut Target) -> Result<()> {
     if let Some(letters) = connector.get("skipped.operations") {
         let skipped: Vec<&str> = super::list(letters).iter().map(|l| operation(l)).collect::<Result<_>>()?;
+        // Debezium then makes its publication without them.
+        let published = ["insert", "update", "delete", "truncate"]
+            .into_iter()
+            .zip(["create", "update", "delete", "truncate"]);
+        let published = published.filter(|(_, operation)| !skipped.contains(operation));
+        target.set("source.publish", Value::from(published.map(|(word, _)| word).collect::<Vec<_>>()));
         let skipped: Vec<Value> = skipped.into_iter().filter(|w| !w.is_empty()).map(Value::from).collect();
         target.set("event.skip", Value::from(skipped));
     }
@@ -27,6 +33,9 @@ pub fn apply(connector: &Properties, target: &mut Target) -> Result<()> {
         })?;
         target.set("event.topic_naming", Value::from(*word));
     }
+    if let Some(text) = connector.get("database.initial.statements") {
+        target.set("source.initial_statements", Value::from(statements(&super::properties::resolve(text)?)));
+    }
     if connector.get("sanitize.field.names").is_some_and(|value| value == "true") {
         target.set("event.field_names", Value::from("avro"));
     }
@@ -34,6 +43,13 @@ pub fn apply(connector: &Properties, target: &mut Target) -> Result<()> {
         column(name, &super::list(columns), target)?;
     }
     Ok(())
+}
+
+/// Statements end with a semicolon; two of them stand for one.
+fn statements(text: &str) -> Vec<String> {
+    let parts = text.replace(";;", "\0");
+    let parts = parts.split(';').map(|part| part.replace('\0', ";").trim().to_owned());
+    parts.filter(|part| !part.is_empty()).collect()
 }
 
 fn operation(letter: &str) -> Result<&'static str> {

@@ -18,8 +18,8 @@ pub enum Rule {
     Ignored(&'static str),
     /// Stops the start; the reason.
     Refused(&'static str),
-    /// Read together with others, elsewhere.
-    Elsewhere,
+    /// Becomes this setting together with others.
+    Together(&'static str),
 }
 
 /// How a value is written in TOML.
@@ -35,22 +35,26 @@ pub enum Form {
 }
 
 use Form::{Flag, List, Number, Semicolons, Text};
-use Rule::{Elsewhere, Ignored, Only, Refused, Set, Unless, Word};
+use Rule::{Ignored, Only, Refused, Set, Together, Unless, Word};
 
 const RUNTIME: &str = "it tunes Debezium's own queues and threads";
 const CHANGES_RECORDS: &str = "it changes records in a way that is not supported yet";
 const EXTRA_RECORDS: &str = "notifications are not written yet; row changes are not affected";
 const NO_JDBC: &str = "there is no JDBC driver here";
+const OTHER: &str = "it belongs to Debezium's connectors for MySQL and MariaDB";
 const CONNECT: &str = "it is an affair of Kafka Connect";
 
 /// Properties of the connector.
 pub const CONNECTOR: &[(&str, Rule)] = &[
     ("name", Set("offset.connector", Text)),
-    ("connector.class", Elsewhere),
-    ("key.converter*", Elsewhere),
-    ("value.converter*", Elsewhere),
+    ("connector.class", Together("source")),
+    ("key.converter*", Together("avro")),
+    ("value.converter*", Together("avro")),
     ("tasks.max", Ignored("one task is all that Debezium uses, too")),
     ("connector.plugin.version", Ignored(CONNECT)),
+    ("header.converter.*", Ignored(CONNECT)),
+    ("tasks.max.enforce", Ignored("one task is all that Debezium uses, too")),
+    ("memory.management.*", Ignored(RUNTIME)),
     ("config.action.reload", Ignored(CONNECT)),
     // database
     ("database.hostname", Set("source.host", Text)),
@@ -68,7 +72,7 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("database.sslpassword", Refused("the key file must be in PEM form and not encrypted")),
     ("database.sslfactory", Refused(NO_JDBC)),
     ("database.connection.factory.class", Refused(NO_JDBC)),
-    ("database.initial.statements", Refused("statements on connect are not supported yet")),
+    ("database.initial.statements", Together("source.initial_statements")),
     ("database.tcpKeepAlive", Ignored("TCP keep-alive is always on")),
     ("database.query.timeout.ms", Ignored(NO_JDBC)),
     ("connection.validation.timeout.ms", Ignored(NO_JDBC)),
@@ -116,7 +120,7 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("column.exclude.list", Set("source.exclude_columns", List)),
     ("table.ignore.builtin", Only(&["true"], "system tables are never read")),
     ("message.key.columns", Set("source.keys", Semicolons)),
-    ("skipped.operations", Elsewhere),
+    ("skipped.operations", Together("event.skip")),
     ("skip.messages.without.change", Set("event.skip_unchanged", Flag)),
     ("message.prefix.include.list", Set("source.message_prefixes", List)),
     ("message.prefix.exclude.list", Set("source.exclude_message_prefixes", List)),
@@ -147,11 +151,11 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("unavailable.value.placeholder", Set("event.values.unavailable", Text)),
     ("schema.name.adjustment.mode", Word("event.schema_names", &["none", "avro", "avro_unicode"])),
     ("field.name.adjustment.mode", Word("event.field_names", &["none", "avro", "avro_unicode"])),
-    ("sanitize.field.names", Elsewhere),
+    ("sanitize.field.names", Together("event.field_names")),
     ("column.propagate.source.type", Set("event.source_type_columns", List)),
     ("datatype.propagate.source.type", Set("event.source_type_types", List)),
-    ("column.mask.*", Elsewhere),
-    ("column.truncate.*", Elsewhere),
+    ("column.mask.*", Together("event.mask")),
+    ("column.truncate.*", Together("event.truncate")),
     ("converters", Only(&[""], CHANGES_RECORDS)),
     ("post.processors", Only(&[""], CHANGES_RECORDS)),
     ("provide.transaction.metadata", Set("event.transactions", Flag)),
@@ -175,11 +179,11 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
         Ignored("a value that cannot be converted always stops the connector"),
     ),
     ("event.*.failure.handling.mode", Ignored("an event that cannot be read always stops the connector")),
-    ("transforms*", Elsewhere),
-    ("predicates*", Elsewhere),
+    ("transforms*", Together("transform")),
+    ("predicates*", Together("predicate")),
     ("header.converter", Only(&["org.apache.kafka.connect.storage.SimpleHeaderConverter"], CHANGES_RECORDS)),
     // topics
-    ("topic.naming.strategy", Elsewhere),
+    ("topic.naming.strategy", Together("event.topic_naming")),
     ("topic.delimiter", Set("event.topic_delimiter", Text)),
     ("topic.regex", Set("event.topic_regex", Text)),
     ("topic.replacement", Set("event.topic_replacement", Text)),
@@ -196,6 +200,7 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("heartbeat.action.query", Set("source.heartbeat_query", Text)),
     ("topic.creation.*", Unless(&[""], "topics are made by the brokers, with the brokers' settings")),
     ("signal.data.collection", Unless(&[""], "signals are not read yet")),
+    ("signal.enabled.channels", Unless(&["", "source"], "signals are not read yet")),
     ("signal.*", Ignored("signals are not read yet")),
     ("notification.enabled.channels", Unless(&[""], EXTRA_RECORDS)),
     ("notification.*", Ignored("there are no notifications yet")),
@@ -205,6 +210,7 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("snapshot.mode.*", Ignored("it belongs to snapshot modes that are not supported yet")),
     ("snapshot.locking.mode", Unless(&["none"], "the snapshot takes no locks")),
     ("snapshot.locking.*", Ignored("the snapshot takes no locks")),
+    ("snapshot.query.mode", Only(&["select_all"], CHANGES_RECORDS)),
     ("snapshot.query.*", Refused(CHANGES_RECORDS)),
     (
         "snapshot.isolation.mode",
@@ -224,6 +230,28 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("streaming.delay.ms", Ignored(RUNTIME)),
     ("incremental.snapshot.*", Ignored("there is no incremental snapshot yet")),
     ("internal.*", Ignored("it is internal to Debezium")),
+    // other databases
+    ("database.include.list", Ignored(OTHER)),
+    ("database.exclude.list", Ignored(OTHER)),
+    ("database.ssl.*", Ignored(OTHER)),
+    ("database.server.*", Ignored(OTHER)),
+    ("database.protocol", Ignored(OTHER)),
+    ("database.jdbc.driver", Ignored(OTHER)),
+    ("connect.timeout.ms", Ignored(OTHER)),
+    ("connect.keep.alive*", Ignored(OTHER)),
+    ("use.nongraceful.disconnect", Ignored(OTHER)),
+    ("binlog.*", Ignored(OTHER)),
+    ("include.query", Ignored(OTHER)),
+    ("include.schema.changes", Ignored(OTHER)),
+    ("gtid.*", Ignored(OTHER)),
+    ("bigint.unsigned.handling.mode", Ignored(OTHER)),
+    ("enable.time.adjuster", Ignored(OTHER)),
+    ("inconsistent.schema.handling.mode", Ignored(OTHER)),
+    ("ddl.parser.type", Ignored(OTHER)),
+    ("min.row.count.to.stream.results", Ignored(OTHER)),
+    ("schema.history.*", Ignored(OTHER)),
+    ("schema.storage.*", Ignored(OTHER)),
+    ("table.storage.*", Ignored(OTHER)),
     // running
     ("query.fetch.size", Ignored(RUNTIME)),
     ("max.batch.size", Ignored(RUNTIME)),
@@ -258,18 +286,18 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
 /// Properties of the worker.
 pub const WORKER: &[(&str, Rule)] = &[
     ("bootstrap.servers", Set("sink.kafka.brokers", Text)),
-    ("key.converter*", Elsewhere),
-    ("value.converter*", Elsewhere),
+    ("key.converter*", Together("avro")),
+    ("value.converter*", Together("avro")),
     ("header.converter", Only(&["org.apache.kafka.connect.storage.SimpleHeaderConverter"], CHANGES_RECORDS)),
-    ("offset.storage.topic", Elsewhere),
-    ("offset.storage.file.filename", Elsewhere),
+    ("offset.storage.topic", Together("offset.topic")),
+    ("offset.storage.file.filename", Together("offset.path")),
     ("offset.storage.partitions", Set("offset.topic_partitions", Number)),
     ("offset.storage.replication.factor", Set("offset.topic_replicas", Number)),
     ("offset.flush.interval.ms", Set("offset.interval_ms", Number)),
     ("offset.*", Ignored(CONNECT)),
-    ("security.protocol", Elsewhere),
+    ("security.protocol", Together("sink.kafka.security.protocol")),
     ("sasl.mechanism", Set("sink.kafka.security.sasl_mechanism", Text)),
-    ("sasl.jaas.config", Elsewhere),
+    ("sasl.jaas.config", Together("sink.kafka.security")),
     (
         "ssl.truststore.location",
         Refused("name the authority's PEM file in sink.kafka.security.ca_file instead"),
@@ -285,8 +313,8 @@ pub const WORKER: &[(&str, Rule)] = &[
     ("producer.max.request.size", Set("sink.message_max_bytes", Number)),
     ("producer.buffer.memory", Set("sink.queue_bytes", Number)),
     ("producer.acks", Only(&["all", "-1"], "the producer always waits for all in-sync replicas")),
-    ("producer.security.protocol", Elsewhere),
-    ("producer.sasl.jaas.config", Elsewhere),
+    ("producer.security.protocol", Together("sink.kafka.security.protocol")),
+    ("producer.sasl.jaas.config", Together("sink.kafka.security")),
     ("producer.sasl.mechanism", Set("sink.kafka.security.sasl_mechanism", Text)),
     (
         "producer.ssl.truststore.location",
@@ -313,9 +341,9 @@ pub const WORKER: &[(&str, Rule)] = &[
 pub const CONVERTER: &[(&str, Rule)] = &[
     ("schema.registry.url", Set("avro.registry.url", List)),
     ("auto.register.schemas", Set("avro.auto_register", Flag)),
-    ("basic.auth.credentials.source", Elsewhere),
-    ("basic.auth.user.info", Elsewhere),
-    ("schema.registry.basic.auth.user.info", Elsewhere),
+    ("basic.auth.credentials.source", Together("avro.registry.username")),
+    ("basic.auth.user.info", Together("avro.registry.username")),
+    ("schema.registry.basic.auth.user.info", Together("avro.registry.username")),
     ("bearer.auth.credentials.source", Only(&["STATIC_TOKEN"], "only a fixed token is supported")),
     ("bearer.auth.token", Set("avro.registry.bearer_token", Text)),
     (
@@ -331,8 +359,8 @@ pub const CONVERTER: &[(&str, Rule)] = &[
     ("use.schema.id", Only(&["-1"], "records are written with the schema that follows from their table")),
     ("latest.compatibility.strict", Ignored("it belongs to use.latest.version")),
     ("id.compatibility.strict", Ignored("it belongs to use.schema.id")),
-    ("key.subject.name.strategy", Elsewhere),
-    ("value.subject.name.strategy", Elsewhere),
+    ("key.subject.name.strategy", Together("avro.key_subject")),
+    ("value.subject.name.strategy", Together("avro.value_subject")),
     ("normalize.schemas", Set("avro.normalize", Flag)),
     ("connect.meta.data", Set("avro.connect_properties", Flag)),
     ("enhanced.avro.schema.support", Only(&["false"], CHANGES_RECORDS)),

@@ -37,6 +37,9 @@ fn take_over(
     ours.extend(owned(connector));
     theirs.extend(owned(worker));
     let imported = import(&ours, &theirs)?;
+    if let Some(refusal) = imported.refusal() {
+        return Err(refusal);
+    }
     Ok((crate::config::parse(&imported.toml, &[])?, imported.notes))
 }
 
@@ -53,9 +56,10 @@ fn a_plain_pair_of_files() {
     assert_eq!((config.offset.topic.as_str(), config.offset.topic_partitions), ("g-offsets", 1));
     assert_eq!((config.offset.topic_replicas, config.offset.interval_ms), (1, 2_000));
     assert_eq!(config.offset.kind, crate::config::offset::OffsetKind::Kafka);
-    let noted: Vec<&str> = notes.iter().map(|note| note.property.as_str()).collect();
-    assert_eq!(noted, ["config.storage.topic", "group.id"]);
-    assert!(notes.iter().all(|note| !note.warn));
+    let without_effect = notes.iter().filter(|note| !matches!(note.fate, Fate::Mapped(_)));
+    let noted: Vec<&str> = without_effect.map(|note| note.property.as_str()).collect();
+    assert_eq!(noted, ["config.storage.topic", "group.id", "plugin.name"]);
+    assert!(!notes.iter().any(|note| matches!(note.fate, Fate::NotFollowed(_))));
 }
 
 #[test]
@@ -154,7 +158,8 @@ fn defaults_are_no_offence() {
         ("plugin.name", "pgoutput"),
     ] {
         let (_, notes) = take_over(&[(name, value)], &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert!(!notes.iter().any(|note| note.property == name), "{name}");
+        let warned = |note: &&Note| note.property == name && matches!(note.fate, Fate::NotFollowed(_));
+        assert_eq!(notes.iter().find(warned), None);
     }
 }
 
@@ -169,7 +174,7 @@ fn what_is_not_followed_is_noted() {
     ] {
         let (_, notes) = take_over(&[(name, value)], &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
         let note = notes.iter().find(|note| note.property == name).unwrap_or_else(|| panic!("{name}"));
-        assert_eq!(note.warn, warn, "{name}");
+        assert_eq!(matches!(note.fate, Fate::NotFollowed(_)), warn, "{name}: {note:?}");
     }
 }
 
@@ -243,4 +248,55 @@ fn transforms_and_predicates_arrive() {
     assert!(route.class.ends_with("RegexRouter") && route.properties.contains_key("regex"));
     assert_eq!(config.predicate["orders"].properties["pattern"], "shop.*");
     assert_eq!(config.avro.value_subject, crate::config::avro::SubjectNaming::Record);
+}
+
+/// The full list: each is known, and none is refused for saying what Debezium does by default.
+#[test]
+fn every_property_has_a_fate() {
+    let known = properties::parse(include_str!("known.properties"));
+    assert!(known.len() > 250, "{}", known.len());
+    for (name, default) in &known {
+        let (table, short) =
+            match name.strip_prefix("key.converter.").or_else(|| name.strip_prefix("value.converter.")) {
+                Some(rest) if !rest.ends_with("plugin.version") => (table::CONVERTER, rest),
+                _ => (table::CONNECTOR, name.as_str()),
+            };
+        assert!(table::rule(table, short).is_some(), "{name} is in no table");
+        if default.is_empty() || name.starts_with("key.converter") || name.starts_with("value.converter") {
+            continue;
+        }
+        let (_, notes) =
+            take_over(&[(name, default)], &[]).unwrap_or_else(|e| panic!("{name} = {default}: {e}"));
+        assert!(notes.iter().any(|note| note.property == *name), "{name} has no note");
+    }
+}
+
+#[test]
+fn the_document_says_what_became_of_each() {
+    let mut connector = connector_properties(CONNECTOR).expect("valid");
+    for (name, value) in [
+        ("post.processors", "reselect"),
+        ("max.batch.size", "1"),
+        ("slot.failover", "true"),
+        ("skipped.operations", "t,d"),
+        ("database.initial.statements", "SET a = 'x;;y'; SET b = 1;"),
+    ] {
+        connector.insert(name.to_owned(), value.to_owned());
+    }
+    let imported = import(&connector, &properties::parse(WORKER)).expect("readable");
+    let refusal = imported.refusal().expect("post processors are refused").to_string();
+    assert!(refusal.contains("post.processors"), "{refusal}");
+    let document = imported.document("shop.json");
+    for line in [
+        "#   post.processors: cannot",
+        "#   slot.failover: ",
+        "#   max.batch.size: ",
+        "topic_prefix = \"shop\"",
+    ] {
+        assert!(document.contains(line), "{line} is not in\n{document}");
+    }
+    let config = crate::config::parse(&document, &[]).expect("comments and TOML");
+    assert_eq!(config.source.initial_statements, ["SET a = 'x;y'", "SET b = 1"]);
+    let published: Vec<&str> = config.source.publish.iter().map(|operation| operation.word()).collect();
+    assert_eq!(published, ["insert", "update"]);
 }

@@ -106,8 +106,16 @@ pub fn statement(
     }
 }
 
-fn options(config: &SourceConfig) -> &'static str {
-    if config.publish_via_partition_root { " WITH (publish_via_partition_root = true)" } else { "" }
+fn options(config: &SourceConfig) -> String {
+    let mut options = Vec::new();
+    if !config.publish.is_empty() {
+        let words: Vec<&str> = config.publish.iter().map(|operation| operation.word()).collect();
+        options.push(format!("publish = '{}'", words.join(", ")));
+    }
+    if config.publish_via_partition_root {
+        options.push("publish_via_partition_root = true".to_owned());
+    }
+    if options.is_empty() { String::new() } else { format!(" WITH ({})", options.join(", ")) }
 }
 
 /// Captured tables that the server will never send.

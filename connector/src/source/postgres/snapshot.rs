@@ -71,6 +71,9 @@ struct Held {
 impl Snapshot {
     pub fn begin(config: &SourceConfig, of: Of, tables: Vec<TableId>) -> Result<Self> {
         let mut wire = connect(config, Purpose::Sql)?;
+        for (at, statement) in config.initial_statements.iter().enumerate() {
+            wire.query(statement).doing(|| format!("run source.initial_statements[{at}]"))?;
+        }
         let import = match &of {
             Of::NewSlot { name, .. } => format!("SET TRANSACTION SNAPSHOT {};", literal(name)),
             Of::Now { .. } => String::new(),

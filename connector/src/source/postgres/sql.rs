@@ -17,6 +17,7 @@ pub struct Sql {
     tls: Option<MakeRustlsConnect>,
     runtime: Handle,
     client: Option<Client>,
+    initial: Vec<String>,
 }
 
 impl Sql {
@@ -48,7 +49,14 @@ impl Sql {
             config.ssl_mode(SslMode::Disable);
         }
         let tls = client.map(|client| MakeRustlsConnect::new((*client).clone()));
-        Ok(Sql { config, address: address(source), tls, runtime, client: None })
+        Ok(Sql {
+            config,
+            address: address(source),
+            tls,
+            runtime,
+            client: None,
+            initial: source.initial_statements.clone(),
+        })
     }
 
     /// Runs one statement. A connection that broke since the last one is opened again; one that
@@ -81,6 +89,11 @@ impl Sql {
     fn client(&mut self) -> Result<&Client> {
         if self.broken() {
             let client = self.connect().doing(|| format!("connect to PostgreSQL at {}", self.address))?;
+            for (at, statement) in self.initial.iter().enumerate() {
+                let done = self.runtime.block_on(client.batch_execute(statement));
+                done.map_err(|e| failure::of_sql(&e))
+                    .doing(|| format!("run source.initial_statements[{at}]"))?;
+            }
             self.client = Some(client);
         }
         self.client.as_ref().ok_or_else(|| Error::new(Kind::Bug, "the connection vanished"))
