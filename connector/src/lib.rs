@@ -3,7 +3,7 @@
 //! ```text
 //!              signal ───────────────┐  pause, resume, snapshot these tables
 //!                                    v
-//!  database ─> source ─> event ─> transform ─> avro ─> sink ─> Kafka
+//!  database ─> source ─> event ─> transform ─> encode ─> sink ─> Kafka
 //!               │   ^     envelope               plan     │
 //!      snapshot ┘   │     topic                  encode   │ acks, in order
 //!                   │                                     v
@@ -27,7 +27,7 @@ pub mod event;
 
 pub mod transform;
 
-pub mod avro;
+pub mod encode;
 
 pub mod sink;
 

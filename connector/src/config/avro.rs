@@ -5,28 +5,37 @@ use shared::error::{Error, Kind, Result};
 use shared::registry::RegistryConfig;
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct AvroConfig {
-    pub registry: RegistryConfig,
+    /// Needed unless neither keys nor values are Avro.
+    pub registry: Option<RegistryConfig>,
     /// Register a schema when it is first needed; else it must be there already.
-    #[serde(default = "default_true")]
     pub auto_register: bool,
     /// Let the registry bring schemas into its normal form.
-    #[serde(default)]
     pub normalize: bool,
-    #[serde(default)]
     pub key_subject: SubjectNaming,
-    #[serde(default)]
     pub value_subject: SubjectNaming,
     /// The properties `connect.*` in schemas.
-    #[serde(default = "default_true")]
     pub connect_properties: bool,
     /// NULL stays NULL in a column with a default; else it is written as the default.
-    #[serde(default)]
     pub keep_nulls: bool,
     /// Characters that Avro does not take in names become `_`.
-    #[serde(default)]
     pub scrub_names: bool,
+}
+
+impl Default for AvroConfig {
+    fn default() -> Self {
+        AvroConfig {
+            registry: None,
+            auto_register: true,
+            normalize: false,
+            key_subject: SubjectNaming::Topic,
+            value_subject: SubjectNaming::Topic,
+            connect_properties: true,
+            keep_nulls: false,
+            scrub_names: false,
+        }
+    }
 }
 
 /// Confluent's subject name strategies.
@@ -43,20 +52,19 @@ pub enum SubjectNaming {
 }
 
 impl AvroConfig {
-    pub fn check(&self) -> Result<()> {
-        for url in &self.registry.url {
+    /// `needed`: some record is written as Avro.
+    pub fn check(&self, needed: bool) -> Result<()> {
+        let urls = self.registry.as_ref().map(|registry| registry.url.as_slice()).unwrap_or_default();
+        for url in urls {
             if !url.starts_with("http://") && !url.starts_with("https://") {
                 let what = format!("avro.registry.url = {url:?} is no http or https address");
                 return Err(Error::new(Kind::Config, what).remedy("write http://host:port or https://host"));
             }
         }
-        if self.registry.url.is_empty() {
-            return Err(Error::new(Kind::Config, "avro.registry.url is empty"));
+        if needed && urls.is_empty() {
+            return Err(Error::new(Kind::Config, "avro.registry.url is not set")
+                .remedy("name the schema registry: [avro.registry] url = [\"http://host:8081\"]"));
         }
         Ok(())
     }
-}
-
-fn default_true() -> bool {
-    true
 }

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod avro;
 pub mod column;
 pub mod debezium;
+pub mod encode;
 pub mod event;
 pub mod offset;
 pub mod sink;
@@ -37,6 +38,9 @@ pub struct Config {
     pub transform: Vec<transform::TransformConfig>,
     #[serde(default)]
     pub predicate: std::collections::BTreeMap<String, transform::PredicateConfig>,
+    #[serde(default)]
+    pub encode: encode::EncodeConfig,
+    #[serde(default)]
     pub avro: avro::AvroConfig,
     pub sink: sink::SinkConfig,
     #[serde(default)]
@@ -54,7 +58,7 @@ impl Config {
     /// Checks what no single value's type can say.
     pub fn check(&self) -> Result<()> {
         self.event.check()?;
-        self.avro.check()?;
+        self.avro.check(self.encode.uses_avro())?;
         self.sink.check()?;
         self.offset.check()?;
         self.admin.check()

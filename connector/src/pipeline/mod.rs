@@ -8,8 +8,8 @@
 pub mod progress;
 pub mod run;
 
-use crate::avro::Encoder;
 use crate::config::Config;
+use crate::encode::Encoder;
 use crate::event::Events;
 use crate::offset::{self, Tracker};
 use crate::sink::Kafka;
@@ -44,8 +44,10 @@ fn build<'c>(
     progress: &Arc<Progress>,
     shutdown: &Shutdown,
 ) -> Result<Pipeline<'c>> {
-    let registry = Registry::new(config.avro.registry.clone())?;
-    runtime.block_on(registry.ping())?;
+    let registry = registry(config)?;
+    if let Some(registry) = &registry {
+        runtime.block_on(registry.ping())?;
+    }
     let sink = Kafka::new(&config.sink)?;
     sink.check(kafka_limit(config))?;
     let mut offsets = offset::open(config, runtime.clone())?;
@@ -72,6 +74,12 @@ fn build<'c>(
     })
 }
 
+/// The registry, if any record is written as Avro.
+fn registry(config: &Config) -> Result<Option<Registry>> {
+    let given = config.avro.registry.clone().filter(|_| config.encode.uses_avro());
+    given.map(Registry::new).transpose()
+}
+
 /// Connects and positions the source; used at start and after every lost connection.
 pub(crate) fn open_source(
     config: &Config,
@@ -87,8 +95,10 @@ pub(crate) fn open_source(
 pub fn check(config: &Config, runtime: &Handle) -> Vec<crate::model::finding::Finding> {
     use crate::model::finding::Finding;
     let mut findings = crate::source::postgres::check(&config.source, runtime);
-    let registry = Registry::new(config.avro.registry.clone()).and_then(|r| runtime.block_on(r.ping()));
-    findings.push(Finding::from_result("schema registry answers", registry));
+    if let Some(registry) = registry(config).transpose() {
+        let answered = registry.and_then(|registry| runtime.block_on(registry.ping()));
+        findings.push(Finding::from_result("schema registry answers", answered));
+    }
     let kafka = Kafka::new(&config.sink).and_then(|sink| sink.check(kafka_limit(config)));
     findings.push(Finding::from_result("kafka answers", kafka));
     let offsets = offset::open(config, runtime.clone()).and_then(|mut offsets| offsets.load());

@@ -16,8 +16,8 @@
 
 use super::open_source;
 use super::progress::Progress;
-use crate::avro::Encoder;
 use crate::config::Config;
+use crate::encode::Encoder;
 use crate::event::Events;
 use crate::model::change::Event;
 use crate::model::position::Position;

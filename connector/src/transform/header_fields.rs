@@ -90,11 +90,14 @@ impl Transform for HeaderFrom {
     }
 }
 
+/// A schema's id; of each header that becomes a field its place in the list and its schema's id.
+type MadeOf = (u64, Vec<(usize, u64)>);
+
 struct HeaderToValue {
     headers: Pairs,
     text: Arc<Schema>,
     /// By the value's schema and those of the headers that a record has.
-    schemas: HashMap<(u64, Vec<(usize, u64)>), Arc<Schema>>,
+    schemas: HashMap<MadeOf, Arc<Schema>>,
     arena: Bump,
 }
 

@@ -3,6 +3,7 @@
 use super::properties::{Settings, whole};
 use crate::config::transform::PredicateConfig;
 use crate::model::record::Record;
+use crate::model::value::Value;
 use regex::Regex;
 use shared::error::{Error, Kind, Result};
 
@@ -32,7 +33,7 @@ impl Predicate {
         match self {
             Predicate::TopicMatches(pattern) => pattern.is_match(record.topic),
             Predicate::HasHeader(name) => record.headers.iter().any(|header| header.name == name),
-            Predicate::IsTombstone => record.value.is_none(),
+            Predicate::IsTombstone => record.value.is_none_or(|datum| datum.value == Value::Null),
         }
     }
 }

@@ -105,7 +105,7 @@ fn unwrap_in_each_mode() {
     let tombstone = "p.s.t p.s.t.Key[id](1) none".to_owned();
     for (mode, want) in [
         ("drop", vec![row("", a), row("", b)]),
-        ("tombstone", vec![row("", a), row("", b), tombstone.clone()]),
+        ("tombstone", vec![row("", a), row("", b), format!("{ROW}]-")]),
         ("delete-to-tombstone", vec![row("", a), row("", b), tombstone.clone()]),
         (
             "rewrite",

@@ -23,7 +23,7 @@ enum Deletes {
     /// The row before, marked as deleted.
     Rewrite,
     RewriteWithTombstone,
-    /// As `Tombstone`; Debezium has both names.
+    /// As `Tombstone`, but without a schema.
     ToTombstone,
 }
 
@@ -166,7 +166,11 @@ impl Unwrap {
         let record = Record { headers: &headers, topic: topic.as_deref().unwrap_or(record.topic), ..*record };
         match (deleted, self.deletes) {
             (true, Deletes::Drop) => Ok(()),
-            (true, Deletes::Tombstone | Deletes::ToTombstone) => next(&Record { value: None, ..record }),
+            (true, Deletes::ToTombstone) => next(&Record { value: None, ..record }),
+            // Debezium leaves the row's schema: JSON with schemas shows it.
+            (true, Deletes::Tombstone) => {
+                next(&Record { value: Some(Datum { value: Value::Null, ..row }), ..record })
+            }
             _ => self.row(&record, envelope, row, &flat, deleted, next),
         }
     }

@@ -2,8 +2,8 @@
 
 use axum::extract::{Path, State};
 use axum::{Json, Router, routing::post};
-use connector::avro::Encoder;
 use connector::config::Config;
+use connector::encode::Encoder;
 use serde_json::{Value, json};
 use shared::registry::Registry;
 use std::sync::{Arc, Mutex};
@@ -39,8 +39,8 @@ impl Encoding {
             url
         );
         let config = connector::config::parse(&toml, settings).expect("valid");
-        let registry = Registry::new(config.avro.registry.clone()).expect("a client");
-        let encoder = Encoder::new(&config, registry, runtime.handle().clone()).expect("an encoder");
+        let registry = Registry::new(config.avro.registry.clone().expect("set above")).expect("a client");
+        let encoder = Encoder::new(&config, Some(registry), runtime.handle().clone()).expect("an encoder");
         Encoding { encoder, registered, config, _runtime: runtime }
     }
 }

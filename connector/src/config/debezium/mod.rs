@@ -15,7 +15,14 @@ use table::{Form, Rule};
 use toml::{Table, Value};
 
 const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
-const CONVERTER_CLASS: &str = "io.confluent.connect.avro.AvroConverter";
+/// Converter → `encode.*.format`.
+const CONVERTERS: [(&str, &str); 5] = [
+    ("io.confluent.connect.avro.AvroConverter", "avro"),
+    ("org.apache.kafka.connect.json.JsonConverter", "json"),
+    ("org.apache.kafka.connect.storage.StringConverter", "text"),
+    ("org.apache.kafka.connect.converters.ByteArrayConverter", "bytes"),
+    ("io.debezium.converters.BinaryDataConverter", "bytes"),
+];
 
 /// What became of a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +148,8 @@ fn import(connector: &Properties, worker: &Properties) -> Result<Imported> {
     transforms::apply(connector, &mut target)?;
     let urls = ["key", "value"].map(|side| converter(side, connector, worker, &mut target));
     let [key, value] = urls;
-    if key? != value? {
+    let (key, value) = (key?, value?);
+    if key.is_some() && value.is_some() && key != value {
         return Err(Error::new(Kind::Config, "key.converter and value.converter use different registries"));
     }
     let toml = toml::to_string_pretty(&target.table).or_kind(Kind::Bug)?;
@@ -181,26 +189,36 @@ fn security(worker: &Properties, target: &mut Target) -> Result<()> {
     Ok(())
 }
 
-/// Takes over one side's converter and returns its registry. As in Kafka Connect, the class and
-/// its settings come from the same file.
-fn converter(side: &str, connector: &Properties, worker: &Properties, target: &mut Target) -> Result<String> {
+/// Takes over one side's converter and returns its registry, if it has one. As in Kafka Connect, the
+/// class and its settings come from the same file.
+fn converter(
+    side: &str,
+    connector: &Properties,
+    worker: &Properties,
+    target: &mut Target,
+) -> Result<Option<String>> {
     let name = format!("{side}.converter");
     let from = if connector.contains_key(&name) { connector } else { worker };
-    match from.get(&name).map(String::as_str) {
-        Some(CONVERTER_CLASS) => {}
-        Some(other) => {
-            return Err(Error::new(Kind::Config, format!("{name} = {other} is not supported"))
-                .remedy(format!("only {CONVERTER_CLASS} is written yet")));
-        }
-        None => {
-            return Err(Error::new(Kind::Config, format!("{name} is not set, neither in the worker's file")));
-        }
-    }
+    let Some(class) = from.get(&name) else {
+        return Err(Error::new(Kind::Config, format!("{name} is not set, neither in the worker's file")));
+    };
     let front = format!("{name}.");
     let settings: Properties = from
         .iter()
         .filter_map(|(name, value)| Some((name.strip_prefix(&front)?.to_owned(), value.clone())))
         .collect();
+    let found = CONVERTERS.iter().find(|(known, _)| known == class);
+    let Some((_, format)) = found else {
+        let known: Vec<&str> = CONVERTERS.iter().map(|(class, _)| *class).collect();
+        return Err(Error::new(Kind::Config, format!("{name} = {class} is not supported"))
+            .remedy(format!("supported are: {}", known.join(", "))));
+    };
+    if *format != "avro" {
+        target.set(&format!("encode.{side}.format"), Value::from(*format));
+        let table = if side == "key" { table::JSON_KEY } else { table::JSON_VALUE };
+        target.apply(table, &front, &settings);
+        return Ok(None);
+    }
     target.apply(table::CONVERTER, &front, &settings);
     let naming = format!("{side}.subject.name.strategy");
     if let Some(strategy) = settings.get(&naming) {
@@ -224,10 +242,8 @@ fn converter(side: &str, connector: &Properties, worker: &Properties, target: &m
         target.set("avro.registry.username", Value::from(user));
         target.set("avro.registry.password", Value::from(password));
     }
-    settings
-        .get("schema.registry.url")
-        .cloned()
-        .ok_or_else(|| Error::new(Kind::Config, format!("{front}schema.registry.url is not set")))
+    let url = settings.get("schema.registry.url").cloned();
+    url.map(Some).ok_or_else(|| Error::new(Kind::Config, format!("{front}schema.registry.url is not set")))
 }
 
 /// The TOML being built.
@@ -303,8 +319,9 @@ fn written(value: &str, form: Form) -> Result<Value> {
     Ok(match form {
         Form::Text => Value::from(value),
         Form::Number => Value::from(value.trim().parse::<i64>().map_err(|_| wrong("whole number"))?),
-        Form::Flag => {
-            Value::from(value.trim().to_lowercase().parse::<bool>().map_err(|_| wrong("true or false"))?)
+        Form::Flag | Form::Negated => {
+            let flag = value.trim().to_lowercase().parse::<bool>().map_err(|_| wrong("true or false"))?;
+            Value::from(flag != matches!(form, Form::Negated))
         }
         Form::List => Value::from(list(value)),
         Form::Semicolons => {

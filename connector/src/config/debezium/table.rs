@@ -28,13 +28,15 @@ pub enum Form {
     Text,
     Number,
     Flag,
+    /// A flag whose meaning is the other way round.
+    Negated,
     /// Names separated by commas: a list.
     List,
     /// Items separated by semicolons: a list.
     Semicolons,
 }
 
-use Form::{Flag, List, Number, Semicolons, Text};
+use Form::{Flag, List, Negated, Number, Semicolons, Text};
 use Rule::{Ignored, Only, Refused, Set, Together, Unless, Word};
 
 const RUNTIME: &str = "it tunes Debezium's own queues and threads";
@@ -372,6 +374,26 @@ pub const CONVERTER: &[(&str, Rule)] = &[
     ("flatten.singleton.unions", Ignored("no column makes a union of one")),
     ("schemas.cache.config", Ignored(RUNTIME)),
     ("schemas.enable", Ignored("it belongs to the JSON converter")),
+];
+
+/// Properties of the converters without a registry, for keys.
+pub const JSON_KEY: &[(&str, Rule)] = &[
+    ("schemas.enable", Set("encode.key.schemas", Flag)),
+    ("decimal.format", Word("encode.key.decimals", &["base64", "numeric"])),
+    ("replace.null.with.default", Set("encode.key.keep_nulls", Negated)),
+    ("schemas.cache.size", Ignored(RUNTIME)),
+    ("encoding", Only(&["UTF-8", "UTF8"], "texts are UTF-8")),
+    ("*", Ignored("it belongs to another converter")),
+];
+
+/// The same for values.
+pub const JSON_VALUE: &[(&str, Rule)] = &[
+    ("schemas.enable", Set("encode.value.schemas", Flag)),
+    ("decimal.format", Word("encode.value.decimals", &["base64", "numeric"])),
+    ("replace.null.with.default", Set("encode.value.keep_nulls", Negated)),
+    ("schemas.cache.size", Ignored(RUNTIME)),
+    ("encoding", Only(&["UTF-8", "UTF8"], "texts are UTF-8")),
+    ("*", Ignored("it belongs to another converter")),
 ];
 
 /// The rule for a name.

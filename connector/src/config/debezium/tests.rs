@@ -50,7 +50,8 @@ fn a_plain_pair_of_files() {
     assert_eq!(config.source.password.expose(), "p\"'${x}");
     assert_eq!(config.source.slot, "debezium");
     assert_eq!(config.event.topic_prefix, "shop");
-    assert_eq!(config.avro.registry.url, ["http://a:8081", "http://b:8081"]);
+    let registry = config.avro.registry.expect("a registry");
+    assert_eq!(registry.url, ["http://a:8081", "http://b:8081"]);
     assert_eq!(config.sink.kafka.brokers, "kafka:9092");
     assert_eq!(config.offset.connector, "orders");
     assert_eq!((config.offset.topic.as_str(), config.offset.topic_partitions), ("g-offsets", 1));
@@ -133,7 +134,7 @@ fn what_changes_records_is_refused_by_name() {
         ("topic.naming.strategy", "io.debezium.schema.DefaultUnicodeTopicNamingStrategy"),
         ("database.port", "many"),
         ("tombstones.on.delete", "perhaps"),
-        ("key.converter", "org.apache.kafka.connect.json.JsonConverter"),
+        ("key.converter", "io.confluent.connect.protobuf.ProtobufConverter"),
     ] {
         let error = take_over(&[(name, value)], &[]).expect_err(name);
         assert_eq!(error.kind(), Kind::Config, "{name}");
@@ -144,6 +145,26 @@ fn what_changes_records_is_refused_by_name() {
     let registries =
         take_over(&[], &[("value.converter.schema.registry.url", "http://c:1")]).expect_err("two");
     assert!(registries.to_string().contains("different registries"), "{registries}");
+}
+
+#[test]
+fn converters_without_a_registry() {
+    let (config, _) = take_over(
+        &[
+            ("key.converter", "org.apache.kafka.connect.storage.StringConverter"),
+            ("value.converter", "org.apache.kafka.connect.json.JsonConverter"),
+            ("value.converter.schemas.enable", "false"),
+            ("value.converter.decimal.format", "NUMERIC"),
+            ("value.converter.replace.null.with.default", "false"),
+        ],
+        &[],
+    )
+    .expect("valid");
+    assert!(config.avro.registry.is_none() && !config.encode.uses_avro());
+    let printed = format!("{:?}", config.encode);
+    assert!(printed.contains("key: SideConfig { format: Text"), "{printed}");
+    let value = "value: SideConfig { format: Json, schemas: false, decimals: Numeric, keep_nulls: true }";
+    assert!(printed.contains(value), "{printed}");
 }
 
 /// Spelled-out defaults of properties that are refused otherwise.
@@ -195,8 +216,9 @@ fn logins_arrive() {
     let got =
         ["security.protocol", "sasl.mechanism", "sasl.username", "sasl.password"].map(|n| kafka[n].as_str());
     assert_eq!(got, ["sasl_ssl", "SCRAM-SHA-512", "me", "a=b"]);
-    assert_eq!(config.avro.registry.username.as_deref(), Some("reg"));
-    assert_eq!(config.avro.registry.password.as_ref().map(shared::secret::Secret::expose), Some("pa:ss"));
+    let registry = config.avro.registry.expect("a registry");
+    assert_eq!(registry.username.as_deref(), Some("reg"));
+    assert_eq!(registry.password.as_ref().map(shared::secret::Secret::expose), Some("pa:ss"));
 }
 
 #[test]

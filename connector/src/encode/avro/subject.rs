@@ -15,7 +15,7 @@ const REMEMBERED: usize = 4_096;
 /// Asks the registry, and remembers.
 #[derive(Debug)]
 pub struct Subjects {
-    registry: Registry,
+    registry: Option<Registry>,
     runtime: Handle,
     auto_register: bool,
     normalize: bool,
@@ -44,7 +44,7 @@ pub fn name(naming: SubjectNaming, topic: &str, side: &str, record: Option<&str>
 }
 
 impl Subjects {
-    pub fn new(registry: Registry, runtime: Handle, config: &AvroConfig) -> Self {
+    pub fn new(registry: Option<Registry>, runtime: Handle, config: &AvroConfig) -> Self {
         Subjects {
             registry,
             runtime,
@@ -65,10 +65,12 @@ impl Subjects {
             return Ok(*id);
         }
         let (subject, schema) = (&wanted.0, &wanted.1);
+        let registry = self.registry.as_ref();
+        let registry = registry.ok_or_else(|| Error::new(Kind::Bug, "Avro without a registry"))?;
         let id = self.runtime.block_on(async {
             match self.auto_register {
-                true => self.registry.register(subject, schema, self.normalize).await,
-                false => self.registry.look_up(subject, schema, self.normalize).await,
+                true => registry.register(subject, schema, self.normalize).await,
+                false => registry.look_up(subject, schema, self.normalize).await,
             }
         })?;
         tracing::info!(

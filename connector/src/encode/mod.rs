@@ -1,60 +1,62 @@
-//! Record → bytes in Confluent's wire format.
+//! Record → bytes: what Kafka Connect's converters do, each for keys and for values.
 //!
-//! ```text
-//!  Schema ── schema ──> text ── subject ──> id ┐
-//!    └──────── form ──> steps ─────────────────┴─ plan ── put(value) ──> bytes
-//! ```
-//!
-//! The left side runs once per schema and topic, the last arrow once per record.
+//! Avro is what this connector is for: its schemas are registered and its plans compiled once, and a
+//! record then costs no allocation. The others write what their converters write, plainly.
 
-mod bytes;
-mod decimal;
-mod form;
+mod avro;
 mod header;
-mod plan;
-mod schema;
-mod side;
-mod subject;
+mod json;
+mod plain;
 
 use crate::config::Config;
 use crate::config::avro::AvroConfig;
-use crate::connect::Fault;
+use crate::config::encode::{Format, SideConfig};
 use crate::model::encoded::{Encoded, Headers};
 use crate::model::record::{Datum, HeaderValue, Record};
 use crate::model::value::Value;
-use form::Scratch;
-use plan::Path;
+use avro::{Scratch, Side, Subjects};
+use json::Json;
 use shared::error::{Error, Kind, Result};
 use shared::registry::Registry;
-use side::Side;
-use subject::Subjects;
 use tokio::runtime::Handle;
-
-/// A buffer that one huge row has made larger than this is given back.
-const KEPT_BYTES: usize = 1024 * 1024;
 
 /// Makes bytes out of records; knows the schemas that it has seen.
 #[derive(Debug)]
 pub struct Encoder {
     config: AvroConfig,
     subjects: Subjects,
-    key: Side,
-    value: Side,
+    key: Converter,
+    value: Converter,
     printed: Vec<u8>,
     ends: Vec<usize>,
     scratch: Scratch,
 }
 
+/// One of Connect's converters, with its own buffer.
+#[derive(Debug)]
+enum Converter {
+    Avro(Box<Side>),
+    Json(Json),
+    Plain { side: &'static str, text: bool, buffer: Vec<u8> },
+}
+
 impl Encoder {
     /// `runtime` runs the calls to the registry; [`Encoder::encode`] waits for them, so it must not
     /// be called from a task of that runtime.
-    pub fn new(config: &Config, registry: Registry, runtime: Handle) -> Result<Encoder> {
-        let config = &config.avro;
+    pub fn new(config: &Config, registry: Option<Registry>, runtime: Handle) -> Result<Encoder> {
+        let naming = [config.avro.key_subject, config.avro.value_subject];
+        let one = |side: &'static str, given: &SideConfig, naming| match given.format {
+            Format::Avro => Converter::Avro(Box::new(Side::new(side, naming))),
+            Format::Json => Converter::Json(Json::new(side, given)),
+            Format::Text => Converter::Plain { side, text: true, buffer: Vec::new() },
+            Format::Bytes => Converter::Plain { side, text: false, buffer: Vec::new() },
+        };
+        let [key, value] = naming;
         Ok(Encoder {
-            config: config.clone(),
-            subjects: Subjects::new(registry, runtime, config),
-            key: Side::new("key", config.key_subject),
-            value: Side::new("value", config.value_subject),
+            config: config.avro.clone(),
+            subjects: Subjects::new(registry, runtime, &config.avro),
+            key: one("key", &config.encode.key, key),
+            value: one("value", &config.encode.value, value),
             printed: Vec::new(),
             ends: Vec::new(),
             scratch: Scratch::default(),
@@ -70,10 +72,20 @@ impl Encoder {
     pub fn encode<'a>(&'a mut self, record: &Record<'a>) -> Result<Encoded<'a>> {
         let Encoder { config, subjects, key, value, printed, ends, scratch } = self;
         scratch.shrink();
-        let mut one = |side: &'a mut Side, datum: Option<Datum<'_>>| -> Result<Option<&'a [u8]>> {
-            // As AvroConverter: no value is no bytes, whatever the schema.
-            let Some(datum) = datum.filter(|datum| datum.value != Value::Null) else { return Ok(None) };
-            side.encode(record.topic, datum, config, subjects, scratch).map(Some)
+        let mut one = |converter: &'a mut Converter, datum: Option<Datum<'_>>| {
+            let Some(datum) = datum else { return Ok(None) };
+            match converter {
+                // No value is no bytes, whatever the schema.
+                Converter::Avro(_) | Converter::Plain { .. } if datum.value == Value::Null => Ok(None),
+                Converter::Avro(side) => {
+                    side.encode(record.topic, datum, config, subjects, scratch).map(Some)
+                }
+                Converter::Json(json) => json.encode(record.topic, datum).map(Some),
+                Converter::Plain { side, text, buffer } => {
+                    plain::write(buffer, record.topic, side, datum, *text)?;
+                    Ok(Some(buffer.as_slice()))
+                }
+            }
         };
         let key = one(key, record.key)?;
         let value = one(value, record.value)?;
@@ -102,21 +114,4 @@ fn print_headers(record: &Record<'_>, printed: &mut Vec<u8>, ends: &mut Vec<usiz
         }
     }
     Ok(())
-}
-
-/// `path` names the field, the innermost first.
-fn refused(topic: &str, datum: Datum<'_>, path: &Path, fault: Fault) -> Error {
-    let mut schema = datum.schema;
-    let mut names = Vec::new();
-    for at in path.iter().rev() {
-        let Some(field) = schema.fields().get(*at) else { break };
-        names.push(field.name.as_str());
-        schema = &field.schema;
-    }
-    let error = Error::new(Kind::Data, fault.text());
-    let error = error.doing(format!("write column {} in topic {topic}", names.join(".")));
-    match fault {
-        Fault::Unavailable => error.remedy("ALTER TABLE … REPLICA IDENTITY FULL sends such values"),
-        _ => error,
-    }
 }

@@ -274,18 +274,7 @@ mod tests {
     use super::*;
 
     fn config(scrub_names: bool) -> AvroConfig {
-        let registry: shared::registry::RegistryConfig =
-            serde_json::from_str(r#"{"url":["http://r"]}"#).expect("valid");
-        AvroConfig {
-            registry,
-            auto_register: true,
-            normalize: false,
-            key_subject: Default::default(),
-            value_subject: Default::default(),
-            connect_properties: true,
-            keep_nulls: false,
-            scrub_names,
-        }
+        AvroConfig { scrub_names, ..AvroConfig::default() }
     }
 
     #[test]

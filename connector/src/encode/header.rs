@@ -2,7 +2,8 @@
 //!
 //! Only changed keys and transforms come here, so this may allocate. Pure.
 
-use super::form::{self, Leaf};
+use super::avro::decimal;
+use super::avro::form::{self, Leaf};
 use crate::connect::Fault;
 use crate::connect::java;
 use crate::model::schema::{Kind, Schema};
@@ -80,12 +81,8 @@ fn written(leaf: Leaf, value: &Value<'_>) -> Result<String, Fault> {
             java::big_decimal(negative, &digits, i64::from(scale))
         }
         (Leaf::VariableDecimal, Value::Decimal(text)) => {
-            let mut out = Vec::new();
-            super::decimal::put_variable(&mut out, text, &mut Vec::new())?;
-            let mut rest = out.as_slice();
-            let scale = shared::avro::wire::take_long(&mut rest).ok_or(Fault::NoNumber)?;
-            shared::avro::wire::take_long(&mut rest).ok_or(Fault::NoNumber)?;
-            format!(r#"{{"scale":{scale},"value":"{}"}}"#, STANDARD.encode(rest))
+            let (scale, unscaled) = decimal::variable(text)?;
+            format!(r#"{{"scale":{scale},"value":"{}"}}"#, STANDARD.encode(unscaled))
         }
         (Leaf::Whole { form, .. }, value) => crate::connect::whole(form, value)?.to_string(),
         (Leaf::Bytes | Leaf::Bits, _) => quoted(&STANDARD.encode(content()?)),

@@ -3,7 +3,7 @@
 
 use super::bytes::put_bytes;
 use crate::connect::Fault;
-use shared::avro::wire::put_long;
+use shared::avro::wire::{put_long, take_long};
 
 /// 10^38 is below 2^127.
 const MAX_NARROW_DIGITS: usize = 38;
@@ -78,6 +78,25 @@ fn put_unscaled(out: &mut Vec<u8>, parts: &Parts<'_>, zeros: usize, limbs: &mut 
     let len = 1 + (128 - sign_bits as usize) / 8;
     let bytes = number.to_be_bytes();
     put_bytes(out, bytes.get(bytes.len() - len..).unwrap_or(&bytes));
+}
+
+/// The unscaled value at the column's scale.
+pub fn scaled(text: &str, scale: u32) -> Result<Vec<u8>, Fault> {
+    let mut out = Vec::new();
+    put_scaled(&mut out, text, scale, &mut Vec::new())?;
+    let mut rest = out.as_slice();
+    take_long(&mut rest).ok_or(Fault::NoNumber)?;
+    Ok(rest.to_vec())
+}
+
+/// A value's own scale and the unscaled value.
+pub fn variable(text: &str) -> Result<(i64, Vec<u8>), Fault> {
+    let mut out = Vec::new();
+    put_variable(&mut out, text, &mut Vec::new())?;
+    let mut rest = out.as_slice();
+    let scale = take_long(&mut rest).ok_or(Fault::NoNumber)?;
+    take_long(&mut rest).ok_or(Fault::NoNumber)?;
+    Ok((scale, rest.to_vec()))
 }
 
 /// Any number of digits: limbs of 32 bits, the lowest first.
