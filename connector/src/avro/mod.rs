@@ -16,6 +16,9 @@ mod schema;
 mod side;
 mod subject;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 use crate::config::Config;
 use crate::config::avro::AvroConfig;
 use crate::connect::Fault;

@@ -18,6 +18,9 @@ mod scripting;
 mod timezone;
 mod unwrap;
 
+#[cfg(any(test, fuzzing))]
+pub use expression::fuzz;
+
 use crate::config::Config;
 use crate::config::transform::TransformConfig;
 use crate::model::record::Record;
