@@ -36,3 +36,6 @@ pub mod offset;
 pub mod pipeline;
 
 pub mod cli;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

@@ -8,6 +8,9 @@ mod header;
 mod json;
 mod plain;
 
+#[cfg(any(test, fuzzing))]
+pub use avro::fuzz;
+
 use crate::config::Config;
 use crate::config::avro::AvroConfig;
 use crate::config::encode::{Format, SideConfig};

@@ -23,7 +23,7 @@ impl FileOffsets {
         FileOffsets { path: path.to_owned(), key: format::key(connector, server) }
     }
 
-    fn parse(&self, content: &[u8]) -> Result<Position> {
+    pub(super) fn parse(&self, content: &[u8]) -> Result<Position> {
         if content.starts_with(JAVA) {
             return Err(Error::new(Kind::Config, "it is a Kafka Connect worker's file, written by Java")
                 .remedy("give another path: --set offset.path=/var/lib/tidegate/connector-offsets.json"));

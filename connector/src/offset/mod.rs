@@ -7,6 +7,9 @@ mod format;
 mod kafka;
 mod tracker;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 pub use file::FileOffsets;
 pub use kafka::KafkaOffsets;
 pub use tracker::Tracker;

@@ -31,6 +31,9 @@ mod timezone;
 mod unwrap;
 mod vector;
 
+#[cfg(any(test, fuzzing))]
+pub use expression::fuzz;
+
 use crate::config::Config;
 use crate::config::transform::TransformConfig;
 use crate::model::record::Record;

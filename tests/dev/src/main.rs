@@ -3,6 +3,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod package;
 mod stack;
 mod test;
@@ -16,6 +17,7 @@ const USAGE: &str = "\
 cargo dev demo [--seconds N] [--kafka]      a payments shop, live, each feature beside PostgreSQL's answer
 cargo dev bench NAME                        measures, with ratios: backlog
 cargo dev test [SUITE [NAME]]               all suites, or one: lint unit tidy servers parity e2e …
+cargo dev fuzz TARGET [--seconds N] [--keep]  inputs that break a parser of the connector, by cargo-fuzz
 cargo dev package                           a .deb of each program
 cargo dev stack up [--label LABEL] NAME…    start real servers, and print how to reach them
 cargo dev stack down|status [--label LABEL]
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["demo", rest @ ..] => toolchain().and_then(|()| demo::run(rest)),
         ["bench", rest @ ..] => toolchain().and_then(|()| bench::run(rest)),
+        ["fuzz", rest @ ..] => toolchain().and_then(|()| fuzz::run(rest)),
         ["package", rest @ ..] => toolchain().and_then(|()| package::run(rest)),
         ["test", rest @ ..] => toolchain().and_then(|()| test::run(rest)),
         ["stack", rest @ ..] => stack::run(rest),

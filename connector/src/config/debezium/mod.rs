@@ -8,6 +8,9 @@ mod shaping;
 mod table;
 mod transforms;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 use properties::Properties;
 use shared::error::{Context, Error, Kind, OrKind, Result};
 use std::path::Path;

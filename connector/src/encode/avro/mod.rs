@@ -15,6 +15,9 @@ mod schema;
 mod side;
 mod subject;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 pub use form::Scratch;
 pub use side::Side;
 pub use subject::Subjects;

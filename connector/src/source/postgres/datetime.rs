@@ -67,6 +67,8 @@ fn instant(text: &[u8], zoned: bool) -> Result<i64, Malformed> {
     days.checked_mul(DAY_US)
         .and_then(|us| us.checked_add(time))
         .and_then(|us| us.checked_sub(offset))
+        // The last and the first are taken: they say infinity.
+        .filter(|us| !matches!(*us, i64::MAX | i64::MIN))
         .ok_or(BEYOND)
 }
 
@@ -106,6 +108,9 @@ fn read_time(rest: &mut &[u8]) -> Result<i64, Malformed> {
         let fraction = number(rest, 1, 6, "fraction of a second")?;
         let scale = u32::try_from(6usize.saturating_sub(digits)).map_err(|_| Malformed("time"))?;
         micros += fraction * 10i64.pow(scale);
+    }
+    if micros > DAY_US {
+        return Err(Malformed("time"));
     }
     Ok(micros)
 }
@@ -201,10 +206,13 @@ mod tests {
         for text in ["", "2024", "2024-13-01", "2024-1-1", "20240-01-", "2024-01-01x", "12345678-01-01"] {
             assert!(date(text.as_bytes()).is_err(), "{text}");
         }
-        for text in ["", "1", "12:00", "12:00:00.", "12:00:00.1234567", "99:00:00", "12:00:00 BC"] {
+        for text in ["", "1", "12:00", "12:00:00.", "12:00:00.1234567", "99:00:00", "24:00:01", "12:00:00 BC"]
+        {
             assert!(time(text.as_bytes()).is_err(), "{text}");
         }
-        assert_eq!(timestamp(b"294276-12-31 23:59:59.999999"), Err(BEYOND));
+        for text in ["294276-12-31 23:59:59.999999", "294247-01-10 04:00:54.775807"] {
+            assert_eq!(timestamp(text.as_bytes()), Err(BEYOND), "{text}");
+        }
         for text in ["2024-01-01", "2024-01-01 00:00:00", "2024-01-01 00:00:00+", "2024-01-01T00:00:00+00"] {
             assert!(timestamptz(text.as_bytes()).is_err(), "{text}");
         }

@@ -49,11 +49,9 @@ fn time(word: &str) -> Result<i64, Malformed> {
         return Err(WRONG);
     }
     let seconds = hours * 3_600 + minutes * 60 + number(whole)?;
-    seconds
-        .checked_mul(1_000_000)
-        .and_then(|us| us.checked_add(number(&digits).ok()?))
-        .map(|us| sign * us)
-        .ok_or(WRONG)
+    // With the sign on each part, so that the shortest one fits as well.
+    let micros = (sign * seconds).checked_mul(1_000_000).ok_or(WRONG)?;
+    micros.checked_add(sign * number(&digits)?).ok_or(WRONG)
 }
 
 #[cfg(test)]
@@ -69,7 +67,8 @@ mod tests {
             ("-1 mons", -1, 0, 0),
             ("1 day", 0, 1, 0),
             ("178000000 years", 2_136_000_000, 0, 0),
-            ("2562047788:00:54.775807", 0, 0, 9_223_372_036_854_775_807),
+            ("2562047788:00:54.775807", 0, 0, i64::MAX),
+            ("-2562047788:00:54.775808", 0, 0, i64::MIN),
         ] {
             assert_eq!(decode(text.as_bytes()), Ok(Value::Interval { months, days, micros }), "{text}");
         }

@@ -37,6 +37,9 @@ mod value;
 mod visible;
 mod wire;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 pub use check::check;
 
 use crate::config::snapshot::{SnapshotConfig, SnapshotMode};

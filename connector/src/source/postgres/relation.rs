@@ -78,19 +78,30 @@ impl Relations {
     /// Takes note of a relation message.
     pub fn define(&mut self, message: &pgoutput::Relation<'_>, catalog: &mut Catalog) -> Result<()> {
         let id = TableId { schema: message.schema.to_owned(), name: message.name.to_owned() };
-        let relation = if self.filter.includes(&id) {
-            let columns: Vec<_> = message.columns().map(|c| c.map_err(protocol)).collect::<Result<_>>()?;
-            let declared: Vec<Declared<'_>> = columns
-                .iter()
-                .map(|c| Declared { name: c.name, type_oid: c.type_oid, modifier: c.modifier })
-                .collect();
-            let facts = catalog.table(&id)?;
-            catalog.forget_enums();
-            Some(self.build(id, &declared, &facts, catalog, true)?)
-        } else {
-            None
-        };
-        self.by_id.insert(message.id, relation);
+        if !self.filter.includes(&id) {
+            self.by_id.insert(message.id, None);
+            return Ok(());
+        }
+        let facts = catalog.table(&id)?;
+        catalog.forget_enums();
+        self.define_from(message, id, &facts, catalog)
+    }
+
+    /// [`Relations::define`] of a captured table, of which `facts` is what the catalogue says.
+    pub fn define_from(
+        &mut self,
+        message: &pgoutput::Relation<'_>,
+        id: TableId,
+        facts: &TableFacts,
+        catalog: &mut Catalog,
+    ) -> Result<()> {
+        let columns: Vec<_> = message.columns().map(|c| c.map_err(protocol)).collect::<Result<_>>()?;
+        let declared: Vec<Declared<'_>> = columns
+            .iter()
+            .map(|c| Declared { name: c.name, type_oid: c.type_oid, modifier: c.modifier })
+            .collect();
+        let relation = self.build(id, &declared, facts, catalog, true)?;
+        self.by_id.insert(message.id, Some(relation));
         Ok(())
     }
 

@@ -59,7 +59,7 @@ pub struct Stream {
 }
 
 /// Everything but the connection: what a message is handled with.
-struct Reader {
+pub struct Reader {
     database: String,
     position: PostgresPosition,
     transaction: Option<Transaction>,
@@ -89,31 +89,9 @@ struct Transaction {
 impl Stream {
     /// `wire` streams already.
     pub fn new(wire: Wire, database: String, start: Start, status_interval: Duration) -> Self {
-        let confirmed = start.position.lsn.max(start.slot_confirmed);
-        Stream {
-            wire,
-            reader: Reader {
-                database,
-                received: start.position.lsn,
-                server_end: start.position.lsn,
-                position: start.position,
-                transaction: None,
-                visible: start.visible,
-                messages: start.messages,
-                replicated_from: None,
-                xmin: None,
-                before: RowBuffer::default(),
-                after: RowBuffer::default(),
-                arena: Bump::new(),
-                confirmed,
-                reply_wanted: false,
-                changes: 0,
-                transactions: 0,
-            },
-            status_interval,
-            last_status: Instant::now(),
-            told: confirmed,
-        }
+        let reader = Reader::new(database, start);
+        let told = reader.confirmed;
+        Stream { wire, reader, status_interval, last_status: Instant::now(), told }
     }
 
     /// Reads once and hands over every whole message.
@@ -231,7 +209,29 @@ impl Stream {
 }
 
 impl Reader {
-    fn copy_data(
+    pub fn new(database: String, start: Start) -> Self {
+        Reader {
+            database,
+            received: start.position.lsn,
+            server_end: start.position.lsn,
+            confirmed: start.position.lsn.max(start.slot_confirmed),
+            position: start.position,
+            transaction: None,
+            visible: start.visible,
+            messages: start.messages,
+            replicated_from: None,
+            xmin: None,
+            before: RowBuffer::default(),
+            after: RowBuffer::default(),
+            arena: Bump::new(),
+            reply_wanted: false,
+            changes: 0,
+            transactions: 0,
+        }
+    }
+
+    /// One message of the stream: log data, or a keepalive.
+    pub fn copy_data(
         &mut self,
         body: &[u8],
         relations: &mut Relations,

@@ -157,7 +157,8 @@ impl Wire {
     }
 }
 
-fn data_row(body: &[u8]) -> std::result::Result<Vec<Option<String>>, Malformed> {
+/// The cells of a row that a command gives.
+pub fn data_row(body: &[u8]) -> std::result::Result<Vec<Option<String>>, Malformed> {
     let mut cursor = Cursor(body);
     let count = cursor.u16("data row")?;
     (0..count)

@@ -17,6 +17,9 @@ mod evaluate;
 mod parse;
 mod token;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+
 pub use evaluate::Scalar;
 pub use parse::parse;
 

@@ -6,11 +6,14 @@ use shared::error::Result;
 
 /// Brackets in brackets; more is no condition that a person wrote.
 const DEPTH: usize = 64;
+/// Operators and methods in all: `1 + 1 + 1 …` nests without brackets, and whatever walks the tree
+/// calls itself as often.
+const LINKS: usize = 500;
 
 /// # Errors
 /// `Config`, with what is wrong and its place.
 pub fn parse(text: &str) -> Result<Expression> {
-    let mut parser = Parser { text, tokens: tokens(text)?, at: 0, depth: 0 };
+    let mut parser = Parser { text, tokens: tokens(text)?, at: 0, depth: 0, links: 0 };
     let expression = parser.choice()?;
     parser.accept(";");
     match parser.peek() {
@@ -24,6 +27,7 @@ struct Parser<'t> {
     tokens: Vec<(usize, Token)>,
     at: usize,
     depth: usize,
+    links: usize,
 }
 
 impl Parser<'_> {
@@ -49,6 +53,11 @@ impl Parser<'_> {
         }
     }
 
+    fn link(&mut self) -> Result<()> {
+        self.links += 1;
+        if self.links > LINKS { Err(self.wrong("more operators and methods than are read")) } else { Ok(()) }
+    }
+
     fn choice(&mut self) -> Result<Expression> {
         self.depth += 1;
         if self.depth > DEPTH {
@@ -69,6 +78,7 @@ impl Parser<'_> {
     fn binary(&mut self, least: u8) -> Result<Expression> {
         let mut left = self.unary()?;
         while let Some((operator, power)) = operator(self.peek()).filter(|(_, power)| *power >= least) {
+            self.link()?;
             self.at += 1;
             let right = self.binary(power + 1)?;
             left = Expression::Binary(operator, Box::new(left), Box::new(right));
@@ -155,6 +165,7 @@ impl Parser<'_> {
                 };
                 self.at += 1;
                 if self.accept("(") {
+                    self.link()?;
                     whole = self.call(whole, &name)?;
                     continue;
                 }

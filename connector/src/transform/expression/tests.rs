@@ -83,7 +83,10 @@ fn what_is_not_understood_is_refused_with_its_place() {
         let error = parse(text).expect_err(text).to_string();
         assert!(error.contains(words) && error.contains("character"), "{text}: {error}");
     }
-    for deep in ["(".repeat(10_000), "!".repeat(10_000), "[".repeat(10_000)] {
+    let long = |repeated: &str| format!("''{}", repeated.repeat(100_000));
+    for deep in
+        ["(".repeat(10_000), "!".repeat(10_000), "[".repeat(10_000), long("+''"), long(".toLowerCase()")]
+    {
         assert!(parse(&deep).is_err());
     }
     assert!(evaluated("value.op + 1 > 2").is_err() && evaluated("value.op && true").is_err());

@@ -1,0 +1,54 @@
+//! Replays the inputs that were kept: those that reach new code, and those that were findings.
+
+use super::{TARGETS, run};
+use std::path::{Path, PathBuf};
+
+/// A corpus is small enough to be read and to be replayed in every test run.
+const FILES: usize = 150;
+const FILE_BYTES: usize = 4096;
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus")
+}
+
+/// What lies in a folder, by name.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let list = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut found: Vec<PathBuf> = list.map(|entry| entry.expect("an entry").path()).collect();
+    found.sort();
+    found
+}
+
+fn replay(target: &str) {
+    let files = entries(&corpus().join(target));
+    assert!(!files.is_empty() && files.len() <= FILES, "{target}: {} inputs", files.len());
+    for file in files {
+        let input = std::fs::read(&file).expect("readable");
+        assert!(input.len() <= FILE_BYTES, "{} is too large", file.display());
+        let done = std::panic::catch_unwind(|| run(target, &input));
+        assert!(done.is_ok(), "it does not hold of {}", file.display());
+    }
+}
+
+macro_rules! targets {
+    ($($name:ident)*) => {
+        $(#[test] fn $name() { replay(stringify!($name)); })*
+
+        #[test]
+        fn each_target_has_a_corpus_a_program_and_a_test() {
+            let names = |folder: PathBuf| -> Vec<String> {
+                let stem = |path: &PathBuf| path.file_stem().map(|name| name.to_string_lossy().into_owned());
+                entries(&folder).iter().filter_map(stem).collect()
+            };
+            let mut expected: Vec<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+            expected.sort();
+            assert_eq!(names(corpus()), expected);
+            assert_eq!(names(corpus().join("../program")), expected);
+            let mut tests = [$(stringify!($name)),*];
+            tests.sort_unstable();
+            assert_eq!(tests.to_vec(), expected);
+        }
+    };
+}
+
+targets!(frame pgoutput stream value copy default debezium expression offset);

@@ -1,0 +1,5 @@
+//! The fuzz target `frame`.
+
+#![cfg_attr(fuzzing, no_main)]
+
+tidegate_fuzz::target!("frame");
