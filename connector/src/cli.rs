@@ -63,9 +63,9 @@ struct Import {
     /// A Debezium connector's JSON, as it is posted to Kafka Connect or as it is put.
     #[arg(value_name = "FILE")]
     connector: PathBuf,
-    /// The Kafka Connect worker's properties that belong to it.
+    /// The Kafka Connect worker's properties that belong to it: brokers, converters, where progress is kept.
     #[arg(long, value_name = "FILE")]
-    worker: PathBuf,
+    worker: Option<PathBuf>,
     /// Write here instead of to standard output.
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -163,7 +163,7 @@ fn check(settings: &Settings) -> Result<u8> {
 
 /// The file is written even if something is refused: its head says what, for the operator to decide.
 fn import(command: &Import) -> Result<u8> {
-    let imported = crate::config::debezium::read(&command.connector, &command.worker)?;
+    let imported = crate::config::debezium::read(&command.connector, command.worker.as_deref())?;
     let document = imported.document(&command.connector.display().to_string());
     match &command.out {
         Some(path) => shared::durable::write(path, document.as_bytes())?,
@@ -173,10 +173,8 @@ fn import(command: &Import) -> Result<u8> {
     }
     match imported.refusal() {
         Some(refusal) => Err(refusal.doing(format!("take over {}", command.connector.display()))),
-        None => {
-            crate::config::parse(&imported.toml, &[])?;
-            Ok(0)
-        }
+        None if imported.complete => crate::config::parse(&imported.toml, &[]).map(|_| 0),
+        None => Ok(0),
     }
 }
 

@@ -39,3 +39,6 @@ pub mod cli;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+
+#[cfg(test)]
+mod cost;

@@ -21,6 +21,8 @@ pub struct AvroConfig {
     pub keep_nulls: bool,
     /// Characters that Avro does not take in names become `_`.
     pub scrub_names: bool,
+    /// The documentation of a field's type stands at the field as well.
+    pub field_docs: bool,
 }
 
 impl Default for AvroConfig {
@@ -34,6 +36,7 @@ impl Default for AvroConfig {
             connect_properties: true,
             keep_nulls: false,
             scrub_names: false,
+            field_docs: false,
         }
     }
 }

@@ -97,6 +97,25 @@ pub enum TopicNaming {
     SchemaUnicode,
     /// `prefix.schema.table`, then a regular expression.
     Regex,
+    /// `prefix.table`, and likewise.
+    Default,
+    DefaultUnicode,
+    DefaultRegex,
+}
+
+impl TopicNaming {
+    pub fn unicode(self) -> bool {
+        matches!(self, TopicNaming::SchemaUnicode | TopicNaming::DefaultUnicode)
+    }
+
+    pub fn regex(self) -> bool {
+        matches!(self, TopicNaming::Regex | TopicNaming::DefaultRegex)
+    }
+
+    /// Whether the table's schema is part of the name.
+    pub fn with_schema(self) -> bool {
+        matches!(self, TopicNaming::Schema | TopicNaming::SchemaUnicode | TopicNaming::Regex)
+    }
 }
 
 /// Debezium's `schema.name.adjustment.mode` and `field.name.adjustment.mode`.

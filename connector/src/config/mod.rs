@@ -100,7 +100,7 @@ pub fn parse(text: &str, sets: &[String]) -> Result<Config> {
 /// `Config` when a property asks for what this connector does not do: the property and the
 /// reason are named. What is ignored stands in [`Config::notes`].
 pub fn from_debezium(connector: &Path, worker: &Path, sets: &[String]) -> Result<Config> {
-    let imported = debezium::read(connector, worker)?;
+    let imported = debezium::read(connector, Some(worker))?;
     if let Some(refusal) = imported.refusal() {
         return Err(refusal).doing(|| format!("take over {}", connector.display()));
     }

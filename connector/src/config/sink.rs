@@ -3,13 +3,14 @@
 use serde::Deserialize;
 use shared::error::{Error, Kind, Result};
 use shared::kafka::KafkaConfig;
+use std::collections::BTreeMap;
 
 /// Long enough to fill batches under load, too short to be felt.
 const DEFAULT_LINGER_MS: u32 = 5;
 /// What one request to one partition may hold: large batches compress well and cost few requests.
 const DEFAULT_BATCH_BYTES: u32 = 1_000_000;
-/// Keeps the whole process under 64 MiB.
-const DEFAULT_QUEUE_BYTES: u32 = 24 * 1024 * 1024;
+/// Keeps the whole process under 48 MiB.
+const DEFAULT_QUEUE_BYTES: u32 = 16 * 1024 * 1024;
 /// The Java producer's limit, which is also what brokers take by default.
 const DEFAULT_MESSAGE_MAX_BYTES: u32 = 1_048_576;
 const DEFAULT_START_TIMEOUT_MS: u32 = 10_000;
@@ -42,9 +43,33 @@ pub struct SinkConfig {
     pub queue_bytes: u32,
     #[serde(default = "default_message_max_bytes")]
     pub message_max_bytes: u32,
+    /// How topics are made; the first rule that fits counts. Where none does, the brokers make them.
+    #[serde(default)]
+    pub topic: Vec<TopicRule>,
     /// How long to wait for the cluster's first answer at start.
     #[serde(default = "default_start_timeout_ms")]
     pub start_timeout_ms: u32,
+}
+
+/// How a topic is made.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopicRule {
+    /// Regular expressions on topics' names; none means all.
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
+    /// -1 takes what the brokers take by default.
+    pub partitions: i32,
+    pub replicas: i32,
+    /// Settings of the topic, as Kafka names them.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Default for TopicRule {
+    fn default() -> Self {
+        let (include, exclude, settings) = (Vec::new(), Vec::new(), BTreeMap::new());
+        TopicRule { include, exclude, partitions: -1, replicas: -1, settings }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -83,6 +108,12 @@ impl SinkConfig {
         if self.queue_bytes < MIN_QUEUE_BYTES {
             let what = format!("sink.queue_bytes = {} is under {MIN_QUEUE_BYTES}", self.queue_bytes);
             return Err(Error::new(Kind::Config, what));
+        }
+        for rule in &self.topic {
+            if [rule.partitions, rule.replicas].iter().any(|number| *number < -1 || *number == 0) {
+                return Err(Error::new(Kind::Config, "sink.topic: partitions and replicas are 1 or more")
+                    .remedy("leave one out to take what the brokers take by default"));
+            }
         }
         if self.message_max_bytes > self.queue_bytes {
             let what = "sink.message_max_bytes is above sink.queue_bytes: such a message never fits";

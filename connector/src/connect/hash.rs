@@ -85,6 +85,17 @@ fn long(number: i64) -> i32 {
     narrow(number ^ (number >> 32 & 0xffff_ffff))
 }
 
+/// In which of a `HashMap`'s buckets a text is, if the map has so many entries and grew to hold them: its
+/// order goes by this, and within a bucket by when an entry came.
+pub fn bucket(text: &str, entries: usize) -> u32 {
+    let mut buckets = 16_u32;
+    while entries as u64 * 4 > u64::from(buckets) * 3 {
+        buckets *= 2;
+    }
+    let hash = string(text).cast_unsigned();
+    (hash ^ hash >> 16) & (buckets - 1)
+}
+
 fn string(text: &str) -> i32 {
     text.encode_utf16().fold(0, |sum: i32, unit| sum.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }

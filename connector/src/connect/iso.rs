@@ -1,20 +1,35 @@
 //! Dates and times as ISO text in UTC, as Java's formatters print them. Pure, on the stack.
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
+/// From 1970-01-01 to 2000-01-01.
+const DAYS_TO_2000: i64 = 10_957;
 /// Sign, ten digits of year, `-MM-DDTHH:MM:SS.ffffffZ`.
 const MAX_LEN: usize = 40;
 
-/// `2024-02-29T13:14:15.123456Z`; so many digits of the second's fraction, or as many as it has.
+/// `2024-02-29T13:14:15.123456Z` of microseconds since 2000-01-01; so many digits of the second's fraction, or as many as it has.
 pub fn timestamp(micros: i64, digits: Option<u8>) -> Text {
     match micros {
-        i64::MAX => return Text::of(b"infinity"),
-        i64::MIN => return Text::of(b"-infinity"),
-        _ => {}
+        i64::MAX => Text::of(b"infinity"),
+        i64::MIN => Text::of(b"-infinity"),
+        _ => {
+            point(micros.div_euclid(MICROS_PER_DAY) + DAYS_TO_2000, micros.rem_euclid(MICROS_PER_DAY), digits)
+        }
     }
+}
+
+/// The same without a word for infinity: Debezium sends what its driver has in its place.
+pub fn finite_timestamp(micros: i64) -> Text {
+    let (Ok(since_1970) | Err(since_1970)) = super::since_1970(micros).map_err(i128::from);
+    let day = i128::from(MICROS_PER_DAY);
+    point(since_1970.div_euclid(day) as i64, since_1970.rem_euclid(day) as i64, None)
+}
+
+/// A day since 1970 and the microseconds of it.
+fn point(day: i64, micro: i64, digits: Option<u8>) -> Text {
     let mut text = Text::default();
-    text.date(micros.div_euclid(MICROS_PER_DAY));
+    text.date(day);
     text.push(b'T');
-    text.time(micros.rem_euclid(MICROS_PER_DAY), digits);
+    text.time(micro, digits);
     text.push(b'Z');
     text
 }
@@ -151,6 +166,7 @@ pub fn days(year: i64, month: i64, date: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::value::UNIX_EPOCH;
 
     #[test]
     fn texts_are_java_s() {
@@ -168,6 +184,7 @@ mod tests {
             (i64::MIN, 6, "-infinity"),
         ] {
             let mut out = Vec::new();
+            let micros = if matches!(micros, i64::MAX | i64::MIN) { micros } else { micros + UNIX_EPOCH };
             out.extend_from_slice(timestamp(micros, Some(digits)).bytes());
             assert_eq!(String::from_utf8_lossy(&out), want);
         }

@@ -11,7 +11,7 @@ pub mod text;
 pub use fault::Fault;
 
 use crate::model::schema::{Form, Schema};
-use crate::model::value::Value;
+use crate::model::value::{UNIX_EPOCH, Value};
 
 /// What PostgreSQL's driver reads infinity as, in microseconds; Debezium sends that.
 const INFINITY_US: i64 = 9_223_372_036_825_200_000;
@@ -31,12 +31,16 @@ pub fn whole(form: Form, value: &Value<'_>) -> Result<i64, Fault> {
         (Form::TimeMillis, Value::Time(micros)) => micros.div_euclid(1_000),
         (Form::TimeMicros, Value::Time(micros)) => *micros,
         (Form::TimeNanos, Value::Time(micros)) => micros.saturating_mul(1_000),
-        (Form::TimestampMillis, Value::Timestamp(micros)) => finite(*micros).div_euclid(1_000),
-        (Form::TimestampMicros, Value::Timestamp(micros)) => finite(*micros),
-        // Java's overflow: the bits that fit.
-        (Form::TimestampNanos, Value::Timestamp(micros)) => match *micros {
-            i64::MAX | i64::MIN => *micros,
-            micros => micros.wrapping_mul(1_000),
+        (Form::TimestampMillis, Value::Timestamp(micros)) => match since_1970(*micros) {
+            Ok(micros) => i64::try_from(micros.div_euclid(1_000)).map_err(|_| Fault::OutOfRange)?,
+            Err(infinite) => infinite.div_euclid(1_000),
+        },
+        (Form::TimestampMicros, Value::Timestamp(micros)) => {
+            since_1970(*micros).map_or_else(|i| i, java_micros)
+        }
+        (Form::TimestampNanos, Value::Timestamp(micros)) => match since_1970(*micros) {
+            Ok(micros) => nanos(micros)?,
+            Err(_) => *micros,
         },
         (Form::IntervalMicros, Value::Interval { months, days, micros }) => {
             interval_micros(*months, *days, *micros)
@@ -53,12 +57,26 @@ fn interval_micros(months: i32, days: i32, micros: i64) -> i64 {
     i64::try_from(total).unwrap_or(if total < 0 { i64::MIN } else { i64::MAX })
 }
 
-fn finite(micros: i64) -> i64 {
+/// Microseconds since 1970 of those since 2000, or what stands for infinity.
+fn since_1970(micros: i64) -> Result<i128, i64> {
     match micros {
-        i64::MAX => INFINITY_US,
-        i64::MIN => MINUS_INFINITY_US,
-        other => other,
+        i64::MAX => Err(INFINITY_US),
+        i64::MIN => Err(MINUS_INFINITY_US),
+        micros => Ok(i128::from(micros) - i128::from(UNIX_EPOCH)),
     }
+}
+
+/// From the year 1677 to 2262; Debezium leaves what is beyond out.
+fn nanos(micros: i128) -> Result<i64, Fault> {
+    const FIRST_SECOND: i128 = i64::MIN as i128 / 1_000_000_000;
+    let nanos = i64::try_from(micros * 1_000).ok();
+    nanos.filter(|_| micros.div_euclid(1_000_000) > FIRST_SECOND).ok_or(Fault::Unfit)
+}
+
+/// The last thirty years of PostgreSQL's range do not fit. Java's `TimeUnit` gives the largest number for the
+/// seconds then, and what is added to it overflows.
+fn java_micros(micros: i128) -> i64 {
+    i64::try_from(micros).unwrap_or_else(|_| i64::MAX.wrapping_add(micros.rem_euclid(1_000_000) as i64))
 }
 
 /// A number with a fraction.
@@ -110,11 +128,16 @@ mod tests {
 
     #[test]
     fn times_are_whole_numbers_as_debezium_sends_them() {
+        const LAST: i64 = 9_223_371_331_199_999_999;
         let year = Value::Interval { months: 14, days: 3, micros: 14_706_789_000 };
         for (form, value, want) in [
             (Form::TimeMillis, Value::Time(86_400_000_000), 86_400_000),
-            (Form::TimestampMillis, Value::Timestamp(-1), -1),
-            (Form::TimestampNanos, Value::Timestamp(1), 1_000),
+            (Form::TimestampMillis, Value::Timestamp(UNIX_EPOCH - 1), -1),
+            (Form::TimestampNanos, Value::Timestamp(UNIX_EPOCH + 1), 1_000),
+            // 294276-12-31 23:59:59.999999, as recorded from Debezium.
+            (Form::TimestampMillis, Value::Timestamp(LAST), 9_224_318_015_999_999),
+            (Form::TimestampMicros, Value::Timestamp(LAST), -9_223_372_036_853_775_810),
+            (Form::TimestampNanos, Value::Timestamp(i64::MAX), i64::MAX),
             (Form::IntervalMicros, year, 37_091_106_789_000),
             (Form::TimestampMicros, Value::Timestamp(i64::MAX), INFINITY_US),
             (Form::TimestampMillis, Value::Timestamp(i64::MAX), 9_223_372_036_825_200),
@@ -124,5 +147,6 @@ mod tests {
         ] {
             assert_eq!(whole(form, &value), Ok(want), "{form:?} {value:?}");
         }
+        assert_eq!(whole(Form::TimestampNanos, &Value::Timestamp(LAST)), Err(Fault::Unfit));
     }
 }

@@ -1,7 +1,7 @@
 //! Values that Debezium sends as text although the database's type is none. Pure; appends to a
 //! buffer that is used again.
 
-use super::{Fault, iso, java};
+use super::{Fault, iso, java, whole};
 use crate::model::schema::Form;
 use crate::model::value::Value;
 use base64::Engine;
@@ -24,11 +24,11 @@ pub fn write(out: &mut String, form: Form, value: &Value<'_>) -> Result<(), Faul
             number => number,
         }),
         (Form::Base64 | Form::Base64Url | Form::HexText, value) => binary(out, form, value)?,
-        (Form::IsoDate, Value::Date(days)) => push(out, iso::date(i64::from(*days))),
+        (Form::IsoDate, Value::Date(_)) => push(out, iso::date(whole(Form::Date, value)?)),
         (Form::IsoTime, Value::Time(micros)) | (Form::ZonedTime, Value::TimeTz(micros)) => {
             push(out, iso::time(*micros));
         }
-        (Form::IsoTimestamp, Value::Timestamp(micros)) => push(out, iso::timestamp(*micros, None)),
+        (Form::IsoTimestamp, Value::Timestamp(micros)) => push(out, iso::finite_timestamp(*micros)),
         (Form::Zoned { digits }, Value::TimestampTz(micros)) => push(out, iso::timestamp(*micros, digits)),
         (Form::IsoInterval, Value::Interval { months, days, micros }) => {
             interval(out, *months, *days, *micros);
@@ -110,7 +110,7 @@ fn interval(out: &mut String, months: i32, days: i32, micros: i64) {
     out.push('S');
 }
 
-/// A JSON object of texts, without spaces.
+/// A JSON object of texts, without spaces, in the order of the map.
 fn json(out: &mut String, entries: &[(Value<'_>, Value<'_>)]) -> Result<(), Fault> {
     out.push('{');
     for (nth, (key, value)) in entries.iter().enumerate() {
@@ -133,6 +133,7 @@ fn json(out: &mut String, entries: &[(Value<'_>, Value<'_>)]) -> Result<(), Faul
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::value::UNIX_EPOCH;
 
     #[test]
     fn texts_of_each_form() {
@@ -146,8 +147,8 @@ mod tests {
             (Form::Base64Url, Value::Bytes(&[0xfb, 0xff]), "-_8="),
             (Form::IsoTime, Value::Time(43_201_100_000), "12:00:01.1Z"),
             (Form::ZonedTime, Value::TimeTz(38_655_123_456), "10:44:15.123456Z"),
-            (Form::IsoTimestamp, Value::Timestamp(-1), "1969-12-31T23:59:59.999999Z"),
-            (Form::IsoTimestamp, Value::Timestamp(0), "1970-01-01T00:00:00Z"),
+            (Form::IsoTimestamp, Value::Timestamp(UNIX_EPOCH - 1), "1969-12-31T23:59:59.999999Z"),
+            (Form::IsoTimestamp, Value::Timestamp(UNIX_EPOCH), "1970-01-01T00:00:00Z"),
             (
                 Form::IsoInterval,
                 Value::Interval { months: 14, days: 3, micros: 14_706_789_000 },

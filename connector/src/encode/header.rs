@@ -108,7 +108,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::model::schema::{Field, Form};
-    use crate::model::value::Constant;
+    use crate::model::value::{Constant, UNIX_EPOCH};
 
     #[test]
     fn each_type_as_connect_prints_it() {
@@ -130,7 +130,7 @@ mod tests {
             ),
             (Schema::new(Kind::Bytes), Value::Hex(b"00ff"), "\"AP8=\""),
             (Schema::int32().form(Form::Date), Value::Date(3), "3"),
-            (zoned(), Value::TimestampTz(0), "\"1970-01-01T00:00:00.000000Z\""),
+            (zoned(), Value::TimestampTz(UNIX_EPOCH), "\"1970-01-01T00:00:00.000000Z\""),
             (Schema::new(Kind::Float64), Value::Float64(1e10), "1.0E10"),
         ] {
             let shown = format!("{schema:?}");

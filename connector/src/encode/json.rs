@@ -76,6 +76,10 @@ struct Writer {
 
 type Written = std::result::Result<(), Fault>;
 
+fn is_cell(schema: &Schema) -> bool {
+    Leaf::of(schema).is_some() || matches!(schema.kind, Kind::Array(_))
+}
+
 impl Writer {
     fn value(self, out: &mut String, schema: &Schema, value: &Value<'_>) -> Written {
         let start = out.len();
@@ -83,19 +87,25 @@ impl Writer {
             (Value::Null, Some(default), ..) if !self.keep_nulls || !schema.optional => {
                 return self.present(out, schema, &default.value());
             }
-            (Value::Null, ..) if schema.optional => Err(Fault::NotFinite),
+            (Value::Null, ..) if schema.optional => {
+                out.push_str("null");
+                Ok(())
+            }
             (Value::Null, _, Some(fallback), _) => return self.present(out, schema, &fallback.value()),
             (Value::Null, ..) => return Err(Fault::NoNull),
             (Value::Unavailable, _, _, Some(placeholder)) => {
                 return self.present(out, schema, &placeholder.value());
             }
-            (Value::Unavailable, ..) if schema.optional => Err(Fault::NotFinite),
+            (Value::Unavailable, ..) if schema.optional => {
+                out.push_str("null");
+                Ok(())
+            }
             (Value::Unavailable, ..) => return Err(Fault::Unavailable),
             (value, ..) => self.present(out, schema, value),
         };
         match written {
-            // As for Avro: NaN in a nullable numeric is NULL.
-            Err(Fault::NotFinite) if schema.optional => {
+            // As for Avro: what does not fit, NaN in a numeric above all, is NULL; but never a whole row.
+            Err(Fault::Unfit) if schema.optional && is_cell(schema) => {
                 out.truncate(start);
                 out.push_str("null");
                 Ok(())
@@ -117,7 +127,9 @@ impl Writer {
                 })
             }
             (Kind::Array(items), Value::List(values)) => {
-                list(out, ['[', ']'], values.iter(), |out, value| self.value(out, items, value))
+                list(out, ['[', ']'], values.iter(), |out, value| {
+                    self.value(out, items, value).map_err(|fault| fault.in_list(value))
+                })
             }
             (Kind::Map(keys, content), Value::Map(entries)) => {
                 // Keys that are texts make an object; others pairs.
@@ -332,5 +344,23 @@ mod tests {
             r#""optional":false,"name":"n"},"payload":"#
         );
         assert_eq!(with, format!("{want}{payload}}}"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_null_where_null_may_be_but_never_a_row() {
+        let decimal = || Schema::new(Kind::Bytes).form(Form::Decimal { scale: 2 });
+        let labels = Schema::new(Kind::Array(Arc::new(Schema::string()))).optional();
+        let row = |amount: Schema| {
+            let fields = vec![Field::new("n", amount), Field::new("l", labels.clone())];
+            Schema::structure("row", fields).optional()
+        };
+        let with_null = [Value::Text("a"), Value::Null];
+        let values = [Value::Decimal("NaN"), Value::List(&with_null)];
+        let mut json = Json::new("value", &SideConfig { schemas: false, ..SideConfig::default() });
+        for (amount, want) in [(decimal().optional(), Some(r#"{"n":null,"l":null}"#)), (decimal(), None)] {
+            let schema = Arc::new(row(amount));
+            let written = json.encode("t", Datum { schema: &schema, value: Value::Struct(&values) });
+            assert_eq!(written.ok().map(String::from_utf8_lossy).as_deref(), want);
+        }
     }
 }

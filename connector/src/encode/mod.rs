@@ -31,7 +31,7 @@ pub struct Encoder {
     key: Converter,
     value: Converter,
     printed: Vec<u8>,
-    ends: Vec<usize>,
+    ends: Vec<Option<usize>>,
     scratch: Scratch,
 }
 
@@ -57,7 +57,7 @@ impl Encoder {
         let [key, value] = naming;
         Ok(Encoder {
             config: config.avro.clone(),
-            subjects: Subjects::new(registry, runtime, &config.avro),
+            subjects: Subjects::new(registry, runtime, &config.avro, &config.event.topic_prefix),
             key: one("key", &config.encode.key, key),
             value: one("value", &config.encode.value, value),
             printed: Vec::new(),
@@ -104,16 +104,18 @@ impl Encoder {
     }
 }
 
-fn print_headers(record: &Record<'_>, printed: &mut Vec<u8>, ends: &mut Vec<usize>) -> Result<()> {
+fn print_headers(record: &Record<'_>, printed: &mut Vec<u8>, ends: &mut Vec<Option<usize>>) -> Result<()> {
     printed.clear();
     ends.clear();
     for given in record.headers {
-        if let HeaderValue::Datum(datum) = given.value {
+        if let HeaderValue::Datum(Datum { value: Value::Null, .. }) = given.value {
+            ends.push(None);
+        } else if let HeaderValue::Datum(datum) = given.value {
             header::print(printed, datum.schema, &datum.value).map_err(|fault| {
                 Error::new(Kind::Data, fault.text())
                     .doing(format!("write header {} in topic {}", given.name, record.topic))
             })?;
-            ends.push(printed.len());
+            ends.push(Some(printed.len()));
         }
     }
     Ok(())

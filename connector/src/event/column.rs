@@ -4,7 +4,7 @@
 use crate::config::values::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, TimeMode, ValuesConfig};
 use crate::model::schema::{Field, Form, Kind, Schema};
 use crate::model::table::{Column, ColumnType};
-use crate::model::value::{Constant, Value};
+use crate::model::value::{Constant, UNIX_EPOCH, Value};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use std::sync::Arc;
@@ -112,11 +112,12 @@ impl Columns {
         }
     }
 
-    /// Elements of arrays may be absent; but not Debezium's enums.
+    /// Elements of arrays may be absent; but not Debezium's enums, vectors of both kinds, and what nobody knows.
     fn element(&self, kind: &ColumnType) -> Schema {
         match kind {
-            ColumnType::Enum { .. } => self.described(kind),
-            ColumnType::TimestampTz { .. } => zoned(None).optional(),
+            ColumnType::Enum { .. } | ColumnType::Vector | ColumnType::Tsvector | ColumnType::Unknown => {
+                self.described(kind)
+            }
             kind => self.described(kind).optional(),
         }
     }
@@ -191,11 +192,11 @@ impl Columns {
             ColumnType::Int16 | ColumnType::Int32 | ColumnType::Int64 => plain(Value::Int(0)),
             ColumnType::Float32 => plain(Value::Float32(0.0)),
             ColumnType::Float64 => plain(Value::Float64(0.0)),
-            ColumnType::Decimal { .. } | ColumnType::VariableDecimal | ColumnType::Money => {
-                plain(Value::Decimal("0"))
-            }
-            ColumnType::Json => plain(Value::Text("{}")),
+            ColumnType::Decimal { scale, .. } => Some(zero(java_scale(*scale))),
+            ColumnType::Money => Some(zero(self.config.money_digits)),
+            ColumnType::VariableDecimal => plain(Value::Decimal("0")),
             ColumnType::Text
+            | ColumnType::Json
             | ColumnType::Xml
             | ColumnType::Uuid
             | ColumnType::Tsvector
@@ -205,7 +206,7 @@ impl Columns {
             ColumnType::Bits { .. } => plain(Value::Bits(&[])),
             ColumnType::Date => plain(Value::Date(0)),
             ColumnType::Time { .. } => plain(Value::Time(0)),
-            ColumnType::Timestamp { .. } => plain(Value::Timestamp(0)),
+            ColumnType::Timestamp { .. } => plain(Value::Timestamp(UNIX_EPOCH)),
             ColumnType::TimeTz => plain(Value::TimeTz(0)),
             // Without digits, whatever the column's precision.
             ColumnType::TimestampTz { .. } => plain(Value::Text("1970-01-01T00:00:00Z")),
@@ -217,9 +218,17 @@ impl Columns {
             ColumnType::Array(_) | ColumnType::Vector | ColumnType::HalfVector => {
                 Some(Constant::List(Vec::new()))
             }
-            ColumnType::Point | ColumnType::Geometry | ColumnType::Geography | ColumnType::SparseVector => {
-                None
+            // The origin, with its binary form; and a collection of no geometries.
+            ColumnType::Point => Some(Constant::Struct(vec![
+                Value::Float64(0.0),
+                Value::Float64(0.0),
+                Value::Bytes(b"\x01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+                Value::Null,
+            ])),
+            ColumnType::Geometry | ColumnType::Geography => {
+                Some(Constant::Struct(vec![Value::Bytes(b"\x01\x07\0\0\0\0\0\0\0"), Value::Null]))
             }
+            ColumnType::SparseVector => None,
         }
     }
 
@@ -273,6 +282,12 @@ impl Columns {
             _ => return None,
         }))
     }
+}
+
+/// Nothing, with so many digits behind the point.
+fn zero(scale: u32) -> Constant {
+    let point = if scale > 0 { "." } else { "" };
+    Constant::Decimal(format!("0{point}{}", "0".repeat(scale as usize)))
 }
 
 /// Java's `UUID.nameUUIDFromBytes` goes by MD5 alone, without a namespace.

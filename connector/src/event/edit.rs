@@ -2,6 +2,7 @@
 //! Pure; made texts live in an arena that is emptied with the row.
 
 use crate::config::event::EventConfig;
+use crate::config::values::{DecimalMode, ValuesConfig};
 use crate::model::schema::Schema;
 use crate::model::table::{Column, ColumnType, TableId};
 use crate::model::value::{Constant, Value};
@@ -27,6 +28,8 @@ pub enum Edit {
         stand_in: Option<Arc<str>>,
     },
     Truncate(usize),
+    /// Money to so many digits behind the point, a half away from zero.
+    Round(usize),
 }
 
 /// Java's names of algorithms.
@@ -40,9 +43,15 @@ pub enum Digester {
     Sha512,
 }
 
+/// Digits of money as the server has it.
+const MONEY_DIGITS: u32 = 2;
+
 /// The configured edits, and the columns that they are for.
 #[derive(Debug, Default)]
-pub struct Edits(Vec<(RegexSet, Edit)>);
+pub struct Edits {
+    texts: Vec<(RegexSet, Edit)>,
+    money: Option<Edit>,
+}
 
 impl Edits {
     /// # Errors
@@ -65,16 +74,20 @@ impl Edits {
         for truncation in &config.truncate {
             edits.push((columns(&truncation.columns)?, Edit::Truncate(truncation.length)));
         }
-        Ok(Edits(edits))
+        let ValuesConfig { decimal, money_digits, .. } = config.values;
+        let rounded = decimal == DecimalMode::Precise && money_digits < MONEY_DIGITS;
+        Ok(Edits { texts: edits, money: rounded.then_some(Edit::Round(money_digits as usize)) })
     }
 
-    /// What is done to a column, if anything; only texts are changed.
+    /// What is done to a column, if anything; only texts and money are changed.
     pub fn of(&self, table: &TableId, column: &Column) -> Option<Edit> {
-        if !is_text(&column.kind) {
-            return None;
+        match column.kind {
+            ColumnType::Text => {}
+            ColumnType::Money => return self.money.clone(),
+            _ => return None,
         }
         let name = format!("{table}.{}", column.name);
-        let (_, edit) = self.0.iter().find(|(columns, _)| columns.is_match(&name))?;
+        let (_, edit) = self.texts.iter().find(|(columns, _)| columns.is_match(&name))?;
         Some(match edit {
             Edit::Hash { digest, salt, serialized, .. } => {
                 let declared = column.source_type.length.and_then(|length| usize::try_from(length).ok());
@@ -90,10 +103,6 @@ impl Edits {
     }
 }
 
-fn is_text(kind: &ColumnType) -> bool {
-    matches!(kind, ColumnType::Text)
-}
-
 /// Whole names, letter case ignored.
 pub fn columns(patterns: &[String]) -> Result<RegexSet> {
     let whole = patterns.iter().map(|pattern| format!("(?i)^(?:{pattern})$"));
@@ -106,6 +115,7 @@ impl Edit {
         match self {
             Edit::Mask(_) | Edit::Hash { .. } => schema.parameter("masked", "true"),
             Edit::Truncate(length) => schema.parameter("truncateLength", length.to_string()),
+            Edit::Round(_) => schema,
         }
     }
 
@@ -121,10 +131,54 @@ impl Edit {
                 let hex = digest.hex(salt.as_bytes(), text, *serialized);
                 Value::Text(arena.alloc_str(first(&hex, length.unwrap_or(usize::MAX))))
             }
-            (Edit::Truncate(length), Value::Text(text)) => Value::Text(first(text, *length)),
+            (Edit::Truncate(length), Value::Text(text)) => Value::Text(truncated(text, *length, arena)),
+            (Edit::Round(digits), Value::Decimal(text)) => Value::Decimal(rounded(text, *digits, arena)),
             (_, value) => value,
         }
     }
+}
+
+/// A decimal's text with no more digits behind the point.
+fn rounded<'a>(text: &'a str, digits: usize, arena: &'a Bump) -> &'a str {
+    let Some((whole, fraction)) = text.split_once('.') else { return text };
+    let Some((kept, dropped)) = fraction.split_at_checked(digits) else { return text };
+    if dropped.is_empty() {
+        return text;
+    }
+    let point = if digits > 0 { "." } else { "" };
+    let mut out = bumpalo::collections::String::with_capacity_in(text.len() + 1, arena);
+    out.push_str(whole);
+    out.push_str(point);
+    out.push_str(kept);
+    if dropped.as_bytes().first().is_some_and(|digit| *digit >= b'5') {
+        increment(&mut out);
+    }
+    out.into_bump_str()
+}
+
+/// One more in the last place.
+fn increment(text: &mut bumpalo::collections::String<'_>) {
+    let digits: Vec<char> = text.chars().collect();
+    let mut carry = true;
+    let mut grown: Vec<char> = Vec::with_capacity(digits.len() + 1);
+    for character in digits.into_iter().rev() {
+        match character.to_digit(10) {
+            Some(digit) if carry => {
+                carry = digit == 9;
+                grown.push(char::from_digit((digit + 1) % 10, 10).unwrap_or('0'));
+            }
+            None if carry && character == '-' => {
+                grown.extend(['1', '-']);
+                carry = false;
+            }
+            _ => grown.push(character),
+        }
+    }
+    if carry {
+        grown.push('1');
+    }
+    text.clear();
+    text.extend(grown.into_iter().rev());
 }
 
 /// So many of Java's characters; never half of a pair.
@@ -135,6 +189,13 @@ fn first(text: &str, length: usize) -> &str {
         units > length
     });
     end.and_then(|(at, _)| text.get(..at)).unwrap_or(text)
+}
+
+/// [`first`]; but of half a pair Java sends a question mark.
+fn truncated<'a>(text: &'a str, length: usize, arena: &'a Bump) -> &'a str {
+    let kept = first(text, length);
+    let units: usize = kept.chars().map(char::len_utf16).sum();
+    if units == length || kept.len() == text.len() { kept } else { arena.alloc_str(&format!("{kept}?")) }
 }
 
 impl Digester {

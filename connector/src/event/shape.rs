@@ -119,7 +119,7 @@ impl Shapes {
     }
 
     fn key(&self, table: &Table, full: &str, suffix: Option<&String>) -> Option<Schema> {
-        if table.key.is_empty() {
+        if table.key.is_empty() && suffix.is_none() {
             return None;
         }
         let columns = table.key.iter().filter_map(|at| table.columns.get(*at));

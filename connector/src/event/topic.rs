@@ -14,7 +14,7 @@ const MAX_LEN: usize = 249;
 pub struct Topics {
     prefix: String,
     delimiter: String,
-    unicode: bool,
+    naming: TopicNaming,
     routing: Option<Routing>,
 }
 
@@ -32,24 +32,22 @@ impl Topics {
     /// # Errors
     /// `Config` for an expression that is none.
     pub fn new(config: &EventConfig) -> Result<Topics> {
-        let routing = match config.topic_naming {
-            TopicNaming::Regex => Some(Routing::new(config)?),
-            TopicNaming::Schema | TopicNaming::SchemaUnicode => None,
-        };
+        let naming = config.topic_naming;
+        let routing = naming.regex().then(|| Routing::new(config)).transpose()?;
         Ok(Topics {
             prefix: config.topic_prefix.clone(),
             delimiter: config.topic_delimiter.clone(),
-            unicode: config.topic_naming == TopicNaming::SchemaUnicode,
+            naming,
             routing,
         })
     }
 
-    /// The topic's name; and, if others may share it, what tells the table's keys from theirs.
+    /// The topic's name; and, if tables may share topics, what tells the table's keys from theirs.
     pub fn of(&self, table: &TableId) -> (String, Option<String>) {
-        let parts = [&self.prefix, &table.schema, &table.name];
-        let parts = parts.into_iter().filter(|part| !part.trim().is_empty());
-        let plain = parts.map(String::as_str).collect::<Vec<_>>().join(&self.delimiter);
-        let plain = if self.unicode { sanitize_unicode(&plain) } else { sanitize(&plain) };
+        let schema = if self.naming.with_schema() { table.schema.as_str() } else { "" };
+        let parts = [&self.prefix, schema, &table.name].into_iter().filter(|part| !part.trim().is_empty());
+        let plain = parts.collect::<Vec<_>>().join(&self.delimiter);
+        let plain = if self.naming.unicode() { sanitize_unicode(&plain) } else { sanitize(&plain) };
         match &self.routing {
             Some(routing) => routing.route(&plain),
             None => (plain, None),
@@ -86,7 +84,7 @@ impl Routing {
     fn route(&self, plain: &str) -> (String, Option<String>) {
         let routed = match self.topic.captures(plain) {
             Some(_) => sanitize(&self.topic.replace(plain, &self.replacement)),
-            None => return (plain.to_owned(), None),
+            None => plain.to_owned(),
         };
         let identifier = match &self.key {
             Some((regex, replacement)) => regex.replace(plain, replacement).into_owned(),
@@ -170,6 +168,7 @@ mod tests {
         }
         assert_eq!(topics("topic_delimiter = \"-\"").of(&id("a", "b")).0, "shop-a-b");
         assert_eq!(topics("topic_naming = \"schema_unicode\"").of(&id("a_b", "é")).0, "shop.a_u005fb._u00e9");
+        assert_eq!(topics("topic_naming = \"default\"").of(&id("a", "b")).0, "shop.b");
         assert_eq!(sanitize(".."), "__");
         assert_eq!(sanitize(&"x".repeat(300)).len(), MAX_LEN);
     }
@@ -181,6 +180,6 @@ mod tests {
              topic_key_regex = '(.*)\\.(.*)'\ntopic_key_replacement = '$2x'",
         );
         assert_eq!(topics.of(&id("p", "shard_1")), ("shop.p.all".to_owned(), Some("shard_1x".to_owned())));
-        assert_eq!(topics.of(&id("p", "other")), ("shop.p.other".to_owned(), None));
+        assert_eq!(topics.of(&id("p", "other")), ("shop.p.other".to_owned(), Some("otherx".to_owned())));
     }
 }

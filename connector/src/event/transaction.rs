@@ -1,5 +1,6 @@
 //! Which records belong together: BEGIN and END records, and each record's place in between.
 
+use crate::connect::hash;
 use crate::model::change::Transaction;
 use crate::model::position::Lsn;
 use crate::model::schema::{Field, Kind, Schema};
@@ -62,12 +63,8 @@ impl Counts {
 
     /// Records so far, and per table, in the order in which a map of Java's would list them.
     pub fn counted(&self) -> (i64, Vec<&(String, i64)>) {
-        let mut buckets = 16;
-        while self.tables.len() * 4 > buckets * 3 {
-            buckets *= 2;
-        }
         let mut tables: Vec<&(String, i64)> = self.tables.iter().collect();
-        tables.sort_by_key(|(name, _)| java_hash(name) as usize & (buckets - 1));
+        tables.sort_by_key(|(name, _)| hash::bucket(name, self.tables.len()));
         (self.total, tables)
     }
 }
@@ -77,12 +74,6 @@ pub fn write_id(text: &mut String, id: u32, lsn: Lsn) {
     text.clear();
     // Writing to a text cannot fail.
     let _ = write!(text, "{id}:{}", lsn.0);
-}
-
-/// `String.hashCode`, spread as `HashMap` does.
-fn java_hash(text: &str) -> u32 {
-    let hash = text.encode_utf16().fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
-    hash ^ hash >> 16
 }
 
 pub fn key_schema(name: String) -> Schema {

@@ -9,7 +9,7 @@ use crate::model::position::Lsn;
 use crate::model::record::{Datum, Header, HeaderValue, Record};
 use crate::model::schema::{Field, Form, Kind, Schema};
 use crate::model::table::{Column, Table, TableId};
-use crate::model::value::Value;
+use crate::model::value::{UNIX_EPOCH, Value};
 use crate::source::postgres::fuzz as postgres;
 use crate::transform::Transforms;
 use shared::time::Clock;
@@ -178,7 +178,7 @@ pub fn with_samples(run: impl FnOnce(&[Record<'_>])) {
     let id = [number];
     let values = |name| {
         let [kind, payload] = [Value::Text("Order"), Value::Text("{\"a\": 1}")];
-        [number, name, Value::Decimal("12.50"), Value::Timestamp(5_000_000), kind, payload]
+        [number, name, Value::Decimal("12.50"), Value::Timestamp(UNIX_EPOCH + 5_000_000), kind, payload]
     };
     let (before, after) = (values(Value::Null), values(Value::Text("név")));
     let source = [Value::Text("t"), Value::Int(7)];

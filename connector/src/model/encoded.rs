@@ -20,25 +20,27 @@ pub struct Encoded<'a> {
 pub struct Headers<'a> {
     list: &'a [Header<'a>],
     printed: &'a [u8],
-    /// Where each printed header ends.
-    ends: &'a [usize],
+    /// Where each printed header ends; `None` has no value.
+    ends: &'a [Option<usize>],
 }
 
 impl<'a> Headers<'a> {
     /// `ends` has one end in `printed` for each header of `list` that is not a text.
-    pub fn new(list: &'a [Header<'a>], printed: &'a [u8], ends: &'a [usize]) -> Self {
+    pub fn new(list: &'a [Header<'a>], printed: &'a [u8], ends: &'a [Option<usize>]) -> Self {
         Headers { list, printed, ends }
     }
 
     /// Names and values in the order in which they are sent.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
         let (printed, mut ends, mut start) = (self.printed, self.ends.iter(), 0);
         self.list.iter().map(move |header| match header.value {
-            HeaderValue::Text(text) => (header.name, text.as_bytes()),
+            HeaderValue::Text(text) => (header.name, Some(text.as_bytes())),
             HeaderValue::Datum(_) => {
-                let end = ends.next().copied().unwrap_or(printed.len());
-                let bytes = printed.get(start..end).unwrap_or_default();
-                start = end;
+                let bytes = ends.next().copied().flatten().and_then(|end| {
+                    let bytes = printed.get(start..end);
+                    start = end;
+                    bytes
+                });
                 (header.name, bytes)
             }
         })
@@ -56,7 +58,8 @@ impl<'a> Headers<'a> {
 impl Encoded<'_> {
     /// Bytes that the message takes: key, value, and headers with their names.
     pub fn size(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
         self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers
     }
 }

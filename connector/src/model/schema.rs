@@ -66,7 +66,7 @@ pub enum Form {
     /// Microseconds; a month is 365.25 / 12 days.
     IntervalMicros,
     IsoInterval,
-    /// A map of texts → a JSON object, as Java's map orders it.
+    /// A map of texts → a JSON object.
     JsonMap,
 }
 

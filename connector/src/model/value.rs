@@ -6,6 +6,9 @@
 //! Values of several parts (arrays, structs) live in an arena that whoever makes them empties after
 //! the row, so that they cost no allocation of their own.
 
+/// 1970-01-01 as a [`Value::Timestamp`].
+pub const UNIX_EPOCH: i64 = -946_684_800_000_000;
+
 /// One cell of a row. Small and `Copy`, so that a row is a flat slice in a reused buffer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -26,9 +29,10 @@ pub enum Value<'a> {
     Date(i32),
     /// Microseconds since midnight.
     Time(i64),
-    /// Microseconds since 1970-01-01T00:00:00 without a zone; `i64::MAX` and `i64::MIN` are infinities.
+    /// Microseconds since 2000-01-01T00:00:00 without a zone; `i64::MAX` and `i64::MIN` are infinities.
+    /// Counted from 1970 the last thirty years of PostgreSQL's range would not fit.
     Timestamp(i64),
-    /// Microseconds since 1970-01-01T00:00:00Z; `i64::MAX` and `i64::MIN` are infinities.
+    /// Microseconds since 2000-01-01T00:00:00Z, likewise.
     TimestampTz(i64),
     /// Microseconds since midnight, UTC.
     TimeTz(i64),

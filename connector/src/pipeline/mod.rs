@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::encode::Encoder;
 use crate::event::Events;
 use crate::offset::{self, Tracker};
-use crate::sink::Kafka;
+use crate::sink::{Kafka, Topics};
 use crate::source::postgres::Postgres;
 use crate::transform::Transforms;
 use progress::Progress;
@@ -62,6 +62,7 @@ fn build<'c>(
         transforms: Transforms::new(config)?,
         encoder: Encoder::new(config, registry, runtime.clone())?,
         sink,
+        topics: Topics::new(&config.sink, runtime.clone())?,
         tracker: Tracker::default(),
         offsets,
         progress: progress.clone(),

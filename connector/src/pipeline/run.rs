@@ -23,7 +23,7 @@ use crate::model::change::Event;
 use crate::model::position::Position;
 use crate::model::record::Record;
 use crate::offset::{OffsetStore, Tracker};
-use crate::sink::Kafka;
+use crate::sink::{Kafka, Topics};
 use crate::source::postgres::Postgres;
 use crate::transform::Transforms;
 use shared::retry::Backoff;
@@ -58,6 +58,7 @@ pub struct Pipeline<'c> {
     pub(super) transforms: Transforms,
     pub(super) encoder: Encoder,
     pub(super) sink: Kafka,
+    pub(super) topics: Topics,
     pub(super) tracker: Tracker,
     pub(super) offsets: Box<dyn OffsetStore + Send>,
     pub(super) progress: Arc<Progress>,
@@ -104,6 +105,7 @@ impl Pipeline<'_> {
             transforms: &mut self.transforms,
             encoder: &mut self.encoder,
             sink: &mut self.sink,
+            topics: &mut self.topics,
             tracker: &mut self.tracker,
             shutdown: &self.shutdown,
         };
@@ -141,6 +143,7 @@ impl Pipeline<'_> {
             transforms: &mut self.transforms,
             encoder: &mut self.encoder,
             sink: &mut self.sink,
+            topics: &mut self.topics,
             tracker: &mut self.tracker,
             shutdown: &self.shutdown,
         };
@@ -272,6 +275,7 @@ struct Way<'p> {
     transforms: &'p mut Transforms,
     encoder: &'p mut Encoder,
     sink: &'p mut Kafka,
+    topics: &'p mut Topics,
     tracker: &'p mut Tracker,
     shutdown: &'p Shutdown,
 }
@@ -280,10 +284,11 @@ impl Way<'_> {
     /// Into the producer's queue; how many records became of it.
     #[inline]
     fn send(&mut self, record: &Record<'_>, unit: u64) -> Result<u64> {
-        let Way { transforms, encoder, sink, tracker, shutdown } = self;
+        let Way { transforms, encoder, sink, topics, tracker, shutdown } = self;
         let mut sent = 0;
         transforms.apply(record, &mut |record| {
             let encoded = encoder.encode(record)?;
+            topics.ensure(encoded.topic)?;
             tracker.sent(unit, 1)?;
             while !sink.offer(&encoded, unit)? {
                 make_room(sink, tracker, shutdown)?;

@@ -96,7 +96,7 @@ impl Kafka {
         if !message.headers.is_empty() {
             let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
             for (key, value) in message.headers.iter() {
-                headers = headers.insert(Header { key, value: Some(value) });
+                headers = headers.insert(Header { key, value });
             }
             record.headers = Some(headers);
         }

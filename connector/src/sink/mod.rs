@@ -2,5 +2,7 @@
 
 mod kafka;
 mod report;
+mod topics;
 
 pub use kafka::Kafka;
+pub use topics::Topics;

@@ -7,7 +7,7 @@ use super::{Next, Transform};
 use crate::connect::{self, Fault, iso};
 use crate::model::record::{Datum, Record};
 use crate::model::schema::{Field, Form, Kind, Schema};
-use crate::model::value::{Constant, RowBuffer, Value};
+use crate::model::value::{Constant, RowBuffer, UNIX_EPOCH, Value};
 use bumpalo::Bump;
 use shared::error::{Error, Kind as ErrorKind};
 use std::sync::Arc;
@@ -241,7 +241,7 @@ fn print(out: &mut String, schema: &Schema, value: &Value<'_>) -> Result<(), Fau
             _ => None,
         };
     if let Some(millis) = millis {
-        let printed = iso::timestamp(millis.saturating_mul(1_000), Some(3));
+        let printed = iso::timestamp(millis.saturating_mul(1_000).saturating_add(UNIX_EPOCH), Some(3));
         let printed = std::str::from_utf8(printed.bytes()).unwrap_or_default();
         let (date, time) = printed.split_once('T').unwrap_or((printed, ""));
         out.push_str(match millis {

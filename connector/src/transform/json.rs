@@ -98,7 +98,8 @@ impl Expand {
         Ok(Some(schema.optional()))
     }
 
-    /// The schema of an array's elements, which are of one type; objects have all fields of all.
+    /// The schema of an array's elements, which are of one type; objects have all fields of all, and where there
+    /// are several, Debezium lets none be absent.
     fn items(&self, name: &str, items: &[Json]) -> Result<Schema, Refusal> {
         let present = || items.iter().filter(|item| !item.is_null());
         let Some(first) = present().next() else {
@@ -119,7 +120,8 @@ impl Expand {
                     }
                 }
             }
-            let schema = Schema::new(Kind::Struct(fields)).optional();
+            let schema = Schema::new(Kind::Struct(fields));
+            let schema = if present().count() > 1 { schema } else { schema.optional() };
             return Ok(if name.is_empty() { schema } else { schema.named(name) });
         }
         let schema = self.schema("", first)?.ok_or(Refusal::MixedArray)?;
@@ -148,7 +150,7 @@ fn describe(out: &mut String, schema: &Schema) {
             out.push('}');
         }
         Kind::Array(items) => {
-            out.push('[');
+            out.push_str(if items.optional { "[" } else { "[!" });
             describe(out, items);
             out.push(']');
         }
@@ -200,7 +202,7 @@ mod tests {
         let (schema, value) = expand.read("payload", text, &arena).expect("an object");
         let mut shape = String::new();
         describe(&mut shape, &schema);
-        let want = r#"Some("payload"){"id":Int32,"far":Int64,"part":Float64,"tags":[String],"lines":[Some("payload.lines"){"sku":String,"count":Int32,}],"inner":Some("payload.inner"){"flag":Boolean,},}"#;
+        let want = r#"Some("payload"){"id":Int32,"far":Int64,"part":Float64,"tags":[String],"lines":[!Some("payload.lines"){"sku":String,"count":Int32,}],"inner":Some("payload.inner"){"flag":Boolean,},}"#;
         assert_eq!(shape, want);
         assert!(matches!(value, Value::Struct([Value::Int(1), Value::Int(5_000_000_000), ..])));
         let (again, _) = expand.read("payload", text, &arena).expect("an object");

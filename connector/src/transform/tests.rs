@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::record::{Datum, Header, HeaderValue};
 use crate::model::schema::{Field, Form, Schema};
-use crate::model::value::Value;
+use crate::model::value::{UNIX_EPOCH, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -58,8 +58,8 @@ fn outcome(class: &str, properties: &[(&str, &str)]) -> Vec<String> {
     let envelope = Arc::new(Schema::structure("p.s.t.Envelope", fields));
     let key = Arc::new(Schema::structure("p.s.t.Key", vec![Field::new("id", Schema::int32())]));
     let (key_row, source) = ([Value::Int(1)], [Value::Int(7)]);
-    let old = [Value::Int(1), Value::Text("a"), Value::TimestampTz(0)];
-    let new = [Value::Int(1), Value::Text("b"), Value::TimestampTz(0)];
+    let old = [Value::Int(1), Value::Text("a"), Value::TimestampTz(UNIX_EPOCH)];
+    let new = [Value::Int(1), Value::Text("b"), Value::TimestampTz(UNIX_EPOCH)];
     let headers = [Header { name: "run", value: HeaderValue::Text("r") }];
     let (null, old, new, source) =
         (Value::Null, Value::Struct(&old), Value::Struct(&new), Value::Struct(&source));
@@ -101,7 +101,7 @@ const ROW: &str = "p.s.t p.s.t.Key[id](1) p.s.t.Value[id,v,at";
 #[test]
 fn unwrap_in_each_mode() {
     let row = |fields: &str, values: &str| format!("{ROW}{fields}](1,{values})");
-    let (a, b) = ("a,TimestampTz(0)", "b,TimestampTz(0)");
+    let (a, b) = ("a,TimestampTz(-946684800000000)", "b,TimestampTz(-946684800000000)");
     let tombstone = "p.s.t p.s.t.Key[id](1) none".to_owned();
     for (mode, want) in [
         ("drop", vec![row("", a), row("", b)]),
@@ -138,7 +138,9 @@ fn unwrap_adds_fields_and_headers() {
         ("delete.tombstone.handling.mode", "drop"),
     ];
     let want = |values: &str, op: &str| {
-        format!("{ROW},__op,__source_lsn,__place](1,{values},TimestampTz(0),{op},7,7) __op={op}")
+        format!(
+            "{ROW},__op,__source_lsn,__place](1,{values},TimestampTz(-946684800000000),{op},7,7) __op={op}"
+        )
     };
     assert_eq!(outcome("ExtractNewRecordState", &properties), [want("a", "c"), want("b", "u")]);
     assert!(
@@ -192,14 +194,18 @@ fn filters_headers_and_fields() {
 fn kafkas_own_transforms() {
     let key = "p.s.t p.s.t.Key[id](1)";
     let envelope = "p.s.t.Envelope[before,after,source,op]";
-    let values = "(-,(1,a,TimestampTz(0)),(7),c)";
+    let values = "(-,(1,a,TimestampTz(-946684800000000)),(7),c)";
     for (class, properties, want) in [
         (
             "InsertField$Key",
             &[("static.field", "s!"), ("static.value", "x"), ("topic.field", "t")][..],
             format!("p.s.t p.s.t.Key[id,t,s](1,p.s.t,x) {envelope}{values}"),
         ),
-        ("MaskField$Value", &[("fields", "op")], format!("{key} {envelope}(-,(1,a,TimestampTz(0)),(7),)")),
+        (
+            "MaskField$Value",
+            &[("fields", "op")],
+            format!("{key} {envelope}(-,(1,a,TimestampTz(-946684800000000)),(7),)"),
+        ),
         (
             "MaskField$Key",
             &[("fields", "id"), ("replacement", "42")],
@@ -223,18 +229,20 @@ fn kafkas_own_transforms() {
             &[("delimiter", "_")],
             format!(
                 "{key} p.s.t.Envelope[before_id,before_v,before_at,after_id,after_v,after_at,source_lsn,op]\
-                 (-,-,-,1,a,TimestampTz(0),7,c)"
+                 (-,-,-,1,a,TimestampTz(-946684800000000),7,c)"
             ),
         ),
         (
             "HeaderFrom$Value",
             &[("fields", "op"), ("headers", "h"), ("operation", "move")],
-            format!("{key} p.s.t.Envelope[before,after,source](-,(1,a,TimestampTz(0)),(7)) h=c"),
+            format!(
+                "{key} p.s.t.Envelope[before,after,source](-,(1,a,TimestampTz(-946684800000000)),(7)) h=c"
+            ),
         ),
         (
             "HeaderToValue",
             &[("headers", "run"), ("fields", "source.run"), ("operation", "copy")],
-            format!("{key} {envelope}(-,(1,a,TimestampTz(0)),(7,r),c)"),
+            format!("{key} {envelope}(-,(1,a,TimestampTz(-946684800000000)),(7,r),c)"),
         ),
         (
             "PartitionRouting",
@@ -254,7 +262,11 @@ fn what_is_not_known_is_refused() {
         ("RegexRouter", &[("regex", "a")], "replacement"),
         ("RegexRouter", &[("regex", "("), ("replacement", "x")], "read regex"),
         ("ExtractNewRecordState", &[("delete.tombstone.handling.mode", "keep")], "keep"),
-        ("ExtractNewRecordState", &[("drop.tombstones", "true")], "drop.tombstones"),
+        (
+            "ExtractNewRecordState",
+            &[("delete.tombstone.handling.mode", "none")],
+            "delete.tombstone.handling.mode",
+        ),
         ("Filter", &[("condition", "value.op =")], "character"),
         ("Filter", &[("condition", "true"), ("language", "jsr223.jython")], "jython"),
         ("TimezoneConverter", &[("converted.timezone", "Mars/Base")], "Mars"),

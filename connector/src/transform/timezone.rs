@@ -246,7 +246,7 @@ fn epoch(number: i64, per_second: i64, zone: &TimeZone) -> Value<'static> {
 /// The zone's offset where UTC's clock reading is taken for a local one, as Debezium does. Where clocks
 /// are changed it is the one before.
 fn offset_at(micros: i64, zone: &TimeZone) -> Option<i64> {
-    let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    let epoch = DateTime::constant(2000, 1, 1, 0, 0, 0, 0);
     let local = epoch.checked_add(SignedDuration::from_micros(micros)).ok()?;
     let offset = match zone.to_ambiguous_timestamp(local).offset() {
         AmbiguousOffset::Unambiguous { offset } => offset,

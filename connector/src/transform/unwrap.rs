@@ -59,12 +59,6 @@ struct Added {
 }
 
 pub fn make(settings: &mut Settings<'_>) -> Result<Box<dyn Transform>> {
-    for name in ["drop.tombstones", "delete.handling.mode"] {
-        if settings.text(name).is_some() {
-            return Err(Error::new(ErrorKind::Config, format!("{name} is not supported"))
-                .remedy("Debezium 3 has it no more: use delete.tombstone.handling.mode"));
-        }
-    }
     let deletes = match settings.word("delete.tombstone.handling.mode", &MODES, "tombstone")? {
         "drop" => Deletes::Drop,
         "rewrite" => Deletes::Rewrite,
@@ -113,9 +107,8 @@ impl Added {
     }
 
     fn value<'a>(&self, envelope: Datum<'a>) -> Value<'a> {
-        // Debezium looks at the envelope first here, and so does this.
-        let found = envelope.field(&self.field);
-        let found = found.or_else(|| envelope.field(self.block.as_ref()?)?.field(&self.field));
+        let block = self.block.as_ref().and_then(|block| envelope.field(block));
+        let found = block.and_then(|block| block.field(&self.field)).or_else(|| envelope.field(&self.field));
         found.map_or(Value::Null, |datum| datum.value)
     }
 }

@@ -1,7 +1,7 @@
 //! Reads recordings, and turns what stands in them back into tables and values.
 
 use connector::model::table::{Column, ColumnType};
-use connector::model::value::{Constant, Value};
+use connector::model::value::{Constant, UNIX_EPOCH, Value};
 use serde_json::Value as Json;
 
 /// The lines of a recording.
@@ -110,13 +110,13 @@ pub fn value(kind: &ColumnType, recorded: &Json) -> Value<'static> {
         ColumnType::Date => Value::Date(i32::try_from(number()).expect("days")),
         ColumnType::Time { precision: 3 } => Value::Time(number() * 1_000),
         ColumnType::Time { .. } => Value::Time(number()),
-        ColumnType::Timestamp { precision: 3 } => Value::Timestamp(number() * 1_000),
-        ColumnType::Timestamp { .. } => Value::Timestamp(number()),
+        ColumnType::Timestamp { precision: 3 } => Value::Timestamp(number() * 1_000 + UNIX_EPOCH),
+        ColumnType::Timestamp { .. } => Value::Timestamp(number() + UNIX_EPOCH),
         ColumnType::TimestampTz { .. } => {
             let text = recorded.as_str().expect("text").trim_end_matches('Z');
             let time: jiff::civil::DateTime = text.parse().expect("a time");
             let since = time.duration_since(jiff::civil::date(1970, 1, 1).into());
-            Value::TimestampTz(i64::try_from(since.as_micros()).expect("64 bits"))
+            Value::TimestampTz(i64::try_from(since.as_micros()).expect("64 bits") + UNIX_EPOCH)
         }
         other => panic!("{other:?} is not recorded"),
     }

@@ -210,8 +210,11 @@ impl Recorded {
 
 fn compare(want: &Json, got: &connector::model::encoded::Encoded<'_>, case: &Case, registered: &Registered) {
     let place = || format!("{} {} {}", want["topic"], want["key_hex"], want["value"]);
-    let headers: Vec<(String, String)> =
-        got.headers.iter().map(|(n, v)| (n.to_owned(), String::from_utf8_lossy(v).into_owned())).collect();
+    let headers: Vec<(String, String)> = got
+        .headers
+        .iter()
+        .map(|(n, v)| (n.to_owned(), String::from_utf8_lossy(v.unwrap_or_default()).into_owned()))
+        .collect();
     let wanted: Vec<(String, String)> = serde_json::from_value(want["headers"].clone()).expect("pairs");
     assert_eq!(headers, wanted, "{}", place());
     for (side, bytes) in [("key", got.key), ("value", got.value)] {

@@ -54,6 +54,12 @@ struct Text {
 }
 
 #[derive(Deserialize)]
+struct Version {
+    id: u32,
+    schema: String,
+}
+
+#[derive(Deserialize)]
 struct Refusal {
     error_code: i64,
     message: String,
@@ -99,6 +105,19 @@ impl Registry {
         let text: Text =
             self.call(&format!("schemas/ids/{id}"), None).await.doing(|| format!("fetch schema {id}"))?;
         Ok(text.schema)
+    }
+
+    /// The subject's latest version: its id and text.
+    pub async fn latest(&self, subject: &str) -> Result<(SchemaId, String)> {
+        let path = format!("subjects/{}/versions/latest", escape(subject));
+        let version: Version =
+            self.call(&path, None).await.doing(|| format!("fetch the latest schema of subject {subject}"))?;
+        Ok((SchemaId(version.id), version.schema))
+    }
+
+    /// The names of all subjects.
+    pub async fn subjects(&self) -> Result<Vec<String>> {
+        self.call("subjects", None).await.doing(|| "list the subjects")
     }
 
     /// Asks anything harmless, to learn whether the registry answers and lets us in.

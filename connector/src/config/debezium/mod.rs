@@ -6,6 +6,7 @@
 mod properties;
 mod shaping;
 mod table;
+mod topics;
 mod transforms;
 
 #[cfg(any(test, fuzzing))]
@@ -70,6 +71,8 @@ pub struct Imported {
     pub toml: String,
     /// One per property, by name.
     pub notes: Vec<Note>,
+    /// The brokers are known, which only the worker's file names.
+    pub complete: bool,
 }
 
 impl Imported {
@@ -87,6 +90,11 @@ impl Imported {
     pub fn document(&self, source: &str) -> String {
         let mut out =
             format!("# Taken over from {source}. Every property that is not named here is below.\n");
+        if !self.complete {
+            out.push_str(
+                "#\n# To be filled in: sink.kafka.brokers, and [offset] if there is progress in Kafka Connect's topic.\n# --worker FILE takes both from the worker's properties.\n",
+            );
+        }
         for (title, of) in [
             ("Refused: the connector does not start with these", 0),
             ("Not followed: what happens instead", 1),
@@ -108,14 +116,15 @@ impl Imported {
     }
 }
 
-/// Reads the two files.
-pub fn read(connector: &Path, worker: &Path) -> Result<Imported> {
+/// Reads the two files. Without the worker's, what only it says is left for the operator to fill in.
+pub fn read(connector: &Path, worker: Option<&Path>) -> Result<Imported> {
     let text = |path: &Path| {
         std::fs::read_to_string(path).or_kind(Kind::Config).doing(|| format!("read {}", path.display()))
     };
     let connector_properties =
         connector_properties(&text(connector)?).doing(|| format!("read {}", connector.display()))?;
-    let worker_properties = properties::parse(&text(worker)?);
+    let worker = worker.map(&text).transpose()?;
+    let worker_properties = worker.map(|text| properties::parse(&text)).unwrap_or_default();
     import(&connector_properties, &worker_properties).doing(|| format!("take over {}", connector.display()))
 }
 
@@ -149,6 +158,7 @@ fn import(connector: &Properties, worker: &Properties) -> Result<Imported> {
     target.apply(table::CONNECTOR, "", connector);
     shaping::apply(connector, &mut target)?;
     transforms::apply(connector, &mut target)?;
+    topics::apply(connector, worker, &mut target)?;
     let urls = ["key", "value"].map(|side| converter(side, connector, worker, &mut target));
     let [key, value] = urls;
     let (key, value) = (key?, value?);
@@ -157,7 +167,8 @@ fn import(connector: &Properties, worker: &Properties) -> Result<Imported> {
     }
     let toml = toml::to_string_pretty(&target.table).or_kind(Kind::Bug)?;
     target.notes.sort_by(|a, b| a.property.cmp(&b.property));
-    Ok(Imported { toml, notes: target.notes })
+    let complete = worker.contains_key("bootstrap.servers");
+    Ok(Imported { toml, notes: target.notes, complete })
 }
 
 /// Where progress is kept: the connector's own topic has been set by the table and wins.
@@ -203,7 +214,8 @@ fn converter(
     let name = format!("{side}.converter");
     let from = if connector.contains_key(&name) { connector } else { worker };
     let Some(class) = from.get(&name) else {
-        return Err(Error::new(Kind::Config, format!("{name} is not set, neither in the worker's file")));
+        return Err(Error::new(Kind::Config, format!("{name} is not set, neither in the worker's file"))
+            .remedy("give the worker's file too: --worker FILE"));
     };
     let front = format!("{name}.");
     let settings: Properties = from

@@ -10,6 +10,9 @@ const STRATEGIES: &[(&str, &str)] = &[
     ("SchemaTopicNamingStrategy", "schema"),
     ("SchemaUnicodeTopicNamingStrategy", "schema_unicode"),
     ("SchemaRegexTopicNamingStrategy", "regex"),
+    ("DefaultTopicNamingStrategy", "default"),
+    ("DefaultUnicodeTopicNamingStrategy", "default_unicode"),
+    ("DefaultRegexTopicNamingStrategy", "default_regex"),
 ];
 
 pub fn apply(connector: &Properties, target: &mut Target) -> Result<()> {

@@ -131,7 +131,7 @@ fn what_changes_records_is_refused_by_name() {
         ("skipped.operations", "x"),
         ("converters", "mine"),
         ("snapshot.mode", "when_needed"),
-        ("topic.naming.strategy", "io.debezium.schema.DefaultUnicodeTopicNamingStrategy"),
+        ("topic.naming.strategy", "com.example.MyTopicNamingStrategy"),
         ("database.port", "many"),
         ("tombstones.on.delete", "perhaps"),
         ("key.converter", "io.confluent.connect.protobuf.ProtobufConverter"),
@@ -197,6 +197,44 @@ fn what_is_not_followed_is_noted() {
         let note = notes.iter().find(|note| note.property == name).unwrap_or_else(|| panic!("{name}"));
         assert_eq!(matches!(note.fate, Fate::NotFollowed(_)), warn, "{name}: {note:?}");
     }
+}
+
+#[test]
+fn without_a_worker_the_document_says_what_is_missing() {
+    let converter = "io.confluent.connect.avro.AvroConverter";
+    let mut connector: Properties = [("topic.prefix", "shop"), ("database.dbname", "d")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    let alone = import(&connector, &Properties::new()).expect_err("no converter");
+    assert!(alone.hint().contains("--worker"), "{alone}");
+    for side in ["key", "value"] {
+        connector.insert(format!("{side}.converter"), converter.to_owned());
+        connector.insert(format!("{side}.converter.schema.registry.url"), "http://r:8081".to_owned());
+    }
+    let imported = import(&connector, &Properties::new()).expect("valid");
+    assert!(!imported.complete);
+    assert!(imported.document("c.json").contains("sink.kafka.brokers"));
+}
+
+#[test]
+fn groups_of_topics_become_rules() {
+    let groups = [
+        ("topic.creation.groups", "logs"),
+        ("topic.creation.logs.include", "shop\\.log.*,shop\\.a"),
+        ("topic.creation.logs.partitions", "2"),
+        ("topic.creation.logs.cleanup.policy", "compact"),
+        ("topic.creation.default.replication.factor", "3"),
+        ("topic.creation.default.partitions", "-1"),
+    ];
+    let (config, _) = take_over(&groups, &[]).expect("valid");
+    let [logs, default] = config.sink.topic.as_slice() else { panic!("{:?}", config.sink.topic) };
+    assert_eq!((logs.include.len(), logs.partitions, logs.replicas), (2, 2, -1));
+    assert_eq!(logs.settings["cleanup.policy"], "compact");
+    assert_eq!((default.include.len(), default.partitions, default.replicas), (0, -1, 3));
+    let (config, _) = take_over(&groups, &[("topic.creation.enable", "false")]).expect("valid");
+    assert!(config.sink.topic.is_empty());
+    let error = take_over(&[groups[0], groups[4]], &[]).expect_err("no include");
+    assert!(error.to_string().contains("topic.creation.logs.include"), "{error}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn parts(text: &str) -> Result<Parts<'_>, Fault> {
         rest => (false, rest),
     };
     if matches!(digits, b"NaN" | b"Infinity") {
-        return Err(Fault::NotFinite);
+        return Err(Fault::Unfit);
     }
     let point = digits.iter().position(|b| *b == b'.').unwrap_or(digits.len());
     let (whole, rest) = digits.split_at_checked(point).unwrap_or((digits, &[]));
@@ -203,8 +203,8 @@ mod tests {
             ("1.2.3", Fault::NoNumber),
             ("1e5", Fault::NoNumber),
             ("１", Fault::NoNumber),
-            ("NaN", Fault::NotFinite),
-            ("-Infinity", Fault::NotFinite),
+            ("NaN", Fault::Unfit),
+            ("-Infinity", Fault::Unfit),
             ("1.234", Fault::TooManyDigits),
         ] {
             assert_eq!(scaled(text, 2), Err(want), "{text:?}");

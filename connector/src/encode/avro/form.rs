@@ -146,12 +146,12 @@ fn put_bits(out: &mut Vec<u8>, digits: &[u8]) -> Result<(), Fault> {
 /// A schema's default, if Avro can hold it. Debezium has none for structs; JSON has no NaN.
 pub fn default(schema: &Schema) -> Option<Value<'_>> {
     let value = schema.default.as_ref()?.value();
-    let infinite = match value {
-        Value::Float32(number) => !number.is_finite(),
-        Value::Float64(number) => !number.is_finite(),
-        _ => false,
-    };
-    let leaf = Leaf::of(schema).filter(|leaf| *leaf != Leaf::VariableDecimal && !infinite)?;
+    let leaf = Leaf::of(schema)?;
+    // A decimal with hundreds of digits is infinite as well.
+    let infinite = matches!(leaf, Leaf::Float | Leaf::Double) && !double(&value).ok()?.is_finite();
+    if infinite || leaf == Leaf::VariableDecimal {
+        return None;
+    }
     put(&mut Vec::new(), leaf, &value, &mut Scratch::default()).ok()?;
     Some(value)
 }

@@ -14,6 +14,7 @@ mod plan;
 mod schema;
 mod side;
 mod subject;
+mod warm;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -27,8 +28,14 @@ use crate::model::record::Datum;
 use plan::Path;
 use shared::error::{Error, Kind};
 
-/// A buffer that one huge row has made larger than this is given back.
+/// A buffer that a huge row has made larger than this is given back once a row needs little of it: while
+/// huge ones follow one another, it is kept.
 const KEPT_BYTES: usize = 1024 * 1024;
+
+/// Whether a buffer is much larger than its last content.
+fn wasteful(capacity: usize, used: usize) -> bool {
+    capacity > KEPT_BYTES && used < capacity / 4
+}
 
 /// `path` names the field, the innermost first.
 fn refused(topic: &str, datum: Datum<'_>, path: &Path, fault: Fault) -> Error {

@@ -66,8 +66,9 @@ impl Step {
         done.is_ok().then(|| out.into())
     }
 
-    fn is_leaf(&self) -> bool {
-        matches!(self.node, Node::Leaf(_))
+    /// Whether NULL may be sent for a value that does not fit. Not for a whole row.
+    fn is_cell(&self) -> bool {
+        matches!(self.node, Node::Leaf(_) | Node::Array(_))
     }
 
     /// Appends a value.
@@ -91,8 +92,8 @@ impl Step {
                 let start = out.len();
                 out.extend(self.present);
                 match (self.node.put(out, value, scratch, path), &self.null) {
-                    // Debezium sends NaN in a nullable numeric as NULL.
-                    (Err(Fault::NotFinite), Some(null)) if self.present.is_some() && self.is_leaf() => {
+                    // Debezium sends what does not fit, NaN in a numeric above all, as NULL.
+                    (Err(Fault::Unfit), Some(null)) if self.present.is_some() && self.is_cell() => {
                         path.clear();
                         out.truncate(start);
                         out.extend_from_slice(null);
@@ -152,7 +153,7 @@ impl Node {
             (Node::Array(step), Value::List(values)) => {
                 put_count(out, values.len());
                 for value in *values {
-                    step.put(out, value, scratch, path)?;
+                    step.put(out, value, scratch, path).map_err(|fault| fault.in_list(value))?;
                 }
                 out.push(0);
                 Ok(())

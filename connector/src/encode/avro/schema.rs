@@ -137,6 +137,9 @@ impl Writer<'_> {
         }
         self.push(&format!(r#"{{"name":{},"type":"#, json_text(&name)));
         self.schema(&field.schema, space)?;
+        if let Some(doc) = field.schema.doc.as_ref().filter(|_| self.config.field_docs) {
+            self.push(&format!(r#","doc":{}"#, json_text(doc)));
+        }
         match form::default_json(&field.schema) {
             Some(default) => self.push(&format!(r#","default":{default}"#)),
             None if field.schema.optional => self.push(r#","default":null"#),
@@ -157,7 +160,7 @@ impl Writer<'_> {
             self.schema(key, NAMESPACE)?;
             self.push(r#"},{"name":"value","type":"#);
             self.schema(value, NAMESPACE)?;
-            self.push(r#"}],"connect.internal.type":"MapEntry"}"#);
+            self.push("}]}");
         }
         self.properties(schema);
         self.push("}");

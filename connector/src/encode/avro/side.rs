@@ -3,7 +3,7 @@
 use super::form::Scratch;
 use super::plan::{Path, Step};
 use super::subject::{self, Subjects};
-use super::{KEPT_BYTES, refused, schema};
+use super::{refused, schema, wasteful};
 use crate::config::avro::{AvroConfig, SubjectNaming};
 use crate::metrics;
 use crate::model::record::Datum;
@@ -56,7 +56,7 @@ impl Side {
         let plan = self.plans.get(&datum.schema.id);
         let found = plan.and_then(|plan| Some((plan, plan.prefix(topic)?)));
         let (plan, prefix) = found.ok_or_else(|| Error::new(Kind::Bug, "a plan is gone"))?;
-        if self.buffer.capacity() > KEPT_BYTES {
+        if wasteful(self.buffer.capacity(), self.buffer.len()) {
             self.buffer = Vec::new();
         }
         self.buffer.clear();
@@ -77,7 +77,7 @@ impl Side {
     ) -> Result<()> {
         let record = schema::record_name(datum.schema);
         let subject = subject::name(self.naming, topic, self.name, record)?;
-        let id = subjects.id(subject, schema::text(datum.schema, config)?)?;
+        let id = subjects.id(&subject, &schema::text(datum.schema, config)?)?;
         if self.plans.len() >= PLANS {
             self.plans.clear();
         }

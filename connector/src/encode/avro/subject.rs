@@ -1,5 +1,6 @@
 //! Subjects, and which schema has which id. Confluent's three strategies.
 
+use super::warm::{Print, Warm, print};
 use crate::config::avro::{AvroConfig, SubjectNaming};
 use crate::metrics;
 use shared::avro::wire::SchemaId;
@@ -10,7 +11,7 @@ use tokio::runtime::Handle;
 
 /// Schemas remembered: a table that takes an earlier shape again, or that is described anew after
 /// a reconnect, asks the registry nothing.
-const REMEMBERED: usize = 4_096;
+const REMEMBERED: usize = 65_536;
 
 /// Asks the registry, and remembers.
 #[derive(Debug)]
@@ -19,7 +20,8 @@ pub struct Subjects {
     runtime: Handle,
     auto_register: bool,
     normalize: bool,
-    known: HashMap<(String, String), SchemaId>,
+    known: HashMap<Print, SchemaId>,
+    warm: Option<Warm>,
 }
 
 /// The subject of a topic's key or value; `record` is the full name of the schema's record.
@@ -44,13 +46,16 @@ pub fn name(naming: SubjectNaming, topic: &str, side: &str, record: Option<&str>
 }
 
 impl Subjects {
-    pub fn new(registry: Option<Registry>, runtime: Handle, config: &AvroConfig) -> Self {
+    /// What the registry knows of topics with this prefix is fetched meanwhile.
+    pub fn new(registry: Option<Registry>, runtime: Handle, config: &AvroConfig, prefix: &str) -> Self {
+        let warm = registry.as_ref().map(|registry| Warm::start(registry, &runtime, prefix));
         Subjects {
             registry,
             runtime,
             auto_register: config.auto_register,
             normalize: config.normalize,
             known: HashMap::new(),
+            warm,
         }
     }
 
@@ -59,12 +64,11 @@ impl Subjects {
     /// # Errors
     /// `Unreachable` (try again), `Rejected` (incompatible, or not there and not to be
     /// registered), `Denied`.
-    pub fn id(&mut self, subject: String, schema: String) -> Result<SchemaId> {
-        let wanted = (subject, schema);
-        if let Some(id) = self.known.get(&wanted) {
-            return Ok(*id);
+    pub fn id(&mut self, subject: &str, schema: &str) -> Result<SchemaId> {
+        let wanted = print(subject, schema);
+        if let Some(id) = self.remembered(&wanted) {
+            return Ok(id);
         }
-        let (subject, schema) = (&wanted.0, &wanted.1);
         let registry = self.registry.as_ref();
         let registry = registry.ok_or_else(|| Error::new(Kind::Bug, "Avro without a registry"))?;
         let id = self.runtime.block_on(async {
@@ -73,17 +77,23 @@ impl Subjects {
                 false => registry.look_up(subject, schema, self.normalize).await,
             }
         })?;
-        tracing::info!(
-            event = "schema_registered",
-            subject = subject.as_str(),
-            id = id.0,
-            "schema has its id"
-        );
+        tracing::info!(event = "schema_registered", subject, id = id.0, "schema has its id");
         metrics::AVRO_SCHEMAS.inc();
+        self.remember(wanted, id);
+        Ok(id)
+    }
+
+    fn remembered(&mut self, wanted: &Print) -> Option<SchemaId> {
+        while let Some((print, id)) = self.warm.as_mut().and_then(Warm::next) {
+            self.remember(print, id);
+        }
+        self.known.get(wanted).copied()
+    }
+
+    fn remember(&mut self, print: Print, id: SchemaId) {
         if self.known.len() >= REMEMBERED {
             self.known.clear();
         }
-        self.known.insert(wanted, id);
-        Ok(id)
+        self.known.insert(print, id);
     }
 }

@@ -65,7 +65,7 @@ fn keys_tombstones_and_headers_arrive_as_they_are_in_java_s_partition() {
         Given { name: "a", value: HeaderValue::Text("1") },
         Given { name: "b", value: HeaderValue::Text("") },
     ];
-    let headers = Headers::new(&given, b"{}", &[2]);
+    let headers = Headers::new(&given, b"{}", &[Some(2)]);
     let tombstone =
         Encoded { topic: "t", partition: None, key: Some(b"21"), value: None, headers, timestamp_ms: None };
     assert!(sink.offer(&tombstone, 1).expect("queued"));

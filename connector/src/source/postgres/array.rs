@@ -13,16 +13,21 @@ const WRONG: Malformed = Malformed("array");
 
 /// # Errors
 /// When the text is no array, or an element none that the server prints.
-pub fn decode<'a>(text: &'a [u8], element: Decoder, arena: &'a Bump) -> Result<Value<'a>, Malformed> {
+pub fn decode<'a>(
+    text: &'a [u8],
+    element: Decoder,
+    delimiter: u8,
+    arena: &'a Bump,
+) -> Result<Value<'a>, Malformed> {
     let mut rest = body(text)?;
     let mut values = Vec::new_in(arena);
     if let [b'}'] = rest {
         return Ok(Value::List(&[]));
     }
     loop {
-        values.push(next(&mut rest, element, arena)?);
+        values.push(next(&mut rest, element, delimiter, arena)?);
         match rest.split_first() {
-            Some((b',', tail)) => rest = tail,
+            Some((byte, tail)) if *byte == delimiter => rest = tail,
             Some((b'}', [])) => return Ok(Value::List(values.into_bump_slice())),
             _ => return Err(WRONG),
         }
@@ -41,7 +46,12 @@ fn body(text: &[u8]) -> Result<&[u8], Malformed> {
     text.strip_prefix(b"{").ok_or(WRONG)
 }
 
-fn next<'a>(rest: &mut &'a [u8], element: Decoder, arena: &'a Bump) -> Result<Value<'a>, Malformed> {
+fn next<'a>(
+    rest: &mut &'a [u8],
+    element: Decoder,
+    delimiter: u8,
+    arena: &'a Bump,
+) -> Result<Value<'a>, Malformed> {
     match rest.first() {
         Some(b'{') => {
             *rest = behind_nested(rest)?;
@@ -53,7 +63,8 @@ fn next<'a>(rest: &mut &'a [u8], element: Decoder, arena: &'a Bump) -> Result<Va
             element.decode(content, arena)
         }
         _ => {
-            let end = rest.iter().position(|byte| matches!(byte, b',' | b'}')).ok_or(WRONG)?;
+            let ends = |byte: &u8| *byte == b'}' || *byte == delimiter;
+            let end = rest.iter().position(ends).ok_or(WRONG)?;
             let (content, tail) = rest.split_at_checked(end).ok_or(WRONG)?;
             *rest = tail;
             match content {
@@ -124,12 +135,21 @@ mod tests {
             ("[0:1]={x,\"NULL\"}", vec![text("x"), text("NULL")]),
             ("{{1,\"}\"},{3,4}}", vec![Value::Null, Value::Null]),
         ] {
-            assert_eq!(decode(source.as_bytes(), Decoder::Text, &arena), Ok(Value::List(&want)), "{source}");
+            assert_eq!(
+                decode(source.as_bytes(), Decoder::Text, b',', &arena),
+                Ok(Value::List(&want)),
+                "{source}"
+            );
         }
+        assert!(decode(b"{1:2}", Decoder::Int, b',', &arena).is_err());
+        let empty = "010700000000000000";
+        let text = format!("{{{empty}:NULL}}");
+        let found = decode(text.as_bytes(), Decoder::Geometry, b':', &arena);
+        assert!(matches!(found, Ok(Value::List([Value::Struct(_), Value::Null]))), "{found:?}");
         let numbers = [Value::Int(1), Value::Int(-2)];
-        assert_eq!(decode(b"{1,-2}", Decoder::Int, &arena), Ok(Value::List(&numbers)));
+        assert_eq!(decode(b"{1,-2}", Decoder::Int, b',', &arena), Ok(Value::List(&numbers)));
         for bad in ["", "{", "{a", "{a,}", "{a}}", "a", "{\"a}", "[1:2", "{{1}", "{\"a\\"] {
-            assert!(decode(bad.as_bytes(), Decoder::Text, &arena).is_err(), "{bad}");
+            assert!(decode(bad.as_bytes(), Decoder::Text, b',', &arena).is_err(), "{bad}");
         }
     }
 }

@@ -28,12 +28,12 @@ const COLUMNS: &str = "
 
 /// The primary key's columns, or else those of the first unique index without expressions, in the
 /// order in which Debezium's driver lists indexes (clustered first, then by name). Columns that
-/// may be null do not disqualify an index there.
+/// may be null do not disqualify an index there, and columns that a unique index only includes count.
 const KEY: &str = "
     SELECT (SELECT array_agg(a.attname::text ORDER BY k.at)
             FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, at)
             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-            WHERE k.at <= i.indnkeyatts)
+            WHERE k.at <= i.indnkeyatts OR NOT i.indisprimary)
     FROM pg_catalog.pg_index i
     JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -58,7 +58,8 @@ const TYPE: &str = "
            (SELECT array_agg(e.enumlabel::text ORDER BY e.enumsortorder)
             FROM pg_catalog.pg_enum e WHERE e.enumtypid = chain.oid),
            (SELECT n.nspname::text FROM pg_catalog.pg_type d JOIN pg_catalog.pg_namespace n ON n.oid = d.typnamespace
-            WHERE d.oid = $1 AND NOT pg_catalog.pg_type_is_visible(d.oid))
+            WHERE d.oid = $1 AND NOT pg_catalog.pg_type_is_visible(d.oid)),
+           (SELECT nullif(d.typdelim, ',')::text FROM pg_catalog.pg_type d WHERE d.oid = $1)
     FROM chain ORDER BY depth DESC LIMIT 1";
 
 /// Types kept.
@@ -103,7 +104,7 @@ impl Catalog {
     pub fn tables(&mut self) -> Result<Vec<TableId>> {
         let rows = self.sql.query(TABLES, &[]).doing(|| "list tables")?;
         let tables = rows.iter().map(|row| TableId { schema: row.get(0), name: row.get(1) });
-        Ok(tables.filter(|table| !filter::is_system(&table.schema)).collect())
+        Ok(tables.filter(|table| !filter::is_system(table)).collect())
     }
 
     pub fn table(&mut self, id: &TableId) -> Result<TableFacts> {
@@ -160,6 +161,7 @@ impl Catalog {
             labels: row.get(4),
             element,
             schema: row.get(5),
+            delimiter: row.get::<_, Option<String>>(6).and_then(|text| text.bytes().next()),
         }))
     }
 

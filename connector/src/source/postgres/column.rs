@@ -4,6 +4,7 @@
 //! know, unless unknown types are asked for. To support another type, add its row here and, if its
 //! text needs one, a decoder.
 
+use super::default;
 use super::value::Decoder;
 use crate::model::table::{ColumnType, SourceType};
 
@@ -22,6 +23,8 @@ pub struct TypeInfo {
     pub labels: Option<Vec<String>>,
     /// An array's element type.
     pub element: Option<Box<TypeInfo>>,
+    /// What stands between such values in an array; `None` is a comma.
+    pub delimiter: Option<u8>,
 }
 
 impl TypeInfo {
@@ -32,6 +35,10 @@ impl TypeInfo {
 
     pub fn is_domain(&self) -> bool {
         self.name != self.base
+    }
+
+    fn delimiter(&self) -> u8 {
+        self.delimiter.unwrap_or(b',')
     }
 
     /// The modifier that counts: a domain's own, or else the column's.
@@ -88,7 +95,7 @@ pub fn column_type(info: &TypeInfo, modifier: i32) -> Option<(ColumnType, Decode
         "int8" | "oid" => (ColumnType::Int64, Decoder::Int),
         "float4" => (ColumnType::Float32, Decoder::Float32),
         "float8" => (ColumnType::Float64, Decoder::Float64),
-        "numeric" => (decimal(modifier), Decoder::Decimal),
+        "numeric" => (decimal(modifier), decimal_decoder(modifier)),
         "text" | "varchar" | "bpchar" | "char" | "name" | "citext" => (ColumnType::Text, Decoder::Text),
         "json" | "jsonb" => (ColumnType::Json, Decoder::Text),
         "xml" => (ColumnType::Xml, Decoder::Text),
@@ -144,7 +151,7 @@ const PLAIN_TEXT: [&str; 18] = [
 ];
 
 /// Elements of which Debezium reads arrays.
-const ELEMENTS: [&str; 28] = [
+const ELEMENTS: [&str; 32] = [
     "bool",
     "bytea",
     "bpchar",
@@ -173,10 +180,15 @@ const ELEMENTS: [&str; 28] = [
     "macaddr",
     "macaddr8",
     "ltree",
+    "geometry",
+    "geography",
+    "vector",
+    "tsvector",
 ];
 
 fn array_type(element: &TypeInfo, modifier: i32) -> Option<(ColumnType, Decoder)> {
-    let (kind, decoder) = column_type(element, modifier)?;
+    // Debezium does not know arrays of domains.
+    let (kind, decoder) = column_type(element, modifier).filter(|_| !element.is_domain())?;
     match kind {
         // Debezium describes it by its element, and reads none.
         ColumnType::Bits { .. } if element.base == "bit" => Some((kind, Decoder::Absent)),
@@ -184,18 +196,26 @@ fn array_type(element: &TypeInfo, modifier: i32) -> Option<(ColumnType, Decoder)
             || element.labels.is_some()
             || element.base.ends_with("range") =>
         {
-            Some((ColumnType::Array(Box::new(kind)), decoder.of_array()))
+            Some((ColumnType::Array(Box::new(kind)), decoder.of_array(element.delimiter())))
         }
         _ => None,
     }
 }
 
-/// A column of a type that nobody knows: the text's bytes. Arrays are left out all the same.
+/// A column of a type that nobody knows: the text's bytes, in arrays of each element. Arrays of types that
+/// are known by themselves are left out all the same.
 pub fn unknown_type(info: &TypeInfo) -> Option<(ColumnType, Decoder)> {
     const FIGURES: [&str; 6] = ["line", "lseg", "box", "path", "polygon", "circle"];
-    let figure = FIGURES.contains(&info.base.as_str());
-    let decoder = if figure { Decoder::RawFigure } else { Decoder::Raw };
-    info.element.is_none().then_some((ColumnType::Unknown, decoder))
+    let raw = |info: &TypeInfo| match FIGURES.contains(&info.base.as_str()) {
+        true => Decoder::RawFigure,
+        false => Decoder::Raw,
+    };
+    if let Some(element) = &info.element {
+        let known = !element.is_domain() && column_type(element, -1).is_some();
+        let bytes = ColumnType::Array(Box::new(ColumnType::Unknown));
+        return (!known).then(|| (bytes, raw(element).of_array(element.delimiter())));
+    }
+    Some((ColumnType::Unknown, raw(info)))
 }
 
 /// No length of its own.
@@ -207,21 +227,18 @@ const NUMERIC_DIGITS: i32 = 131_089;
 /// things otherwise in a snapshot than in the stream, and so does Debezium.
 pub fn source_type(info: &TypeInfo, modifier: i32, streamed: bool, serial: bool) -> SourceType {
     let modifier = info.modifier(modifier);
-    let name = match (&info.schema, info.base.as_str()) {
-        (_, "int2") if serial && !streamed => "smallserial".to_owned(),
-        (_, "int4") if serial && !streamed => "serial".to_owned(),
-        (_, "int8") if serial && !streamed => "bigserial".to_owned(),
-        (Some(schema), _) if !streamed => format!("\"{schema}\".\"{}\"", info.name),
-        _ => info.name.clone(),
-    };
+    if let Some(element) = &info.element {
+        let of_element = source_type(element, modifier, streamed, false);
+        return SourceType { name: declared_name(info, streamed, serial), ..of_element };
+    }
     let digits = |least: i32| {
-        least
-            + match modifier {
-                -1 => 7,
-                0 => 0,
-                1 => 3,
-                digits => digits + 1,
-            }
+        let fraction = match modifier {
+            -1 => 7,
+            0 => 0,
+            1 => 3,
+            digits => digits.saturating_add(1),
+        };
+        fraction.saturating_add(least)
     };
     let counted = if modifier >= 0 { modifier } else { 6 };
     let (length, scale) = match info.base.as_str() {
@@ -248,7 +265,18 @@ pub fn source_type(info: &TypeInfo, modifier: i32, streamed: bool, serial: bool)
         "interval" => (49, Some(if modifier < 0 { 6 } else { modifier & 0xFFFF })),
         _ => (UNBOUNDED, Some(0)),
     };
-    SourceType { name: name.to_uppercase(), length: Some(length), scale }
+    SourceType { name: declared_name(info, streamed, serial), length: Some(length), scale }
+}
+
+fn declared_name(info: &TypeInfo, streamed: bool, serial: bool) -> String {
+    let name = match (&info.schema, info.base.as_str()) {
+        (_, "int2") if serial && !streamed => "smallserial".to_owned(),
+        (_, "int4") if serial && !streamed => "serial".to_owned(),
+        (_, "int8") if serial && !streamed => "bigserial".to_owned(),
+        (Some(schema), _) if !streamed => format!("\"{schema}\".\"{}\"", info.name),
+        _ => info.name.clone(),
+    };
+    name.to_uppercase()
 }
 
 /// `numeric(p, s)` is kept as `(p << 16 | s) + 4`. A negative scale shows as 2048 less its size:
@@ -261,6 +289,14 @@ fn decimal(modifier: i32) -> ColumnType {
         },
         _ => ColumnType::VariableDecimal,
     }
+}
+
+/// PostgreSQL's largest scale; what looks larger is negative.
+const LARGEST_SCALE: usize = 1_000;
+
+fn decimal_decoder(modifier: i32) -> Decoder {
+    let scale = default::scale_of(modifier).filter(|scale| *scale > LARGEST_SCALE);
+    scale.and_then(|scale| u16::try_from(scale).ok()).map_or(Decoder::Decimal, Decoder::Padded)
 }
 
 fn fraction(modifier: i32) -> Option<u8> {

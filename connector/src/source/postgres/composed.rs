@@ -2,6 +2,7 @@
 
 use super::array::quoted;
 use super::cursor::Malformed;
+use crate::connect::hash;
 use crate::model::value::Value;
 use bumpalo::Bump;
 use bumpalo::collections::Vec;
@@ -34,7 +35,17 @@ pub fn hstore<'a>(text: &'a [u8], arena: &'a Bump) -> Result<Value<'a>, Malforme
             _ => return Err(WRONG),
         };
     }
-    if rest.is_empty() { Ok(Value::Map(entries.into_bump_slice())) } else { Err(WRONG) }
+    if !rest.is_empty() {
+        return Err(WRONG);
+    }
+    // As Debezium's map has them. The server sorts by length, then by bytes, which decides within a bucket.
+    let count = entries.len();
+    let text = |value: &Value<'a>| if let Value::Text(text) = value { *text } else { "" };
+    entries.sort_unstable_by_key(|(key, value)| {
+        let key = text(key);
+        (hash::bucket(key, count), key.len(), key, text(value))
+    });
+    Ok(Value::Map(entries.into_bump_slice()))
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Malformed> {

@@ -30,7 +30,7 @@ pub fn parse(info: &TypeInfo, modifier: i32, expression: &str) -> Option<Constan
         "int8" => or("0").parse::<i64>().ok().map(|n| plain(Value::Int(n))),
         "float4" => or("0").parse().ok().map(|n| plain(Value::Float32(n))),
         "float8" => or("0").parse().ok().map(|n| plain(Value::Float64(n))),
-        "numeric" => decimal(or("0.0")),
+        "numeric" => decimal(or("0.0"), modifier),
         "bpchar" | "varchar" | "text" | "xml" => Some(Constant::Text(or("").to_owned())),
         "json" | "jsonb" => Some(Constant::Text(or("{}").to_owned())),
         "uuid" => Some(Constant::Text(or("00000000-0000-0000-0000-000000000000").to_ascii_lowercase())),
@@ -58,14 +58,27 @@ fn bits(text: &str, modifier: i32) -> Option<Constant> {
     Some(if modifier == 1 { plain(Value::Bool(text == "1")) } else { Constant::Bits(text.to_owned()) })
 }
 
-fn decimal(text: &str) -> Option<Constant> {
+/// With as many digits behind the point as the column has; none if it would have to be rounded.
+fn decimal(text: &str, modifier: i32) -> Option<Constant> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let mut parts = digits.splitn(2, '.');
-    let whole = parts.next().unwrap_or_default();
-    let fraction = parts.next().unwrap_or_default();
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    (!(whole.is_empty() && fraction.is_empty()) && all_digits(whole) && all_digits(fraction))
-        .then(|| Constant::Decimal(text.to_owned()))
+    if whole.is_empty() && fraction.is_empty() || !all_digits(whole) || !all_digits(fraction) {
+        return None;
+    }
+    let Some(scale) = scale_of(modifier) else { return Some(Constant::Decimal(text.to_owned())) };
+    let zeros = "0".repeat(scale.saturating_sub(fraction.len()));
+    let (kept, dropped) = fraction.split_at_checked(scale).unwrap_or((fraction, ""));
+    let sign = if text.starts_with('-') { "-" } else { "" };
+    let point = if scale > 0 { "." } else { "" };
+    let exact = dropped.bytes().all(|digit| digit == b'0');
+    exact.then(|| Constant::Decimal(format!("{sign}{whole}{point}{kept}{zeros}")))
+}
+
+/// The scale that a modifier of `numeric` says. Of a negative one Debezium reads 2048 less.
+pub fn scale_of(modifier: i32) -> Option<usize> {
+    let packed = modifier.checked_sub(4).filter(|packed| *packed >= 0);
+    packed.and_then(|packed| usize::try_from(packed & 0x7FF).ok())
 }
 
 /// `now()`, `(now() + '1 day'::interval)`, `nextval('s'::regclass)`, and the functions that SQL
@@ -109,6 +122,7 @@ fn literal(expression: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::value::UNIX_EPOCH;
     use crate::source::postgres::column::TypeInfo;
 
     /// As recorded from Debezium where it was (`pg-types`, `pg-null-defaults`).
@@ -123,7 +137,7 @@ mod tests {
             ("int4", "(10 + 5)", None),
             ("int8", "'9007199254740993'::bigint", Some(plain(Value::Int(9_007_199_254_740_993)))),
             ("float8", "'-2.25'::numeric", Some(plain(Value::Float64(-2.25)))),
-            ("numeric", "1234.567", Some(Constant::Decimal("1234.567".into()))),
+            ("numeric", "1234.5670", Some(Constant::Decimal("1234.5670".into()))),
             ("numeric", "'NaN'::numeric", None),
             ("bpchar", "'ab'::bpchar", text("ab")),
             ("varchar", "'it''s'::character varying", text("it's")),
@@ -139,15 +153,15 @@ mod tests {
             (
                 "timestamp",
                 "'2020-01-02 03:04:05.678901'::timestamp without time zone",
-                Some(plain(Value::Timestamp(1_577_934_245_678_901))),
+                Some(plain(Value::Timestamp(UNIX_EPOCH + 1_577_934_245_678_901))),
             ),
             (
                 "timestamptz",
                 "'2020-01-01 00:00:00+00'::timestamp with time zone",
-                Some(plain(Value::TimestampTz(1_577_836_800_000_000))),
+                Some(plain(Value::TimestampTz(UNIX_EPOCH + 1_577_836_800_000_000))),
             ),
-            ("timestamptz", "now()", Some(plain(Value::TimestampTz(0)))),
-            ("timestamptz", "(now() + '01:00:00'::interval)", Some(plain(Value::TimestampTz(0)))),
+            ("timestamptz", "now()", Some(plain(Value::TimestampTz(UNIX_EPOCH)))),
+            ("timestamptz", "(now() + '01:00:00'::interval)", Some(plain(Value::TimestampTz(UNIX_EPOCH)))),
             ("bytea", "'\\x00ff'::bytea", None),
             ("citext", "'a'::citext", None),
             ("oid", "1", None),
@@ -160,6 +174,21 @@ mod tests {
         ] {
             let info = TypeInfo::plain(type_name);
             assert_eq!(parse(&info, -1, expression), want, "{type_name}: {expression}");
+        }
+    }
+
+    #[test]
+    fn decimals_have_the_column_s_scale() {
+        let info = TypeInfo::plain("numeric");
+        for (expression, scale, want) in [
+            ("1.5", 2, Some("1.50")),
+            ("'-7'::integer", 3, Some("-7.000")),
+            ("3.450", 2, Some("3.45")),
+            ("3.456", 2, None),
+            ("12", 0, Some("12")),
+        ] {
+            let want = want.map(|text| Constant::Decimal(text.to_owned()));
+            assert_eq!(parse(&info, (9 << 16 | scale) + 4, expression), want, "{expression} {scale}");
         }
     }
 

@@ -72,7 +72,7 @@ impl TableFilter {
 
     pub fn includes(&self, table: &TableId) -> bool {
         let name = table.to_string();
-        !is_system(&table.schema)
+        !is_system(table)
             && self.schemas.pass(&table.schema)
             && (self.include.is_empty() || self.include.iter().any(|(_, pattern)| pattern.is_match(&name)))
             && !self.exclude.iter().any(|pattern| pattern.is_match(&name))
@@ -129,8 +129,13 @@ impl TableFilter {
     }
 }
 
-pub fn is_system(schema: &str) -> bool {
-    SYSTEM_SCHEMAS.contains(&schema) || schema.starts_with("pg_toast") || schema.starts_with("pg_temp_")
+/// The server's own tables, and PostGIS's, which is the same everywhere.
+pub fn is_system(table: &TableId) -> bool {
+    let schema = table.schema.as_str();
+    SYSTEM_SCHEMAS.contains(&schema)
+        || schema.starts_with("pg_toast")
+        || schema.starts_with("pg_temp_")
+        || table.name.eq_ignore_ascii_case("spatial_ref_sys")
 }
 
 /// The table a pattern names if it is no pattern; `\.` and `.` are both a point.

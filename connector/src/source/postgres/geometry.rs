@@ -35,7 +35,7 @@ pub fn point<'a>(text: &[u8], arena: &'a Bump) -> Result<Value<'a>, Malformed> {
     Ok(Value::Struct(arena.alloc_slice_copy(&values)))
 }
 
-/// Extended well-known binary in hexadecimal → well-known binary and the reference system.
+/// Extended well-known binary in hexadecimal → its bytes and the reference system that they name.
 ///
 /// # Errors
 /// When the text is no such binary.
@@ -59,14 +59,8 @@ pub fn geometry<'a>(text: &[u8], arena: &'a Bump) -> Result<Value<'a>, Malformed
         let values = [Value::Bytes(bytes), Value::Null];
         return Ok(Value::Struct(arena.alloc_slice_copy(&values)));
     }
-    let (srid, body) = body.split_first_chunk::<4>().ok_or(WRONG)?;
-    let plain = kind & !HAS_SRID;
-    let plain = if little { plain.to_le_bytes() } else { plain.to_be_bytes() };
-    let mut binary = bumpalo::collections::Vec::with_capacity_in(bytes.len(), arena);
-    binary.push(*order);
-    binary.extend_from_slice(&plain);
-    binary.extend_from_slice(body);
-    let values = [Value::Bytes(binary.into_bump_slice()), Value::Int(i64::from(read(*srid).cast_signed()))];
+    let (srid, _) = body.split_first_chunk::<4>().ok_or(WRONG)?;
+    let values = [Value::Bytes(bytes), Value::Int(i64::from(read(*srid).cast_signed()))];
     Ok(Value::Struct(arena.alloc_slice_copy(&values)))
 }
 
@@ -93,21 +87,22 @@ pub fn figure<'a>(text: &[u8], arena: &'a Bump) -> &'a [u8] {
 mod tests {
     use super::*;
 
+    fn hex(digits: &str) -> Vec<u8> {
+        let pair = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex");
+        (0..digits.len()).step_by(2).map(pair).collect()
+    }
+
     #[test]
     fn points_and_geometries() {
         let arena = Bump::new();
         let wkb = "0101000000000000000000F83F00000000000004C0";
-        let bytes: Vec<u8> = wkb
-            .as_bytes()
-            .chunks(2)
-            .map(|p| u8::from_str_radix(std::str::from_utf8(p).expect("ASCII"), 16).expect("hex"))
-            .collect();
+        let bytes = hex(wkb);
         let want = [Value::Float64(1.5), Value::Float64(-2.5), Value::Bytes(&bytes), Value::Null];
         assert_eq!(point(b"(1.5,-2.5)", &arena), Ok(Value::Struct(&want)));
         let plain = [Value::Bytes(&bytes), Value::Null];
         assert_eq!(geometry(wkb.as_bytes(), &arena), Ok(Value::Struct(&plain)));
         let extended = "0101000020E6100000000000000000F83F00000000000004C0";
-        let placed = [Value::Bytes(&bytes), Value::Int(4326)];
+        let placed = [Value::Bytes(&hex(extended)), Value::Int(4326)];
         assert_eq!(geometry(extended.as_bytes(), &arena), Ok(Value::Struct(&placed)));
         assert_eq!(figure(b"<(0,1.5),5e+20>", &arena), b"<(0.0,1.5),5.0E20>");
         for bad in ["", "0", "01", "010100002", "0101000020E610", "zz"] {

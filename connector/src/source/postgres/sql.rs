@@ -5,11 +5,18 @@ use super::{failure, tls};
 use crate::config::source::{SourceConfig, TlsMode};
 use shared::error::Context;
 use shared::{Error, Kind, Result};
+use std::collections::HashMap;
 use tokio::runtime::Handle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Statements kept; more kinds than this are not asked.
+const PREPARED: usize = 64;
+
+/// What one statement gave, or what was wrong with it or the connection.
+type Answer = std::result::Result<Vec<Row>, tokio_postgres::Error>;
 
 pub struct Sql {
     config: Config,
@@ -17,6 +24,8 @@ pub struct Sql {
     tls: Option<MakeRustlsConnect>,
     runtime: Handle,
     client: Option<Client>,
+    /// Statements of the open connection, by text: the catalogue is asked the same for every table.
+    prepared: HashMap<String, Statement>,
     initial: Vec<String>,
 }
 
@@ -55,6 +64,7 @@ impl Sql {
             tls,
             runtime,
             client: None,
+            prepared: HashMap::new(),
             initial: source.initial_statements.clone(),
         })
     }
@@ -62,17 +72,34 @@ impl Sql {
     /// Runs one statement. A connection that broke since the last one is opened again; one that
     /// breaks now is opened once more, so the statement should bear being run twice.
     pub fn query(&mut self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
-        let runtime = self.runtime.clone();
         let reused = self.client.is_some();
-        let first = runtime.block_on(self.client()?.query(statement, parameters));
-        match first {
+        match self.run(statement, parameters)? {
             Err(error) if reused && error.as_db_error().is_none() && self.broken() => {
                 tracing::debug!(event = "source_sql_reconnected", %error, "connection broke, trying another one");
-                runtime.block_on(self.client()?.query(statement, parameters))
+                self.run(statement, parameters)?
             }
             other => other,
         }
         .map_err(|e| failure::of_sql(&e))
+    }
+
+    fn run(&mut self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Answer> {
+        let runtime = self.runtime.clone();
+        self.client()?;
+        let Sql { client, prepared, .. } = self;
+        let client = client.as_ref().ok_or_else(|| Error::new(Kind::Bug, "the connection vanished"))?;
+        let known = match prepared.get(statement) {
+            Some(known) => known.clone(),
+            None => match runtime.block_on(client.prepare(statement)) {
+                Ok(made) => made,
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        let answer = runtime.block_on(client.query(&known, parameters));
+        if prepared.len() < PREPARED {
+            prepared.insert(statement.to_owned(), known);
+        }
+        Ok(answer)
     }
 
     fn broken(&self) -> bool {
@@ -94,6 +121,7 @@ impl Sql {
                 done.map_err(|e| failure::of_sql(&e))
                     .doing(|| format!("run source.initial_statements[{at}]"))?;
             }
+            self.prepared.clear();
             self.client = Some(client);
         }
         self.client.as_ref().ok_or_else(|| Error::new(Kind::Bug, "the connection vanished"))

@@ -6,6 +6,8 @@ use super::{array, composed, datetime, geometry, interval};
 use crate::model::value::Value;
 use bumpalo::Bump;
 
+const DAY_US: i64 = 86_400_000_000;
+
 /// How a column's text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoder {
@@ -14,6 +16,8 @@ pub enum Decoder {
     Float32,
     Float64,
     Decimal,
+    /// A decimal with a negative scale, which Debezium takes for this one and fills with zeros.
+    Padded(u16),
     Text,
     Bytea,
     Date,
@@ -22,8 +26,10 @@ pub enum Decoder {
     TimestampTz,
     TimeTz,
     Interval,
-    /// In arrays the Java driver knows milliseconds only.
+    /// In arrays the Java driver knows milliseconds only, and the day's end as its beginning.
     TimeInArray,
+    /// With a zone it knows seconds only.
+    TimeTzInArray,
     /// A single bit.
     Bit,
     Bits,
@@ -38,7 +44,8 @@ pub enum Decoder {
     Raw,
     /// The same of a figure, with its numbers as Java prints them.
     RawFigure,
-    Array(&'static Decoder),
+    /// Values with this byte between them: `pg_type.typdelim`.
+    Array(&'static Decoder, u8),
     /// A column that is always absent: an array of a type whose elements Debezium cannot read.
     Absent,
 }
@@ -71,7 +78,9 @@ impl Decoder {
     /// Apart, so that the common types stay in one small function.
     fn decode_seldom<'a>(self, text: &'a [u8], arena: &'a Bump) -> Result<Value<'a>, Malformed> {
         Ok(match self {
-            Decoder::TimeInArray => Value::Time(datetime::time(text)? / 1_000 * 1_000),
+            Decoder::Padded(scale) => Value::Decimal(padded(utf8(text, "numeric")?, scale, arena)),
+            Decoder::TimeInArray => Value::Time(datetime::time(text)? / 1_000 * 1_000 % DAY_US),
+            Decoder::TimeTzInArray => Value::TimeTz(datetime::timetz(text)? / 1_000_000 * 1_000_000),
             Decoder::TimeTz => Value::TimeTz(datetime::timetz(text)?),
             Decoder::Interval => interval::decode(text)?,
             Decoder::Bit => Value::Bool(text.first() == Some(&b'1')),
@@ -89,25 +98,39 @@ impl Decoder {
             Decoder::Raw => Value::Bytes(text),
             Decoder::RawFigure => Value::Bytes(geometry::figure(text, arena)),
             Decoder::Absent => Value::Null,
-            Decoder::Array(element) => array::decode(text, *element, arena)?,
+            Decoder::Array(element, delimiter) => array::decode(text, *element, delimiter, arena)?,
             _ => return Err(Malformed("type")),
         })
     }
 
     /// The decoder of arrays of this one's values.
-    pub fn of_array(self) -> Decoder {
+    pub fn of_array(self, delimiter: u8) -> Decoder {
         macro_rules! held {
             ($($name:ident)*) => {
                 match self {
-                    Decoder::Time | Decoder::TimeInArray => Decoder::Array(&Decoder::TimeInArray),
-                    $(Decoder::$name => Decoder::Array(&Decoder::$name),)*
-                    Decoder::Array(_) => Decoder::Absent,
+                    Decoder::Time | Decoder::TimeInArray => Decoder::Array(&Decoder::TimeInArray, delimiter),
+                    Decoder::TimeTz | Decoder::TimeTzInArray => Decoder::Array(&Decoder::TimeTzInArray, delimiter),
+                    $(Decoder::$name => Decoder::Array(&Decoder::$name, delimiter),)*
+                    Decoder::Padded(_) => Decoder::Array(&Decoder::Decimal, delimiter),
+                    Decoder::Array(..) => Decoder::Absent,
                 }
             };
         }
-        held!(Bool Int Float32 Float64 Decimal Text Bytea Date Timestamp TimestampTz TimeTz Interval Bit Bits
+        held!(Bool Int Float32 Float64 Decimal Text Bytea Date Timestamp TimestampTz Interval Bit Bits
             Money Hstore Point Geometry Vector HalfVector SparseVector Raw RawFigure Absent)
     }
+}
+
+/// A whole number with so many zeros behind the point; what is no number stays.
+fn padded<'a>(text: &'a str, scale: u16, arena: &'a Bump) -> &'a str {
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+        return text;
+    }
+    let mut out = bumpalo::collections::String::with_capacity_in(text.len() + 1 + usize::from(scale), arena);
+    out.push_str(text);
+    out.push('.');
+    out.extend(std::iter::repeat_n('0', scale.into()));
+    out.into_bump_str()
 }
 
 /// `-$1,234.56`, however the server's locale writes it: the digits, with a point before the last
@@ -175,6 +198,7 @@ fn hex(text: &[u8]) -> Result<&[u8], Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::value::UNIX_EPOCH;
 
     #[test]
     fn reads_what_the_server_prints() {
@@ -189,7 +213,7 @@ mod tests {
             (Decoder::Text, "漢字", Value::Text("漢字")),
             (Decoder::Bytea, "\\xdead00", Value::Hex(b"dead00")),
             (Decoder::Bytea, "\\x", Value::Hex(b"")),
-            (Decoder::Timestamp, "1970-01-01 00:00:01.5", Value::Timestamp(1_500_000)),
+            (Decoder::Timestamp, "1970-01-01 00:00:01.5", Value::Timestamp(UNIX_EPOCH + 1_500_000)),
             (Decoder::TimeTz, "13:14:15.123-08", Value::TimeTz(76_455_123_000)),
             (Decoder::TimeTz, "24:00:00-15:59", Value::TimeTz(57_540_000_000)),
             (Decoder::Bit, "1", Value::Bool(true)),

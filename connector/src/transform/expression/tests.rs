@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::record::{Datum, Header, HeaderValue, Record};
 use crate::model::schema::{Field, Form, Kind, Schema};
-use crate::model::value::Value;
+use crate::model::value::{UNIX_EPOCH, Value};
 use std::sync::Arc;
 
 fn evaluated(text: &str) -> shared::Result<String> {
@@ -27,7 +27,7 @@ fn evaluated(text: &str) -> shared::Result<String> {
         Value::Int(9_007_199_254_740_993),
         Value::Null,
         Value::Decimal("12.50"),
-        Value::Timestamp(5_000_000),
+        Value::Timestamp(UNIX_EPOCH + 5_000_000),
     ];
     let values = [Value::Null, Value::Struct(&after), Value::Text("u")];
     let headers = [Header { name: "h", value: HeaderValue::Text("x") }];

@@ -7,7 +7,7 @@ mod stream;
 mod typed;
 
 pub use message::pgoutput;
-pub use stream::{Streamed, stream};
+pub use stream::{Replay, Streamed, stream};
 pub use typed::{default, value};
 
 use super::copy::CopyRow;

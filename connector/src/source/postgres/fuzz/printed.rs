@@ -5,6 +5,8 @@ use crate::model::value::Value;
 use crate::source::postgres::value::Decoder;
 
 const DAY_US: i64 = 86_400_000_000;
+/// From 1970-01-01 to 2000-01-01.
+const DAYS_TO_2000: i64 = 10_957;
 /// Bit of a geometry's type that says that a reference system follows.
 const HAS_SRID: u32 = 0x2000_0000;
 
@@ -35,7 +37,9 @@ pub fn value(decoder: Decoder, value: &Value<'_>) -> Option<Vec<u8>> {
         (_, Value::Interval { months, days, micros }) => interval(months, days, micros),
         (_, Value::Map(entries)) => return hstore(entries),
         (Decoder::Vector | Decoder::HalfVector, Value::List(numbers)) => vector(decoder, numbers)?,
-        (Decoder::Array(element), Value::List(values)) => return array(*element, values),
+        (Decoder::Array(element, delimiter), Value::List(values)) => {
+            return array(*element, delimiter, values);
+        }
         (Decoder::Point, Value::Struct([Value::Float64(x), Value::Float64(y), ..])) => {
             format!("({},{})", float(*x), float(*y))
         }
@@ -104,7 +108,7 @@ fn clock(micros: u64) -> String {
 }
 
 fn instant(micros: i64, zone: &str) -> String {
-    date(micros.div_euclid(DAY_US), &format!(" {}{zone}", time(micros.rem_euclid(DAY_US))))
+    date(micros.div_euclid(DAY_US) + DAYS_TO_2000, &format!(" {}{zone}", time(micros.rem_euclid(DAY_US))))
 }
 
 fn interval(months: i32, days: i32, micros: i64) -> String {
@@ -141,11 +145,11 @@ fn quoted(out: &mut Vec<u8>, content: &[u8]) {
 }
 
 /// Every element quoted, whether it needs it or not.
-pub fn array(element: Decoder, values: &[Value<'_>]) -> Option<Vec<u8>> {
+pub fn array(element: Decoder, delimiter: u8, values: &[Value<'_>]) -> Option<Vec<u8>> {
     let mut out = vec![b'{'];
     for (nth, one) in values.iter().enumerate() {
         if nth > 0 {
-            out.push(b',');
+            out.push(delimiter);
         }
         match one {
             Value::Null => out.extend(b"NULL"),
@@ -180,23 +184,13 @@ fn vector(decoder: Decoder, numbers: &[Value<'_>]) -> Option<String> {
 }
 
 /// Well-known binary, with the reference system put in behind the type.
+/// The reference system stands in the bytes already.
 fn geometry(binary: &[u8], srid: &Value<'_>) -> Option<String> {
     let [order, kind @ ..] = binary.get(..5)? else { return None };
-    let body = binary.get(5..)?;
-    let little = *order == 1;
-    let written = |number: u32| if little { number.to_le_bytes() } else { number.to_be_bytes() };
-    let mut bytes = vec![*order];
-    match srid {
-        Value::Int(srid) => {
-            let kind: [u8; 4] = kind.try_into().ok()?;
-            let kind = if little { u32::from_le_bytes(kind) } else { u32::from_be_bytes(kind) };
-            bytes.extend(written(kind | HAS_SRID));
-            bytes.extend(written(i32::try_from(*srid).ok()?.cast_unsigned()));
-        }
-        _ => bytes.extend(kind),
-    }
-    bytes.extend(body);
-    Some(bytes.iter().map(|byte| format!("{byte:02X}")).collect())
+    let kind: [u8; 4] = kind.try_into().ok()?;
+    let kind = if *order == 1 { u32::from_le_bytes(kind) } else { u32::from_be_bytes(kind) };
+    assert_eq!(kind & HAS_SRID != 0, *srid != Value::Null, "{binary:?} {srid:?}");
+    Some(binary.iter().map(|byte| format!("{byte:02X}")).collect())
 }
 
 /// A row as `COPY … TO STDOUT` writes it.

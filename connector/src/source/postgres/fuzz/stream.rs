@@ -12,7 +12,7 @@ use crate::source::postgres::pgoutput::{Message, Relation};
 use crate::source::postgres::relation::Relations;
 use crate::source::postgres::sql::Sql;
 use crate::source::postgres::stream::{Reader, Start};
-use shared::Result;
+use shared::{Error, Kind, Result};
 
 /// Takes an event, and may end the stream.
 pub type Streamed<'t> = &'t mut dyn FnMut(Event<'_>) -> Result<()>;
@@ -23,13 +23,7 @@ pub type Streamed<'t> = &'t mut dyn FnMut(Event<'_>) -> Result<()>;
 /// # Errors
 /// What ended the stream, as in life.
 pub fn stream(source: &SourceConfig, input: &[u8], take: Streamed<'_>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let mut catalog = Catalog::new(Sql::new(source, runtime.handle().clone())?);
-    let mut relations = Relations::new(TableFilter::new(source)?, source.unknown_types);
-    let messages = Names::new("message_prefixes", &[], &[])?;
-    let start =
-        Start { position: PostgresPosition::default(), slot_confirmed: Lsn(0), visible: None, messages };
-    let mut reader = Reader::new("d".to_owned(), start);
+    let mut replay = Replay::new(source)?;
     let mut default = None;
     let mut rest = input;
     while let [high, low, tail @ ..] = rest {
@@ -40,45 +34,84 @@ pub fn stream(source: &SourceConfig, input: &[u8], take: Streamed<'_>) -> Result
             ([b'd', text @ ..], _) => default = std::str::from_utf8(text).ok(),
             ([b'k', end @ ..], _) => {
                 let frame = [b"k", end, &[0; 17]].concat();
-                reader.copy_data(&frame, &mut relations, &mut catalog, take)?;
+                replay.frame(&frame, take)?;
             }
             (_, Ok(Message::Relation(relation))) => {
-                define(&relation, default.take(), &mut relations, &mut catalog)?
+                replay.define(&relation, default.take())?;
             }
             (message, _) => {
                 let at = u64::try_from(input.len() - rest.len()).unwrap_or_default();
                 let frame = [b"w", &at.to_be_bytes()[..], &[0; 16], message].concat();
-                reader.copy_data(&frame, &mut relations, &mut catalog, take)?;
+                replay.frame(&frame, take)?;
             }
         }
     }
     Ok(())
 }
 
-/// The catalogue says what its message says, or nearly.
-fn define(
-    message: &Relation<'_>,
-    default: Option<&str>,
-    relations: &mut Relations,
-    catalog: &mut Catalog,
-) -> Result<()> {
-    let mut facts = TableFacts::default();
-    for column in message.columns() {
-        let Ok(column) = column else { break };
-        catalog.know(column.type_oid, type_info(column.type_oid));
-        let not_null = column.name.starts_with('n');
-        if column.name.starts_with('k') {
-            facts.key.push(column.name.to_owned());
-        }
-        facts.columns.push(ColumnFacts {
-            name: column.name.to_owned(),
-            type_oid: column.type_oid,
-            modifier: column.modifier,
-            not_null,
-            default: default.map(str::to_owned),
-            comment: None,
-        });
+/// A stream without a server.
+pub struct Replay {
+    reader: Reader,
+    relations: Relations,
+    catalog: Catalog,
+}
+
+impl Replay {
+    /// # Errors
+    /// `Config`, for a list of names that is none.
+    pub fn new(source: &SourceConfig) -> Result<Replay> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let catalog = Catalog::new(Sql::new(source, runtime.handle().clone())?);
+        let relations = Relations::new(TableFilter::new(source)?, source.unknown_types);
+        let messages = Names::new("message_prefixes", &[], &[])?;
+        let start =
+            Start { position: PostgresPosition::default(), slot_confirmed: Lsn(0), visible: None, messages };
+        Ok(Replay { reader: Reader::new("d".to_owned(), start), relations, catalog })
     }
-    let id = TableId { schema: message.schema.to_owned(), name: message.name.to_owned() };
-    relations.define_from(message, id, &facts, catalog)
+
+    /// One message of the replication protocol.
+    ///
+    /// # Errors
+    /// As in life.
+    pub fn frame(&mut self, body: &[u8], take: Streamed<'_>) -> Result<bool> {
+        self.reader.copy_data(body, &mut self.relations, &mut self.catalog, take)
+    }
+
+    /// A relation's message.
+    ///
+    /// # Errors
+    /// As in life.
+    pub fn describe(&mut self, message: &[u8]) -> Result<()> {
+        match Message::parse(message) {
+            Ok(Message::Relation(relation)) => self.define(&relation, None),
+            other => Err(Error::new(Kind::Data, format!("{other:?} is no relation"))),
+        }
+    }
+
+    /// What a relation's message says is what the catalogue says, or nearly: names of keys begin with
+    /// `k`, of other columns that are never NULL with `n`.
+    ///
+    /// # Errors
+    /// As in life.
+    pub fn define(&mut self, message: &Relation<'_>, default: Option<&str>) -> Result<()> {
+        let mut facts = TableFacts::default();
+        for column in message.columns() {
+            let Ok(column) = column else { break };
+            self.catalog.know(column.type_oid, type_info(column.type_oid));
+            let key = column.name.starts_with('k');
+            if key {
+                facts.key.push(column.name.to_owned());
+            }
+            facts.columns.push(ColumnFacts {
+                name: column.name.to_owned(),
+                type_oid: column.type_oid,
+                modifier: column.modifier,
+                not_null: column.name.starts_with('n'),
+                default: default.map(str::to_owned),
+                comment: None,
+            });
+        }
+        let id = TableId { schema: message.schema.to_owned(), name: message.name.to_owned() };
+        self.relations.define_from(message, id, &facts, &mut self.catalog)
+    }
 }
