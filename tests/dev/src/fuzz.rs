@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 const USAGE: &str = "cargo dev fuzz TARGET [--seconds N] [--keep]";
 const SECONDS: u32 = 60;
 /// As in `connector/src/fuzz/tests.rs`.
-const FILES: usize = 150;
+const FILES: usize = 600;
 /// Such an input is kept whatever it reaches.
 const FINDING: &str = "finding-";
 /// libFuzzer's own word for findings is enough: the code has no unsafe that a sanitizer would look at, and
