@@ -2,7 +2,7 @@
 
 use crate::peers::{Agent, LIMIT, connector, database, refused, says};
 use stack::{HOST, Kafka, Postgres, Registry};
-use support::{Binary, Launch, eventually, topics};
+use support::{Binary, Launch, Program, eventually, topics};
 
 #[test]
 fn what_the_database_refuses() {
@@ -113,7 +113,7 @@ fn kafka_away_during_the_run_loses_nothing() {
 }
 
 #[test]
-fn a_missing_topic_is_named_when_the_broker_makes_none() {
+fn a_missing_topic_is_named_when_the_broker_makes_none_and_made_if_a_rule_says_how() {
     let postgres = database();
     let options = stack::kafka::Options { auto_create_topics: false, ..Default::default() };
     let kafka = Kafka::start(options).expect("Kafka");
@@ -121,11 +121,14 @@ fn a_missing_topic_is_named_when_the_broker_makes_none() {
     let mut launch = connector(&postgres, &kafka.bootstrap(), &agent.registry());
     launch.allow(&["librdkafka", "kafka_lost"]);
     says(&refused(&mut launch, 3), &["fault.public.t", "auto"]);
-    topics::create(&kafka.bootstrap(), "fault.public.t", 1);
+    launch.set("sink.topic", "[{replicas=5}]");
+    says(&refused(&mut launch, 3), &["fault.public.t", "InvalidReplicationFactor", "sink.topic"]);
+    launch.set("sink.topic", r#"[{exclude=["fault.*"], partitions=7}, {partitions=3}]"#);
     let mut running = launch.allow(&["stopped"]).start().expect("it starts again");
     running.wait_ready(LIMIT).expect("ready");
     let count = || topics::total(&kafka.bootstrap(), "fault.");
     eventually(LIMIT, "the snapshot is written", || (count() >= 10).then_some(()));
+    assert_eq!(topics::partitions(&kafka.bootstrap(), "fault.public.t"), 3);
     assert_eq!(running.stop().expect("it stops"), 0);
 }
 
@@ -143,6 +146,26 @@ fn the_database_restarting_loses_nothing() {
     postgres.start_again().expect("PostgreSQL comes back");
     postgres.psql("postgres", "INSERT INTO t SELECT g, 'w' FROM generate_series(11, 500) g").expect("rows");
     eventually(LIMIT, "all rows are there", || (agent.records() >= 500).then_some(()));
+    assert_eq!(running.stop().expect("it stops"), 0);
+}
+
+#[test]
+fn a_restart_registers_no_schema_that_the_registry_has() {
+    let postgres = database();
+    let agent = Agent::start(&[]);
+    let launch = connector(&postgres, &agent.brokers(), &agent.registry());
+    let mut running = launch.start().expect("it starts");
+    running.wait_ready(LIMIT).expect("ready");
+    eventually(LIMIT, "the snapshot is written", || (agent.records() == 10).then_some(()));
+    assert_eq!(running.stop().expect("it stops"), 0);
+    let mut running = launch.start().expect("it starts again");
+    let seen =
+        |program: &Program, event: &str| program.log().iter().filter(|line| line.event() == event).count();
+    // The log goes on: of both starts.
+    eventually(LIMIT, "schemas are fetched", || (seen(&running, "schemas_fetched") == 2).then_some(()));
+    postgres.psql("postgres", "INSERT INTO t VALUES (11, 'x')").expect("a row");
+    eventually(LIMIT, "the row is written", || (agent.records() == 11).then_some(()));
+    assert_eq!(seen(&running, "schema_registered"), 2, "key and value, at the first start");
     assert_eq!(running.stop().expect("it stops"), 0);
 }
 

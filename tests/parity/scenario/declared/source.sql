@@ -1,0 +1,3 @@
+create type mood as enum('a','b'); create domain pr as numeric(9,3);
+create table t (id serial primary key, a varchar(10) default 'x', b numeric(8,2), c timestamptz(3), d char(5), e bit(4), f varbit(9), g interval, h int[], i mood, j pr, k json, l text, m "char", n varchar, o numeric(6,1)[], q varchar(7)[], r time(2), s timestamp, u float4, v oid, w uuid, x bytea, y money);
+comment on table t is 'tab'; comment on column t.a is 'col a'; insert into t(a) values ('1');

@@ -1,0 +1,9 @@
+create table pkless (a int, b text); create table uni (a int not null, b text not null, c int); create unique index u1 on uni(b,a);
+create table uninull (a int, b int unique); create table uniexpr (a int not null, b text not null); create unique index u2 on uniexpr(lower(b)); create table unipart (a int not null, b int); create unique index u3 on unipart(a) where b>0;
+create table two (z int, y text, x int, primary key(x,z)); create table deferr (a int not null unique deferrable, b int);
+create table idx (a int not null, b int not null, c int primary key); create unique index u5 on idx(a,b); alter table idx replica identity using index u5;
+create table incl (a int not null, b int, c text); create unique index u6 on incl(a) include (b);
+create table ndist (a int); create unique index u7 on ndist(a) nulls not distinct;
+create table full_ (a int, b text); alter table full_ replica identity full;
+create table noth (a int primary key, b text); alter table noth replica identity nothing;
+insert into pkless values (1,'a'); insert into uni values (1,'a',2); insert into uninull values (1,2); insert into uniexpr values (1,'A'); insert into unipart values (1,1); insert into two values (1,'y',3); insert into deferr values (1,1); insert into idx values (1,2,3); insert into incl values(1,2,'c'); insert into ndist values (1); insert into full_ values (1,'q'); insert into noth values (1,'n');create table p (a int, b text, c int, primary key (a) include (b)); create table q (a int not null, b int not null, c int, unique (b) include (c)); alter table q replica identity full; alter table p replica identity full; insert into p values (1,'x',2); insert into q values (1,2,3);

@@ -1,0 +1,1 @@
+create table shard_1 (id int primary key, a text); create table shard_2 (id int primary key, a text); create table other (id int primary key); create table shard_nokey (id int not null, a text); insert into shard_1 values (1,'x');

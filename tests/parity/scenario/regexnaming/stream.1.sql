@@ -1,0 +1,1 @@
+insert into shard_2 values (1,'x'); insert into other values (1); insert into shard_nokey values (1,'k'); update shard_1 set id=2; delete from shard_2;

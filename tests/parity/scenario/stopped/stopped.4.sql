@@ -1,0 +1,1 @@
+ALTER TABLE t DROP COLUMN b; ALTER TABLE t ADD COLUMN b bigint; CREATE TABLE fresh (id int PRIMARY KEY, v text); 

@@ -1,0 +1,1 @@
+INSERT INTO one VALUES (2, 'c'); UPDATE one SET id = 3 WHERE id = 2; DELETE FROM two; ALTER TABLE one ADD COLUMN w int; INSERT INTO one VALUES (4, 'd', 5);

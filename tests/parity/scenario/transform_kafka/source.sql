@@ -1,0 +1,1 @@
+CREATE TABLE t (id int PRIMARY KEY, n int, big bigint NOT NULL, f float8, b boolean, s text, num numeric(8,2), at timestamp(3), day date, secret text, by bytea); CREATE TABLE u (id int PRIMARY KEY, v text);

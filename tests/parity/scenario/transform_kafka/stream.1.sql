@@ -1,0 +1,2 @@
+INSERT INTO t VALUES (1, 5, 9007199254740993, 1.5, true, '42', 12.50, '2024-02-29 12:34:56.789', '2024-02-29', 'hush', '\x00ff'), (2, NULL, -1, NULL, NULL, '7', NULL, NULL, NULL, NULL, NULL), (3, 300, 1, 1e10, false, '0', -0.01, '1969-12-31 23:59:59.999', '1969-12-31', '', '');
+UPDATE t SET f = 2 WHERE id = 1; INSERT INTO u VALUES (1, 'x');

@@ -1,0 +1,1 @@
+CREATE TABLE shard_1 (id int PRIMARY KEY, name text, n numeric, big bigint, at timestamptz, ts timestamp, tt timetz); CREATE TABLE shard_2 (LIKE shard_1 INCLUDING ALL); CREATE TABLE other (id int PRIMARY KEY, name text);

@@ -1,0 +1,2 @@
+insert into g values (3,'SRID=3857;MULTIPOINT(1 2,3 4)','SRID=4326;POINT EMPTY','LINESTRING Z EMPTY','SRID=4326;POINT(1 1)','POINT(5 6)','(1.5,-2)',array['POINT(1 2)'::geometry,null,'POINT(3 4)'],'SRID=4326;POINT(7 8)','BOX(0 0,1 1)');
+insert into g(id) values (4); update g set r='x'; delete from g where id=1;

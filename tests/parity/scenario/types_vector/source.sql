@@ -1,0 +1,2 @@
+create extension vector; create domain dv as vector(2); create table v (id int primary key, v vector(3), w vector, n vector(2) not null default '[1,2]', h halfvec(3), hn halfvec(2) not null, s sparsevec(5), sn sparsevec(3), va vector[], d dv, t text);
+insert into v values (1,'[1,2.5,-3]','[1]','[0.1,1e20]','[1,0.1,65504]','[1,2]','{1:1.5,3:-2}/5','{}/3',array['[1,2]'::vector],'[1,2]'); insert into v(id,hn,sn) values (2,'[0,0]','{1:1}/3');

@@ -1,0 +1,1 @@
+insert into v values (3,'[1,2.5,-3]','[1,2,3,4,5]','[0.1,1e-20]','[1,0.1,6e-8]','[1,2]','{5:0.1}/5','{}/3',array['[1,2]'::vector],'[1,2]'); insert into v(id,hn,sn) values (4,'[0,0]','{1:1}/3'); update v set t='x'; delete from v where id=3;
