@@ -79,25 +79,24 @@ impl Edits {
         Ok(Edits { texts: edits, money: rounded.then_some(Edit::Round(money_digits as usize)) })
     }
 
-    /// What is done to a column, if anything; only texts and money are changed.
+    /// What is done to a column, if anything; its schema says so even where no value is changed.
     pub fn of(&self, table: &TableId, column: &Column) -> Option<Edit> {
-        match column.kind {
-            ColumnType::Text => {}
-            ColumnType::Money => return self.money.clone(),
-            _ => return None,
-        }
         let name = format!("{table}.{}", column.name);
-        let (_, edit) = self.texts.iter().find(|(columns, _)| columns.is_match(&name))?;
+        let Some((_, edit)) = self.texts.iter().find(|(columns, _)| columns.is_match(&name)) else {
+            return self.money.clone().filter(|_| column.kind == ColumnType::Money);
+        };
+        let declared = column.source_type.length.and_then(|length| usize::try_from(length).ok());
+        let length = declared.filter(|length| *length > 0);
         Some(match edit {
             Edit::Hash { digest, salt, serialized, .. } => {
-                let declared = column.source_type.length.and_then(|length| usize::try_from(length).ok());
-                let length = declared.filter(|length| *length > 0);
                 let stand_in = (!column.optional).then(|| match &column.default {
                     Some(Constant::Text(text)) => text.as_str().into(),
                     _ => "".into(),
                 });
                 Edit::Hash { digest: *digest, salt: salt.clone(), serialized: *serialized, length, stand_in }
             }
+            // No value is longer.
+            Edit::Truncate(most) if length.is_some_and(|length| length <= *most) => return None,
             other => other.clone(),
         })
     }
@@ -110,6 +109,14 @@ pub fn columns(patterns: &[String]) -> Result<RegexSet> {
 }
 
 impl Edit {
+    /// Whether values of the column are changed: masks and digests are for characters.
+    pub fn concerns(&self, column: &Column) -> bool {
+        match self {
+            Edit::Mask(_) | Edit::Hash { .. } => column.characters,
+            Edit::Truncate(_) | Edit::Round(_) => true,
+        }
+    }
+
     /// What the field's schema says of it.
     pub fn mark(&self, schema: Schema) -> Schema {
         match self {

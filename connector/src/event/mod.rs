@@ -149,7 +149,8 @@ impl Events {
 
     fn change(&mut self, change: &Change<'_>, take: Take<'_>) -> Result<()> {
         let Events { shapes, rows, transactions, context, .. } = self;
-        if is_skipped(&self.skip, change.op) || self.skip_unchanged && is_unchanged(change) {
+        let skipped = is_skipped(&self.skip, change.op) && !moves(change);
+        if skipped || self.skip_unchanged && is_unchanged(change) {
             return Ok(());
         }
         let shape = shapes.of(change.table);
@@ -160,6 +161,7 @@ impl Events {
         let mut maker = Maker {
             clock: &self.clock,
             tombstones: self.tombstones,
+            skip: &self.skip,
             shape,
             source: &source,
             lsn: origin.lsn,
@@ -190,6 +192,7 @@ impl Events {
         let mut maker = Maker {
             clock: &self.clock,
             tombstones: self.tombstones,
+            skip: &self.skip,
             shape: self.shapes.of(truncate.table),
             source: &source,
             lsn: origin.lsn,
@@ -244,6 +247,14 @@ impl Events {
     pub fn heartbeat(&mut self, take: Take<'_>) -> Result<()> {
         let (key, value) = ([Value::Text(&self.prefix)], [Value::Int(self.clock.now().millis())]);
         take(&fixed(&self.heartbeats, Some(0), &key, &value)).doing(|| "send a heartbeat")
+    }
+}
+
+/// An update of the key is a delete and a create, also where operations are skipped.
+fn moves(change: &Change<'_>) -> bool {
+    match (change.op, change.before, change.after) {
+        (Op::Update, Some(before), Some(after)) => key::changed(change.table, before, after),
+        _ => false,
     }
 }
 
@@ -309,6 +320,7 @@ fn datum<'a>(schema: &'a Arc<Schema>, values: &'a [Value<'a>]) -> Datum<'a> {
 struct Maker<'a, 't> {
     clock: &'a Clock,
     tombstones: bool,
+    skip: &'a [Operation],
     shape: &'a Shape,
     source: Row<'a>,
     lsn: Lsn,
@@ -369,7 +381,12 @@ impl Maker<'_, '_> {
 
     /// The row under its old key goes, and comes again under its new one.
     fn moved(&mut self, before: Value<'_>, after: Value<'_>, old: Row<'_>, new: Row<'_>) -> Result<()> {
-        self.one(Op::Delete.code(), Some(old), before, Value::Null, Some((envelope::NEW_KEY, new)))?;
+        if !is_skipped(self.skip, Op::Delete) {
+            self.one(Op::Delete.code(), Some(old), before, Value::Null, Some((envelope::NEW_KEY, new)))?;
+        }
+        if is_skipped(self.skip, Op::Create) {
+            return Ok(());
+        }
         self.one(Op::Create.code(), Some(new), Value::Null, after, Some((envelope::OLD_KEY, old)))
     }
 

@@ -96,7 +96,7 @@ impl Shapes {
         for (place, column) in value_columns.iter().filter_map(|at| table.columns.get(*at)).enumerate() {
             let edit = self.edits.of(&table.id, column);
             fields.push(self.field(table, column, edit.as_ref()));
-            edits.extend(edit.map(|edit| (place, edit)));
+            edits.extend(edit.filter(|edit| edit.concerns(column)).map(|edit| (place, edit)));
         }
         let key = self.key(table, &named("Key"), key_suffix.as_ref());
         let row = Arc::new(Schema::structure(named("Value"), fields).optional());

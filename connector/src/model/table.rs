@@ -111,6 +111,8 @@ pub struct Column {
     /// Left out of the value by the operator, and here only because the key needs it.
     pub key_only: bool,
     pub source_type: SourceType,
+    /// Of one of the database's own types for characters, or an enum: masks and digests are for these.
+    pub characters: bool,
     pub comment: Option<String>,
 }
 
@@ -124,6 +126,7 @@ impl Column {
             default: None,
             key_only: false,
             source_type: SourceType::default(),
+            characters: false,
             comment: None,
         }
     }

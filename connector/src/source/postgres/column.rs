@@ -37,6 +37,12 @@ impl TypeInfo {
         self.name != self.base
     }
 
+    /// Whether it is an enum or one of SQL's types for characters, itself or by its domain.
+    pub fn is_characters(&self) -> bool {
+        const CHARACTERS: [&str; 5] = ["text", "varchar", "bpchar", "char", "name"];
+        self.labels.is_some() || CHARACTERS.contains(&self.base.as_str())
+    }
+
     fn delimiter(&self) -> u8 {
         self.delimiter.unwrap_or(b',')
     }

@@ -148,7 +148,8 @@ impl Relations {
                 self.warn_left_out(&id, column.name, column.type_oid);
                 continue;
             };
-            let now = facts.column(column.name);
+            // Debezium's tables do not have the columns that are left out: in keys they are optional.
+            let now = facts.column(column.name).filter(|_| shown || !streamed);
             columns.push(Column { key_only: !shown, ..described(column, kind, &info, now, streamed) });
         }
         let place = |name: &String| columns.iter().position(|column| column.name == *name);
@@ -207,6 +208,7 @@ fn described(
     Column {
         default: now.and_then(|now| default::parse(info, declared.modifier, now.default.as_deref()?)),
         source_type: source_type(info, declared.modifier, streamed, is_serial(now)),
+        characters: info.is_characters(),
         comment: now.and_then(|now| now.comment.clone()),
         ..Column::new(declared.name, kind, now.is_none_or(|now| !now.not_null))
     }

@@ -1,0 +1,1 @@
+create table t (id int primary key, a text, b text, c int); create table u (x int, y text, z int); insert into t values (1,'a','b',2);

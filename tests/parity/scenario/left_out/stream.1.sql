@@ -1,0 +1,1 @@
+insert into t values (2,'a','b',2); update t set b='q'; delete from t where id=1; insert into u values (1,'a',2);

@@ -1,0 +1,1 @@
+insert into t values (2,'y'); update t set a='z'; update t set id=9 where id=2; delete from t; truncate t;
