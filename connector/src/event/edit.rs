@@ -296,6 +296,7 @@ pub fn propagate(schema: Schema, column: &Column, comments: bool) -> Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::table::SourceType;
 
     #[test]
     fn texts_are_cut_at_characters() {
@@ -319,5 +320,49 @@ mod tests {
             Some(&[0xc0, 0x80, 0xc3, 0xa9, 0xed, 0xa0, 0xbc, 0xed, 0xbe, 0x89][..])
         );
         assert_eq!(java_serialized(&"x".repeat(70_000)).len(), 4 + 1 + 8 + 70_000);
+    }
+
+    #[test]
+    fn money_is_rounded_and_half_a_pair_is_a_question_mark() {
+        let arena = Bump::new();
+        for (text, digits, want) in [
+            ("2.50", 0, "3"),
+            ("-2.50", 0, "-3"),
+            ("-3.49", 0, "-3"),
+            ("0.50", 0, "1"),
+            ("999.95", 1, "1000.0"),
+            ("12.34", 2, "12.34"),
+            ("7", 0, "7"),
+        ] {
+            assert_eq!(rounded(text, digits, &arena), want, "{text}");
+        }
+        for (text, length, want) in [("a😀b", 2, "a?"), ("a😀b", 3, "a😀"), ("ab", 5, "ab"), ("abc", 2, "ab")]
+        {
+            assert_eq!(truncated(text, length, &arena), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn masks_are_for_characters_and_marks_for_all() {
+        let text = "topic_prefix = 'p'\n[[mask]]\ncolumns = ['s.t.(a|b)']\nlength = 3\n[[truncate]]\ncolumns = ['s.t.c']\nlength = 4";
+        let overrides = shared::config::Overrides { env_prefix: "NO_SUCH_PREFIX", set: &[] };
+        let edits = Edits::new(&shared::config::parse(text, &overrides).expect("valid")).expect("valid");
+        let table = TableId { schema: "s".to_owned(), name: "t".to_owned() };
+        let column = |name: &str, characters, length| Column {
+            characters,
+            source_type: SourceType { length: Some(length), ..SourceType::default() },
+            ..Column::new(name, ColumnType::Text, true)
+        };
+        for (column, marked, changed) in [
+            (column("a", true, i32::MAX), true, true),
+            (column("b", false, i32::MAX), true, false),
+            (column("c", false, 9), true, true),
+            (column("c", true, 4), false, false),
+            (column("d", true, 9), false, false),
+        ] {
+            let edit = edits.of(&table, &column);
+            let found = (edit.is_some(), edit.is_some_and(|edit| edit.concerns(&column)));
+            assert_eq!(found, (marked, changed), "{}", column.name);
+        }
     }
 }

@@ -96,7 +96,18 @@ impl Shapes {
         for (place, column) in value_columns.iter().filter_map(|at| table.columns.get(*at)).enumerate() {
             let edit = self.edits.of(&table.id, column);
             fields.push(self.field(table, column, edit.as_ref()));
-            edits.extend(edit.filter(|edit| edit.concerns(column)).map(|edit| (place, edit)));
+            match edit {
+                Some(edit) if edit.concerns(column) => edits.push((place, edit)),
+                // As Debezium does it; but whoever asks for a mask should know.
+                Some(_) => tracing::warn!(
+                    event = "column_not_masked",
+                    table = %table.id,
+                    column = column.name,
+                    declared = column.source_type.name,
+                    "a mask or digest is for characters: this column's values are sent as they are"
+                ),
+                None => {}
+            }
         }
         let key = self.key(table, &named("Key"), key_suffix.as_ref());
         let row = Arc::new(Schema::structure(named("Value"), fields).optional());
