@@ -152,40 +152,16 @@ fn rounded<'a>(text: &'a str, digits: usize, arena: &'a Bump) -> &'a str {
     if dropped.is_empty() {
         return text;
     }
-    let point = if digits > 0 { "." } else { "" };
-    let mut out = bumpalo::collections::String::with_capacity_in(text.len() + 1, arena);
-    out.push_str(whole);
-    out.push_str(point);
-    out.push_str(kept);
-    if dropped.as_bytes().first().is_some_and(|digit| *digit >= b'5') {
-        increment(&mut out);
+    let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |whole| ("-", whole));
+    let up = dropped.starts_with(['5', '6', '7', '8', '9']);
+    // Money is eight bytes of cents: its digits fit.
+    let places = whole.chars().chain(kept.chars()).filter_map(|digit| digit.to_digit(10));
+    let units = places.fold(0, |units: u128, digit| units * 10 + u128::from(digit)) + u128::from(up);
+    if digits == 0 {
+        return bumpalo::format!(in arena, "{}{}", sign, units).into_bump_str();
     }
-    out.into_bump_str()
-}
-
-/// One more in the last place.
-fn increment(text: &mut bumpalo::collections::String<'_>) {
-    let digits: Vec<char> = text.chars().collect();
-    let mut carry = true;
-    let mut grown: Vec<char> = Vec::with_capacity(digits.len() + 1);
-    for character in digits.into_iter().rev() {
-        match character.to_digit(10) {
-            Some(digit) if carry => {
-                carry = digit == 9;
-                grown.push(char::from_digit((digit + 1) % 10, 10).unwrap_or('0'));
-            }
-            None if carry && character == '-' => {
-                grown.extend(['1', '-']);
-                carry = false;
-            }
-            _ => grown.push(character),
-        }
-    }
-    if carry {
-        grown.push('1');
-    }
-    text.clear();
-    text.extend(grown.into_iter().rev());
+    let one = 10_u128.pow(digits as u32);
+    bumpalo::format!(in arena, "{}{}.{:03$}", sign, units / one, units % one, digits).into_bump_str()
 }
 
 /// So many of Java's characters; never half of a pair.
@@ -332,6 +308,8 @@ mod tests {
             ("0.50", 0, "1"),
             ("999.95", 1, "1000.0"),
             ("12.34", 2, "12.34"),
+            ("-10.04", 1, "-10.0"),
+            ("-92233720368547758.08", 1, "-92233720368547758.1"),
             ("7", 0, "7"),
         ] {
             assert_eq!(rounded(text, digits, &arena), want, "{text}");
