@@ -75,9 +75,7 @@ fn a_refused_schema_stops_with_the_registrys_words_and_loses_nothing() {
     let registry = Registry::start().expect("the registry");
     let mut launch = connector(&postgres, &agent.brokers(), &registry.url());
     launch.allow(&["stopped"]);
-    let mut running = launch.start().expect("it starts");
-    running.wait_ready(LIMIT).expect("ready");
-    eventually(LIMIT, "the snapshot is written", || (agent.records() == 10).then_some(()));
+    let mut running = snapshotted(&launch, &agent);
     // int to text is no change that BACKWARD allows.
     let change = "ALTER TABLE t ALTER v TYPE int USING 0; INSERT INTO t VALUES (11, 1)";
     postgres.psql("postgres", change).expect("a retyped column");
@@ -138,9 +136,7 @@ fn the_database_restarting_loses_nothing() {
     let agent = Agent::start(&[]);
     let mut launch = connector(&postgres, &agent.brokers(), &agent.registry());
     launch.allow(&["connection_lost"]);
-    let mut running = launch.start().expect("it starts");
-    running.wait_ready(LIMIT).expect("ready");
-    eventually(LIMIT, "the snapshot is written", || (agent.records() == 10).then_some(()));
+    let mut running = snapshotted(&launch, &agent);
     postgres.kill().expect("kill -9");
     std::thread::sleep(std::time::Duration::from_millis(700));
     postgres.start_again().expect("PostgreSQL comes back");
@@ -154,9 +150,7 @@ fn a_restart_registers_no_schema_that_the_registry_has() {
     let postgres = database();
     let agent = Agent::start(&[]);
     let launch = connector(&postgres, &agent.brokers(), &agent.registry());
-    let mut running = launch.start().expect("it starts");
-    running.wait_ready(LIMIT).expect("ready");
-    eventually(LIMIT, "the snapshot is written", || (agent.records() == 10).then_some(()));
+    let mut running = snapshotted(&launch, &agent);
     assert_eq!(running.stop().expect("it stops"), 0);
     let mut running = launch.start().expect("it starts again");
     let seen =
@@ -176,9 +170,7 @@ fn an_idle_database_moves_the_slot_and_a_restart_goes_on() {
     let postgres = database();
     let agent = Agent::start(&[]);
     let launch = connector(&postgres, &agent.brokers(), &agent.registry());
-    let mut running = launch.start().expect("it starts");
-    running.wait_ready(LIMIT).expect("ready");
-    eventually(LIMIT, "the snapshot is written", || (agent.records() == 10).then_some(()));
+    let mut running = snapshotted(&launch, &agent);
     postgres.psql("postgres", "INSERT INTO t VALUES (11, 'x')").expect("a row");
     eventually(LIMIT, "the row is written", || (agent.records() == 11).then_some(()));
     postgres.psql("postgres", "CREATE DATABASE other").expect("log that no table of ours is in");
@@ -195,4 +187,12 @@ fn an_idle_database_moves_the_slot_and_a_restart_goes_on() {
     running.wait_ready(LIMIT).expect("ready");
     eventually(LIMIT, "that row comes too", || (agent.records() == 12).then_some(()));
     assert_eq!(running.stop().expect("it stops"), 0);
+}
+
+/// Started, and the ten rows of [`database`] are written.
+fn snapshotted(launch: &Launch, agent: &Agent) -> Program {
+    let mut running = launch.start().expect("it starts");
+    running.wait_ready(LIMIT).expect("ready");
+    eventually(LIMIT, "the snapshot is written", || (agent.records() == 10).then_some(()));
+    running
 }
