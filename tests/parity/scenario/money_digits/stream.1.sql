@@ -1,0 +1,1 @@
+insert into t select id + 10, m from t;
