@@ -57,6 +57,7 @@ pub struct Config {
 impl Config {
     /// Checks what no single value's type can say.
     pub fn check(&self) -> Result<()> {
+        self.snapshot.check()?;
         self.event.check()?;
         self.avro.check(self.encode.uses_avro())?;
         self.sink.check()?;

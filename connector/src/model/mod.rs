@@ -9,12 +9,14 @@
 //! | [`record::Record`] | `event`, `transform` | `avro` |
 //! | [`encoded::Encoded`] | `avro` | `sink` |
 //! | [`position::Position`] | `source` | `offset`, and back to `source` to confirm |
+//! | [`progress::SnapshotProgress`] | `source` | `offset`, and back to `source` at start |
 //! | [`finding::Finding`] | `source`, `pipeline` | `cli` |
 
 pub mod change;
 pub mod encoded;
 pub mod finding;
 pub mod position;
+pub mod progress;
 pub mod record;
 pub mod schema;
 pub mod table;

@@ -1,6 +1,8 @@
 //! A place in the source's log, and what is stored to resume from it.
 
+use super::progress::SnapshotProgress;
 use std::fmt;
+use std::sync::Arc;
 
 /// A PostgreSQL log sequence number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +41,8 @@ pub struct PostgresPosition {
     pub commit_time_us: i64,
     /// The initial snapshot that this position belongs to, if streaming has not begun.
     pub snapshot: Option<SnapshotState>,
+    /// What a snapshot under way has read, or what the stream must pass over because one read it.
+    pub progress: Option<Arc<SnapshotProgress>>,
 }
 
 /// How far an initial snapshot had come.

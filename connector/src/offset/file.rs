@@ -76,6 +76,7 @@ mod tests {
             transaction_id: Some(1),
             commit_time_us: 2,
             snapshot: None,
+            progress: None,
         });
         store.save(&position).expect("saved");
         assert_eq!(store.load().expect("readable"), Some(position.clone()));

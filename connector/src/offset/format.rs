@@ -5,9 +5,11 @@
 //! the same), which Debezium finds again without a search. What we read may be anything that any
 //! version of Debezium wrote.
 
+use super::progress;
 use crate::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
 use serde_json::{Map, Value, json};
 use shared::error::{Error, Kind, OrKind, Result};
+use std::sync::Arc;
 
 /// The bytes under which a connector's progress is stored: Connect's, without spaces, because the
 /// partition follows from them.
@@ -47,6 +49,9 @@ pub fn value(position: &Position) -> Value {
         out.insert("txId".to_owned(), json!(id));
     }
     out.insert("ts_usec".to_owned(), json!(position.commit_time_us));
+    if let Some(read) = &position.progress {
+        out.insert(progress::NAME.to_owned(), progress::value(read));
+    }
     Value::Object(out)
 }
 
@@ -72,6 +77,7 @@ pub fn position(stored: &[u8]) -> Result<Position> {
         transaction_id: number("txId").and_then(|id| u32::try_from(id).ok()),
         commit_time_us: number("ts_usec").unwrap_or(0),
         snapshot: snapshot(&stored),
+        progress: stored.get(progress::NAME).and_then(progress::read).map(Arc::new),
     }))
 }
 
@@ -102,6 +108,7 @@ mod tests {
             transaction_id: Some(792),
             commit_time_us: 1_700_000_000_000_000,
             snapshot,
+            progress: None,
         })
     }
 

@@ -45,5 +45,6 @@ fn made(input: &[u8]) -> Option<Position> {
         transaction_id: (flags & 2 == 0).then_some(one as u32),
         commit_time_us: number(2)?.cast_signed(),
         snapshot: (flags & 4 == 0).then(|| state(8)),
+        progress: None,
     }))
 }

@@ -5,6 +5,7 @@
 mod file;
 mod format;
 mod kafka;
+mod progress;
 mod tracker;
 
 #[cfg(any(test, fuzzing))]

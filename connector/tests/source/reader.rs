@@ -119,12 +119,20 @@ pub struct Source {
 
 impl Source {
     pub fn start(config: &SourceConfig, mode: SnapshotMode, stored: Option<&Position>) -> Result<Source> {
+        Source::start_with(config, &SnapshotConfig { mode, ..SnapshotConfig::default() }, stored)
+    }
+
+    pub fn start_with(
+        config: &SourceConfig,
+        snapshot: &SnapshotConfig,
+        stored: Option<&Position>,
+    ) -> Result<Source> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
-        let mut postgres = Postgres::open(config, &SnapshotConfig { mode }, runtime.handle().clone())?;
+        let mut postgres = Postgres::open(config, snapshot, runtime.handle().clone())?;
         postgres.start(stored)?;
         Ok(Source { postgres, seen: Seen::default(), _runtime: runtime })
     }

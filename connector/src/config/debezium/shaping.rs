@@ -42,10 +42,25 @@ pub fn apply(connector: &Properties, target: &mut Target) -> Result<()> {
     if connector.get("sanitize.field.names").is_some_and(|value| value == "true") {
         target.set("event.field_names", Value::from("avro"));
     }
+    selects(connector, target);
     for (name, columns) in connector {
         column(name, &super::list(columns), target)?;
     }
     Ok(())
+}
+
+/// `snapshot.select.statement.overrides` lists tables; behind its name and a table's stands the SELECT.
+fn selects(connector: &Properties, target: &mut Target) {
+    const NAME: &str = "snapshot.select.statement.overrides";
+    let tables = super::list(connector.get(NAME).map_or("", String::as_str));
+    let select = |table: String| {
+        let select = connector.get(&format!("{NAME}.{table}"))?;
+        Some((table, Value::from(select.as_str())))
+    };
+    let selects: Table = tables.into_iter().filter_map(select).collect();
+    if !selects.is_empty() {
+        target.set("snapshot.select", Value::Table(selects));
+    }
 }
 
 /// Statements end with a semicolon; two of them stand for one.

@@ -43,6 +43,8 @@ const RUNTIME: &str = "it tunes Debezium's own queues and threads";
 const CHANGES_RECORDS: &str = "it changes records in a way that is not supported yet";
 const EXTRA_RECORDS: &str = "notifications are not written yet; row changes are not affected";
 const NO_JDBC: &str = "there is no JDBC driver here";
+const ACCESS_SHARE: &str =
+    "a table is held against changes of its shape while it is read, and against nothing else";
 const OTHER: &str = "it belongs to Debezium's connectors for MySQL and MariaDB";
 const CONNECT: &str = "it is an affair of Kafka Connect";
 
@@ -211,28 +213,39 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("notification.*", Ignored("there are no notifications yet")),
     ("read.only", Ignored("nothing is ever written to the database's tables")),
     // snapshot
-    ("snapshot.mode", Word("snapshot.mode", &["initial", "initial_only", "no_data", "never"])),
-    ("snapshot.mode.*", Ignored("it belongs to snapshot modes that are not supported yet")),
-    ("snapshot.locking.mode", Unless(&["none"], "the snapshot takes no locks")),
-    ("snapshot.locking.*", Ignored("the snapshot takes no locks")),
-    ("snapshot.query.mode", Only(&["select_all"], CHANGES_RECORDS)),
-    ("snapshot.query.*", Refused(CHANGES_RECORDS)),
+    (
+        "snapshot.mode",
+        Word(
+            "snapshot.mode",
+            &["initial", "initial_only", "no_data", "never", "always", "when_needed", "configuration_based"],
+        ),
+    ),
+    ("snapshot.mode.configuration.based.snapshot.data", Set("snapshot.configuration_based.data", Flag)),
+    ("snapshot.mode.configuration.based.start.stream", Set("snapshot.configuration_based.stream", Flag)),
+    (
+        "snapshot.mode.configuration.based.snapshot.on.data.error",
+        Set("snapshot.configuration_based.on_data_error", Flag),
+    ),
+    ("snapshot.mode.configuration.based.*", Ignored("PostgreSQL has no schema history to read")),
+    ("snapshot.mode.*", Ignored("there are no classes to load here")),
+    ("snapshot.locking.mode", Unless(&["none", "shared"], ACCESS_SHARE)),
+    ("snapshot.locking.*", Ignored(ACCESS_SHARE)),
+    ("snapshot.query.mode", Only(&["select_all"], "there are no classes to load here")),
+    ("snapshot.query.*", Refused("there are no classes to load here")),
     (
         "snapshot.isolation.mode",
-        Unless(&["serializable", "repeatable_read"], "the snapshot is read at one point"),
+        Unless(&["serializable", "repeatable_read"], "the snapshot is read at one point in time"),
     ),
-    ("snapshot.lock.timeout.ms", Ignored("the snapshot takes no locks")),
-    ("snapshot.include.collection.list", Only(&[""], CHANGES_RECORDS)),
-    ("snapshot.select.statement.overrides*", Refused(CHANGES_RECORDS)),
+    ("snapshot.lock.timeout.ms", Set("snapshot.lock_timeout_ms", Number)),
+    ("snapshot.include.collection.list", Set("snapshot.tables", List)),
+    ("snapshot.select.statement.overrides*", Together("snapshot.select")),
     ("snapshot.fetch.size", Ignored("tables are read by COPY")),
-    ("snapshot.max.threads*", Ignored("tables are read one after the other")),
-    ("legacy.snapshot.max.threads", Ignored("tables are read one after the other")),
-    (
-        "snapshot.tables.order.by.row.count",
-        Unless(&["disabled"], "tables are read in the order of their names"),
-    ),
-    ("snapshot.delay.ms", Ignored(RUNTIME)),
-    ("streaming.delay.ms", Ignored(RUNTIME)),
+    ("snapshot.max.threads", Set("snapshot.max_threads", Number)),
+    ("snapshot.max.threads.*", Ignored("pieces have a size in bytes: snapshot.chunk_bytes")),
+    ("legacy.snapshot.max.threads", Ignored("tables are shared out piece by piece")),
+    ("snapshot.tables.order.by.row.count", Word("snapshot.order", &["disabled", "ascending", "descending"])),
+    ("snapshot.delay.ms", Set("snapshot.delay_ms", Number)),
+    ("streaming.delay.ms", Set("snapshot.streaming_delay_ms", Number)),
     ("incremental.snapshot.*", Ignored("there is no incremental snapshot yet")),
     ("internal.*", Ignored("it is internal to Debezium")),
     // other databases

@@ -12,6 +12,7 @@ fn position(lsn: u64) -> Position {
         transaction_id: Some(9),
         commit_time_us: 8,
         snapshot: None,
+        progress: None,
     })
 }
 

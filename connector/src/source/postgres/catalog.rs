@@ -13,6 +13,12 @@ const TABLES: &str = "
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'";
 
+/// How many rows the server believes each table to have.
+const ESTIMATES: &str = "
+    SELECT n.nspname::text, c.relname::text, c.reltuples::float8
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p')";
+
 /// A column of a domain that is NOT NULL is not null either.
 const COLUMNS: &str = "
     SELECT a.attname::text, a.atttypid, a.atttypmod,
@@ -105,6 +111,13 @@ impl Catalog {
         let rows = self.sql.query(TABLES, &[]).doing(|| "list tables")?;
         let tables = rows.iter().map(|row| TableId { schema: row.get(0), name: row.get(1) });
         Ok(tables.filter(|table| !filter::is_system(table)).collect())
+    }
+
+    /// Rows of each table as the server estimates them; below zero where it never looked.
+    pub fn row_estimates(&mut self) -> Result<HashMap<TableId, f64>> {
+        let rows = self.sql.query(ESTIMATES, &[]).doing(|| "estimate the tables' rows")?;
+        let one = |row: &tokio_postgres::Row| (TableId { schema: row.get(0), name: row.get(1) }, row.get(2));
+        Ok(rows.iter().map(one).collect())
     }
 
     pub fn table(&mut self, id: &TableId) -> Result<TableFacts> {

@@ -30,9 +30,15 @@ pub struct Names {
 impl Names {
     pub fn new(key: &str, include: &[String], exclude: &[String]) -> Result<Names> {
         let all = |key: &str, patterns: &[String]| {
-            patterns.iter().map(|p| compile(key, p)).collect::<Result<Vec<_>>>()
+            patterns.iter().map(|p| compile(&format!("source.{key}"), p)).collect::<Result<Vec<_>>>()
         };
         Ok(Names { include: all(key, include)?, exclude: all(&format!("exclude_{key}"), exclude)? })
+    }
+
+    /// Names that match one of the patterns, all if there is none; `setting` names them in full.
+    pub fn of(setting: &str, patterns: &[String]) -> Result<Names> {
+        let include = patterns.iter().map(|pattern| compile(setting, pattern)).collect::<Result<_>>()?;
+        Ok(Names { include, exclude: Vec::new() })
     }
 
     pub fn pass(&self, name: &str) -> bool {
@@ -54,13 +60,13 @@ fn key(text: &str) -> Result<(Regex, Vec<String>)> {
     let (table, columns) = text.rsplit_once(':').ok_or_else(wrong)?;
     let columns: Vec<String> =
         columns.split(',').map(|c| c.trim().to_owned()).filter(|c| !c.is_empty()).collect();
-    if columns.is_empty() { Err(wrong()) } else { Ok((compile("keys", table)?, columns)) }
+    if columns.is_empty() { Err(wrong()) } else { Ok((compile("source.keys", table)?, columns)) }
 }
 
 impl TableFilter {
     pub fn new(config: &SourceConfig) -> Result<Self> {
-        let include = config.tables.iter().map(|p| Ok((p.trim().to_owned(), compile("tables", p)?)));
-        let exclude = config.exclude_tables.iter().map(|p| compile("exclude_tables", p));
+        let include = config.tables.iter().map(|p| Ok((p.trim().to_owned(), compile("source.tables", p)?)));
+        let exclude = config.exclude_tables.iter().map(|p| compile("source.exclude_tables", p));
         Ok(TableFilter {
             include: include.collect::<Result<_>>()?,
             exclude: exclude.collect::<Result<_>>()?,
@@ -144,11 +150,11 @@ fn plain_name(pattern: &str) -> Option<String> {
     (!name.contains(['\\', '*', '+', '?', '[', ']', '(', ')', '{', '}', '|', '^', '$'])).then_some(name)
 }
 
-fn compile(key: &str, pattern: &str) -> Result<Regex> {
+fn compile(setting: &str, pattern: &str) -> Result<Regex> {
     RegexBuilder::new(&format!("^(?:{})$", pattern.trim()))
         .case_insensitive(true)
         .build()
-        .map_err(|e| Error::new(Kind::Config, format!("source.{key}: {pattern:?}: {e}").replace('\n', " ")))
+        .map_err(|e| Error::new(Kind::Config, format!("{setting}: {pattern:?}: {e}").replace('\n', " ")))
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod server;
 mod slot;
 mod snapshot;
 mod sql;
+mod start;
 mod stream;
 mod tls;
 mod value;
@@ -42,12 +43,11 @@ pub mod fuzz;
 
 pub use check::check;
 
-use crate::config::snapshot::{SnapshotConfig, SnapshotMode};
+use crate::config::snapshot::SnapshotConfig;
 use crate::config::source::SourceConfig;
 use crate::model::change::Event;
 use crate::model::position::{Lsn, Position, PostgresPosition};
-use crate::model::table::TableId;
-use crate::snapshot::mode::{Plan, plan};
+use crate::snapshot::mode::{Steps, steps};
 use catalog::Catalog;
 use connect::{Purpose, connect};
 use filter::{Names, TableFilter};
@@ -55,18 +55,12 @@ use relation::Relations;
 use server::Server;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
-use slot::Slot;
-use snapshot::{Of, Snapshot};
+use snapshot::Snapshot;
 use sql::Sql;
 use std::time::{Duration, Instant};
 use stream::{Start, Stream};
 use tokio::runtime::Handle;
-use visible::Visible;
 use wire::Wire;
-
-/// A server notices a cut connection at the latest when it next writes to it.
-const SLOT_WAIT: Duration = Duration::from_secs(8);
-const SLOT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the source stands, for status and metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,7 +88,8 @@ pub struct SnapshotProgress {
 /// A PostgreSQL database as a source of changes.
 pub struct Postgres {
     config: SourceConfig,
-    mode: SnapshotMode,
+    snapshot: SnapshotConfig,
+    steps: Steps,
     server: Server,
     catalog: Catalog,
     filter: TableFilter,
@@ -103,6 +98,8 @@ pub struct Postgres {
     wire: Option<Wire>,
     phase: Phase,
     xmin_read: Option<Instant>,
+    /// Nothing is read before this.
+    not_before: Option<Instant>,
 }
 
 enum Phase {
@@ -135,7 +132,8 @@ impl Postgres {
         server.check_replication(config)?;
         Ok(Postgres {
             config: config.clone(),
-            mode: snapshot.mode,
+            snapshot: snapshot.clone(),
+            steps: steps(snapshot),
             server,
             catalog,
             relations: Relations::new(filter.clone(), config.unknown_types),
@@ -143,162 +141,11 @@ impl Postgres {
             wire: Some(wire),
             phase: Phase::Ready,
             xmin_read: None,
+            not_before: None,
         })
     }
 
-    /// Decides from the stored position and the server's state what to do, and prepares
-    /// publication, slot and snapshot; then [`Postgres::poll`] delivers.
-    ///
-    /// # Errors
-    /// `Lost` when the stored position cannot be resumed: nothing is skipped silently.
-    pub fn start(&mut self, stored: Option<&Position>) -> Result<()> {
-        let stored = stored.map(|Position::Postgres(position)| position);
-        let tables = self.captured_tables()?;
-        publication::ensure(&mut self.catalog.sql, &self.config, &tables)?;
-        let slot = self.free_slot()?;
-        match (plan(self.mode, stored), stored, slot) {
-            (Plan::Rest, ..) => {
-                self.phase = Phase::Rest;
-                Ok(())
-            }
-            (Plan::Snapshot, _, slot) => self.start_snapshot(slot, tables),
-            (Plan::StreamFromSlot, _, slot) => self.start_at_slot(slot),
-            (Plan::Resume, Some(stored), Some(slot)) => self.resume(stored, &slot),
-            (Plan::Resume, Some(stored), None) => Err(Error::new(
-                Kind::Lost,
-                format!("slot {} is gone, but {} is stored to resume from", self.config.slot, stored.lsn),
-            )
-            .remedy(
-                "the changes since then are lost: remove the stored offset and start again for a new snapshot",
-            )),
-            (Plan::Resume, None, _) => Err(Error::new(Kind::Bug, "nothing is stored to resume from")),
-        }
-    }
-
-    /// The slot once nobody reads it: a connection that was cut or killed may hold it a little longer.
-    fn free_slot(&mut self) -> Result<Option<Slot>> {
-        let until = Instant::now() + SLOT_WAIT;
-        loop {
-            let slot = slot::inspect(&mut self.catalog.sql, &self.config.slot)?;
-            match slot.as_ref().and_then(|slot| slot.active_pid) {
-                None => return Ok(slot),
-                Some(pid) if Instant::now() >= until => {
-                    let what = format!("slot {} is active for process {pid}", self.config.slot);
-                    return Err(Error::new(Kind::Unreachable, what).remedy(
-                        "stop the other reader of the slot, or set source.slot to another name for this connector",
-                    ));
-                }
-                Some(_) => std::thread::sleep(SLOT_PAUSE),
-            }
-        }
-    }
-
-    fn captured_tables(&mut self) -> Result<Vec<TableId>> {
-        let all = self.catalog.tables()?;
-        self.filter.check_literals(&all)?;
-        for pattern in self.filter.without_match(&all) {
-            tracing::warn!(event = "pattern_matches_nothing", pattern, "no table matches the pattern");
-        }
-        let tables = self.filter.select(all);
-        if tables.is_empty() {
-            tracing::warn!(event = "nothing_captured", "no table is captured");
-        }
-        Ok(tables)
-    }
-
-    fn start_snapshot(&mut self, slot: Option<Slot>, tables: Vec<TableId>) -> Result<()> {
-        let of = match slot {
-            Some(slot) => {
-                slot.check(&self.config)?;
-                slot.check_free(&self.config.slot)?;
-                tracing::info!(
-                    event = "slot_reused",
-                    slot = %self.config.slot,
-                    confirmed = %slot.confirmed,
-                    "slot exists but nothing usable is stored: taking a snapshot now"
-                );
-                Of::Now { slot_confirmed: slot.confirmed }
-            }
-            None => {
-                let created = self.create_slot()?;
-                Of::NewSlot { name: created.snapshot_name, lsn: created.consistent_point }
-            }
-        };
-        let snapshot = Snapshot::begin(&self.config, of, tables)?;
-        // The slot's snapshot is taken over now; a connection left idle for the length of a large
-        // snapshot might be cut, so the stream opens its own.
-        if let Some(mut wire) = self.wire.take() {
-            wire.close();
-        }
-        self.phase = Phase::Snapshot(Box::new(snapshot));
-        Ok(())
-    }
-
-    fn start_at_slot(&mut self, slot: Option<Slot>) -> Result<()> {
-        let lsn = match slot {
-            Some(slot) => {
-                slot.check(&self.config)?;
-                slot.confirmed
-            }
-            None => self.create_slot()?.consistent_point,
-        };
-        let position = PostgresPosition { lsn, ..PostgresPosition::default() };
-        self.begin_stream(position, lsn, None)
-    }
-
-    fn resume(&mut self, stored: &PostgresPosition, slot: &Slot) -> Result<()> {
-        slot.check(&self.config)?;
-        let end: Lsn = self.server.end_lsn.parse().unwrap_or(Lsn(u64::MAX));
-        if stored.lsn > end {
-            return Err(Error::new(
-                Kind::Lost,
-                format!("{} is stored to resume from, but the server's log ends at {end}", stored.lsn),
-            )
-            .remedy(
-                "this is another server or one restored from a backup: remove the stored offset and start \
-                 again for a new snapshot",
-            ));
-        }
-        if stored.lsn < slot.confirmed && !self.config.trust_slot {
-            // We store before we confirm, so only somebody else can have moved the slot.
-            return Err(Error::new(
-                Kind::Lost,
-                format!("{} is stored to resume from, but slot {} begins at {}", stored.lsn, self.config.slot, slot.confirmed),
-            )
-            .remedy(
-                "the slot was made anew or moved by somebody else, and the changes between are lost: remove the \
-                 stored offset and start again for a new snapshot, or set source.trust_slot = true to go on without them",
-            ));
-        }
-        self.begin_stream(stored.clone(), slot.confirmed, None)
-    }
-
-    fn create_slot(&mut self) -> Result<slot::Created> {
-        let mut wire = self.replication_wire()?;
-        let created = slot::create(&mut wire, &self.config, self.server.version)?;
-        self.wire = Some(wire);
-        tracing::info!(
-            event = "slot_created",
-            slot = %self.config.slot,
-            lsn = %created.consistent_point,
-            "slot created"
-        );
-        Ok(created)
-    }
-
-    fn replication_wire(&mut self) -> Result<Wire> {
-        match self.wire.take() {
-            Some(wire) => Ok(wire),
-            None => connect(&self.config, Purpose::Replication),
-        }
-    }
-
-    fn begin_stream(
-        &mut self,
-        position: PostgresPosition,
-        slot_confirmed: Lsn,
-        visible: Option<Visible>,
-    ) -> Result<()> {
+    fn begin_stream(&mut self, position: PostgresPosition, slot_confirmed: Lsn) -> Result<()> {
         let mut wire = self.replication_wire()?;
         self.relations.forget_numbers();
         slot::start(&mut wire, &self.config, self.server.version, position.lsn)?;
@@ -309,7 +156,7 @@ impl Postgres {
             &self.config.message_prefixes,
             &self.config.exclude_message_prefixes,
         )?;
-        let start = Start { position, slot_confirmed, visible, messages };
+        let start = Start { position, slot_confirmed, messages };
         let stream = Stream::new(wire, self.config.database.clone(), start, status_interval);
         self.phase = Phase::Stream(Box::new(stream));
         Ok(())
@@ -322,12 +169,15 @@ impl Postgres {
     /// `Unreachable` when the connection broke: open and start again. `Data` names the table, the
     /// column and the place of what cannot be read.
     pub fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
+        if self.too_early(wait) {
+            return Ok(false);
+        }
         self.read_xmin()?;
         match &mut self.phase {
             Phase::Stream(stream) => stream.poll(wait, &mut self.relations, &mut self.catalog, take),
             Phase::Snapshot(snapshot) if snapshot.done() => {
-                let (position, visible) = (snapshot.position(), snapshot.visible().cloned());
-                self.end_snapshot(position, visible, take)
+                let position = snapshot.position();
+                self.end_snapshot(position).map(|()| false)
             }
             Phase::Snapshot(snapshot) => snapshot.poll(wait, &mut self.relations, &mut self.catalog, take),
             Phase::Rest => {
@@ -335,6 +185,25 @@ impl Postgres {
                 Ok(false)
             }
             Phase::Ready => Err(Error::new(Kind::Bug, "the source was not started")),
+        }
+    }
+
+    /// Whether a delay that the operator asked for is not over.
+    fn too_early(&mut self, wait: Duration) -> bool {
+        let left = self.not_before.map(|at| at.saturating_duration_since(Instant::now()));
+        let early = left.is_some_and(|left| !left.is_zero());
+        if early {
+            std::thread::sleep(left.unwrap_or_default().min(wait));
+        } else {
+            self.not_before = None;
+        }
+        early
+    }
+
+    fn delay(&mut self, milliseconds: u64) {
+        if milliseconds > 0 {
+            tracing::info!(event = "delayed", milliseconds, "waiting, as configured");
+            self.not_before = Some(Instant::now() + Duration::from_millis(milliseconds));
         }
     }
 
@@ -360,21 +229,13 @@ impl Postgres {
         }
     }
 
-    fn end_snapshot(
-        &mut self,
-        position: PostgresPosition,
-        visible: Option<Visible>,
-        take: &mut dyn FnMut(Event<'_>) -> Result<()>,
-    ) -> Result<bool> {
-        if self.mode != SnapshotMode::InitialOnly {
+    fn end_snapshot(&mut self, position: PostgresPosition) -> Result<()> {
+        if self.steps.stream {
             let confirmed = position.lsn;
-            return self.begin_stream(position, confirmed, visible).map(|()| false);
+            return self.begin_stream(position, confirmed);
         }
         self.phase = Phase::Rest;
-        if visible.is_some() {
-            take(Event::Boundary(Position::Postgres(position)))?;
-        }
-        Ok(visible.is_some())
+        Ok(())
     }
 
     /// Everything at or below `position` is durable: the server may forget it.
@@ -414,7 +275,7 @@ impl Postgres {
                 snapshot: None,
             },
             Phase::Snapshot(snapshot) => {
-                Progress { snapshot: Some(snapshot.progress()), ..Progress::default() }
+                Progress { snapshot: Some(snapshot.counts()), ..Progress::default() }
             }
             _ => Progress::default(),
         }

@@ -5,9 +5,8 @@
 //! - Between transactions, a keepalive's end of log is a boundary as well: everything committed
 //!   before it was sent before it. So an idle or unrelated load does not hold the slot back.
 //! - The server is told a position only after [`Stream::confirm`] named it.
-//! - After a snapshot that was not the slot's own, transactions that it saw already are passed
-//!   over, and no boundary is given until the stream is beyond all of them: after a crash in
-//!   between the snapshot is taken again, and nothing is repeated silently.
+//! - After a snapshot that was not the slot's own, what it has read already is passed over, table by
+//!   table; as long as that may be, what it has read is stored with each position.
 
 use super::catalog::Catalog;
 use super::cursor::Cursor;
@@ -16,11 +15,12 @@ use super::filter::Names;
 use super::pgoutput::{Begin, Commit, Logical, Message, Old, Truncate, Tuple};
 use super::relation::Relations;
 use super::row::{decode_tuple, empty, fill_unavailable};
-use super::visible::Visible;
+use super::visible::Seen;
 use super::wire::{Wire, protocol};
 use crate::metrics;
 use crate::model::change::{self, Change, Event, Marker, Op, Origin, PostgresOrigin};
 use crate::model::position::{Lsn, Position, PostgresPosition};
+use crate::model::table::TableId;
 use crate::model::value::RowBuffer;
 use bumpalo::Bump;
 use shared::error::Context;
@@ -44,8 +44,6 @@ pub struct Start {
     pub position: PostgresPosition,
     /// Where the slot stands: it is never told an earlier position.
     pub slot_confirmed: Lsn,
-    /// What a snapshot that was not the slot's own has seen.
-    pub visible: Option<Visible>,
     /// Prefixes of logical messages that are captured.
     pub messages: Names,
 }
@@ -63,7 +61,8 @@ pub struct Reader {
     database: String,
     position: PostgresPosition,
     transaction: Option<Transaction>,
-    visible: Option<Visible>,
+    /// What snapshots have read of what the stream brings.
+    seen: Option<Seen>,
     messages: Names,
     /// Where the running transaction was replicated from.
     replicated_from: Option<(String, Lsn)>,
@@ -82,7 +81,7 @@ pub struct Reader {
 #[derive(Clone, Copy, Debug)]
 struct Transaction {
     begin: Begin,
-    /// The snapshot has its rows already.
+    /// Snapshots have all of it already.
     seen: bool,
 }
 
@@ -215,9 +214,9 @@ impl Reader {
             received: start.position.lsn,
             server_end: start.position.lsn,
             confirmed: start.position.lsn.max(start.slot_confirmed),
+            seen: start.position.progress.clone().and_then(Seen::new),
             position: start.position,
             transaction: None,
-            visible: start.visible,
             messages: start.messages,
             replicated_from: None,
             xmin: None,
@@ -307,7 +306,7 @@ impl Reader {
             return Err(Error::new(Kind::Data, "the server sent a row outside a transaction"));
         };
         let Some(relation) = relations.get(relation)? else { return Ok(false) };
-        if transaction.seen {
+        if self.hides(&relation.table.id) {
             return Ok(false);
         }
         empty(&mut self.arena);
@@ -336,6 +335,11 @@ impl Reader {
         Ok(true)
     }
 
+    #[inline]
+    fn hides(&self, table: &TableId) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.hides(table))
+    }
+
     /// Of a message outside a transaction there is no number, and the time is the last commit's.
     fn origin(&self, lsn: Lsn, transaction: Option<Transaction>) -> Origin<'_> {
         Origin::Postgres(PostgresOrigin {
@@ -351,7 +355,7 @@ impl Reader {
     }
 
     fn begin(&mut self, lsn: Lsn, begin: Begin, take: Take<'_>) -> Result<bool> {
-        let seen = self.visible.as_ref().is_some_and(|v| v.contains(begin.transaction_id));
+        let seen = self.seen.as_mut().is_some_and(|seen| seen.begin(begin.transaction_id));
         self.transaction = Some(Transaction { begin, seen });
         self.replicated_from = None;
         if !seen {
@@ -372,7 +376,9 @@ impl Reader {
         let transaction = self.transaction.filter(|transaction| !transaction.seen);
         let Some(transaction) = transaction else { return Ok(false) };
         for number in truncate.relations() {
-            if let Some(relation) = relations.get(number)? {
+            if let Some(relation) = relations.get(number)?
+                && !self.hides(&relation.table.id)
+            {
                 let origin = self.origin(lsn, Some(transaction));
                 take(Event::Truncate(change::Truncate { table: &relation.table, origin }))?;
             }
@@ -410,6 +416,7 @@ impl Reader {
                 transaction_id: Some(transaction.begin.transaction_id),
                 commit_time_us: commit.commit_time_us,
                 snapshot: None,
+                progress: None,
             };
         }
         self.position.lsn = commit.end_lsn;
@@ -425,12 +432,11 @@ impl Reader {
     }
 
     fn boundary(&mut self, take: Take<'_>) -> Result<bool> {
-        if self.visible.as_ref().is_some_and(|visible| self.position.lsn < visible.end()) {
-            return Ok(false);
-        }
-        if self.visible.take().is_some() {
+        if self.seen.as_ref().is_some_and(|seen| self.position.lsn >= seen.end()) {
+            self.seen = None;
             tracing::info!(event = "snapshot_passed", lsn = %self.position.lsn, "stream is beyond the snapshot");
         }
+        self.position.progress = self.seen.as_ref().map(|seen| seen.progress().clone());
         take(Event::Boundary(Position::Postgres(self.position.clone())))?;
         Ok(true)
     }

@@ -7,10 +7,13 @@ use super::frame::{Frame, FrameBuffer};
 use super::pace::Pace;
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustls::{ClientConnection, StreamOwned};
 use shared::{Error, Kind, Result};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -34,6 +37,14 @@ impl Socket {
             Socket::Tcp(socket) => socket.set_read_timeout(Some(timeout)),
             Socket::Unix(socket) => socket.set_read_timeout(Some(timeout)),
             Socket::Tls(stream) => stream.sock.set_read_timeout(Some(timeout)),
+        }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
+            Socket::Tls(stream) => stream.sock.as_fd(),
         }
     }
 
@@ -67,12 +78,14 @@ pub struct Wire {
     input: FrameBuffer,
     pace: Pace,
     timeout: Duration,
+    /// The last read took all that there was room for: TLS may hold more.
+    more: bool,
 }
 
 impl Wire {
     pub fn new(socket: Socket) -> Self {
         let pace = Pace::new(socket.nap(), Instant::now());
-        Wire { socket, input: FrameBuffer::default(), pace, timeout: Duration::ZERO }
+        Wire { socket, input: FrameBuffer::default(), pace, timeout: Duration::ZERO, more: false }
     }
 
     /// Reads once, waiting at most `wait`. Returns how many bytes came.
@@ -86,7 +99,9 @@ impl Wire {
             self.socket.set_read_timeout(wait).map_err(|e| broken(&e))?;
             self.timeout = wait;
         }
-        let count = match self.socket.read(self.input.room()) {
+        let room = self.input.room();
+        let all = room.len();
+        let count = match self.socket.read(room) {
             Ok(0) => return Err(Error::new(Kind::Unreachable, "the server closed the connection")),
             Ok(count) => count,
             Err(e) => match e.kind() {
@@ -94,6 +109,7 @@ impl Wire {
                 _ => return Err(broken(&e)),
             },
         };
+        self.more = matches!(self.socket, Socket::Tls(_)) && count == all;
         self.input.filled(count);
         self.pace.read(count, Instant::now());
         Ok(count)
@@ -155,6 +171,22 @@ impl Wire {
             tracing::debug!(event = "source_close_failed", %error, "the connection was closed already");
         }
     }
+}
+
+/// Waits until one of the connections has something to read, at most `wait`; which have.
+pub fn ready(wires: &[&Wire], wait: Duration) -> Result<Vec<bool>> {
+    let mut polled: Vec<PollFd<'_>> =
+        wires.iter().map(|wire| PollFd::from_borrowed_fd(wire.socket.fd(), PollFlags::IN)).collect();
+    let wait = if wires.iter().any(|wire| wire.more) { Duration::ZERO } else { wait };
+    let limit = Timespec {
+        tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: wait.subsec_nanos().into(),
+    };
+    match poll(&mut polled, Some(&limit)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(broken(&error.into())),
+    }
+    Ok(wires.iter().zip(&polled).map(|(wire, polled)| wire.more || !polled.revents().is_empty()).collect())
 }
 
 /// The cells of a row that a command gives.

@@ -1,0 +1,418 @@
+//! Reads tables at one point in time, by `COPY`, on connections of its own.
+//!
+//! The point is the slot's own if the slot was just made: then rows and stream fit without a gap or a
+//! repeat by themselves. Otherwise it is taken now, and the stream passes over what it has seen already
+//! ([`Seen`](super::visible::Seen)).
+//!
+//! ```text
+//!   tables ─> pieces of pages ─┬─> worker ─┐
+//!                              ├─> worker ─┼─> rows, one thread; a boundary now and then, with what
+//!                              └─> worker ─┘   is read so far: after a crash the rest is read
+//! ```
+//!
+//! After a crash the point in time is gone. Tables not begun are read at a new one; so is what is left of a
+//! table, and of its pages read before only the rows that changed since, of which one may have moved there.
+
+mod table;
+mod view;
+mod worker;
+
+pub use table::Wanted;
+
+use super::SnapshotProgress as Counts;
+use super::catalog::Catalog;
+use super::relation::Relations;
+use super::row::{decode_copied, empty};
+use super::stream::Take;
+use super::wire::{Wire, ready};
+use crate::config::snapshot::SnapshotConfig;
+use crate::config::source::SourceConfig;
+use crate::metrics;
+use crate::model::change::{Change, Event, Marker, Op, Origin, PostgresOrigin};
+use crate::model::position::{Position, PostgresPosition, SnapshotState};
+use crate::model::progress::SnapshotProgress;
+use crate::model::value::RowBuffer;
+use crate::snapshot::marker::{Place, marker};
+use bumpalo::Bump;
+use shared::error::Context;
+use shared::{Error, Kind, Result};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use table::{Piece, Reading, pieces, statement};
+use worker::{Found, Held, Worker};
+
+/// What is read so far is told at most this often, but for the end.
+const BOUNDARY_INTERVAL: Duration = Duration::from_millis(200);
+/// A page's size is compiled into the server; nearly all have this one.
+const PAGE_BYTES: u64 = 8_192;
+
+/// Which point in time to read at.
+pub enum Of {
+    /// The one that fits a slot just made, under this name.
+    NewSlot { name: String },
+    /// Now.
+    Now,
+}
+
+/// What a snapshot begins with.
+pub struct Start {
+    pub of: Of,
+    /// Where the stream will begin: what the rows say of their place.
+    pub position: PostgresPosition,
+    pub tables: Vec<Wanted>,
+    /// What an earlier start has read, and whether tables were asked for while streaming.
+    pub progress: SnapshotProgress,
+    pub server_version: i32,
+}
+
+pub struct Snapshot {
+    workers: Vec<Worker>,
+    chunk_pages: u32,
+    server_version: i32,
+    waiting: VecDeque<(usize, Wanted)>,
+    /// Pieces of the table begun last that nobody reads yet.
+    pieces: VecDeque<(usize, Piece)>,
+    tables: Vec<Option<Reading>>,
+    tables_done: usize,
+    rows: u64,
+    /// Where the stream stood when these tables were asked for.
+    base: PostgresPosition,
+    /// All is read at the slot's own point: the stream brings nothing of it again.
+    own: bool,
+    out: Out,
+    progress: SnapshotProgress,
+    told_at: Instant,
+    untold: bool,
+    done: bool,
+}
+
+/// What rows are handed over with.
+struct Out {
+    database: String,
+    position: PostgresPosition,
+    buffer: RowBuffer,
+    arena: Bump,
+}
+
+impl Snapshot {
+    pub fn begin(source: &SourceConfig, config: &SnapshotConfig, start: Start) -> Result<Self> {
+        let Start { of, position: base, tables, mut progress, server_version } = start;
+        let count = usize::try_from(config.max_threads).unwrap_or(1);
+        let (wires, taken) = view::open(source, &of, count, config.lock_timeout_ms)?;
+        progress.keep_used_views();
+        progress.views.push(taken.view);
+        let (transaction_id, commit_time_us) = (taken.transaction_id, taken.time_us);
+        let position = PostgresPosition { transaction_id, commit_time_us, ..base.clone() };
+        let total = tables.len();
+        let left = |(_, wanted): &(usize, Wanted)| !progress.finished(&wanted.id);
+        let waiting: VecDeque<_> = tables.into_iter().enumerate().filter(left).collect();
+        tracing::info!(
+            event = "snapshot_started",
+            tables = total,
+            left = waiting.len(),
+            lsn = %position.lsn,
+            "snapshot started"
+        );
+        Ok(Snapshot {
+            workers: wires.into_iter().map(Worker::new).collect(),
+            chunk_pages: u32::try_from(config.chunk_bytes / PAGE_BYTES).unwrap_or(u32::MAX).max(1),
+            server_version,
+            tables_done: total - waiting.len(),
+            waiting,
+            pieces: VecDeque::new(),
+            tables: (0..total).map(|_| None).collect(),
+            rows: 0,
+            base,
+            own: matches!(of, Of::NewSlot { .. }) && progress.views.len() == 1,
+            out: Out {
+                database: source.database.clone(),
+                position,
+                buffer: RowBuffer::default(),
+                arena: Bump::new(),
+            },
+            progress,
+            told_at: Instant::now(),
+            untold: true,
+            done: false,
+        })
+    }
+
+    pub fn done(&self) -> bool {
+        self.done
+    }
+
+    pub fn counts(&self) -> Counts {
+        Counts { tables: self.tables.len(), tables_done: self.tables_done, rows: self.rows }
+    }
+
+    /// Where the stream goes on once the snapshot is done, and what it passes over: nothing, if the tables
+    /// were asked for while streaming. What changes meanwhile is streamed then, as with Debezium.
+    pub fn position(&self) -> PostgresPosition {
+        let request = self.progress.request.is_some();
+        let needed = !self.done || !request && !self.own;
+        let progress = needed.then(|| Arc::new(self.progress.clone()));
+        if request {
+            return PostgresPosition { progress, ..self.base.clone() };
+        }
+        let state = if self.done { SnapshotState::Completed } else { SnapshotState::Running };
+        PostgresPosition { snapshot: Some(state), progress, ..self.out.position.clone() }
+    }
+
+    /// Reads once and hands over every whole row but the last ones.
+    pub fn poll(
+        &mut self,
+        wait: Duration,
+        relations: &mut Relations,
+        catalog: &mut Catalog,
+        take: Take<'_>,
+    ) -> Result<bool> {
+        self.assign(relations, catalog)?;
+        if self.workers.iter().all(|worker| worker.current.is_none()) {
+            return self.finish(take).map(|()| true);
+        }
+        let mut rows = 0;
+        for at in self.readable(wait)? {
+            rows += self.read(at, wait, take)?;
+        }
+        self.rows += rows;
+        metrics::SOURCE_SNAPSHOT_ROWS.inc_by(rows);
+        if self.untold && self.told_at.elapsed() >= BOUNDARY_INTERVAL {
+            self.tell(take)?;
+        }
+        Ok(rows > 0)
+    }
+
+    /// Workers that read something, and have it.
+    fn readable(&self, wait: Duration) -> Result<Vec<usize>> {
+        let busy: Vec<usize> = (0..self.workers.len())
+            .filter(|at| self.workers.get(*at).is_some_and(|worker| worker.current.is_some()))
+            .collect();
+        if busy.len() < 2 {
+            return Ok(busy);
+        }
+        let wires: Vec<&Wire> =
+            busy.iter().filter_map(|at| self.workers.get(*at)).map(|worker| &worker.wire).collect();
+        let ready = ready(&wires, wait)?;
+        Ok(busy.into_iter().zip(ready).filter(|(_, ready)| *ready).map(|(at, _)| at).collect())
+    }
+
+    /// Gives each idle worker the next piece.
+    fn assign(&mut self, relations: &mut Relations, catalog: &mut Catalog) -> Result<()> {
+        for at in 0..self.workers.len() {
+            if self.workers.get(at).is_some_and(|worker| worker.current.is_some()) {
+                continue;
+            }
+            while self.pieces.is_empty() && !self.waiting.is_empty() {
+                self.next_table(at, relations, catalog)?;
+            }
+            let Some((table, piece)) = self.pieces.pop_front() else { return Ok(()) };
+            let (Some(worker), Some(Some(reading))) = (self.workers.get_mut(at), self.tables.get(table))
+            else {
+                return Err(Error::new(Kind::Bug, "a piece of a table that was not begun"));
+            };
+            let statement = statement(reading, &piece);
+            worker.ask(table, piece, &statement)?;
+        }
+        Ok(())
+    }
+
+    /// Locks the next table against changes of its shape, describes it, and cuts it into pieces.
+    fn next_table(&mut self, at: usize, relations: &mut Relations, catalog: &mut Catalog) -> Result<()> {
+        let (Some((table, wanted)), Some(worker)) = (self.waiting.pop_front(), self.workers.get_mut(at))
+        else {
+            return Ok(());
+        };
+        let read = format!("read table {}", wanted.id);
+        let name = table::name(&wanted.id);
+        worker
+            .wire
+            .query(&format!("LOCK TABLE {name} IN ACCESS SHARE MODE"))
+            .map_err(|e| denied(e, &name))
+            .doing(|| read.clone())?;
+        let relation = relations.present(&wanted.id, catalog).doing(|| read.clone())?;
+        let pieces =
+            pieces(&mut worker.wire, &wanted, self.chunk_pages, self.server_version, &mut self.progress)?;
+        let reading = Reading::new(wanted, relation, &pieces);
+        self.pieces.extend(pieces.into_iter().map(|piece| (table, piece)));
+        if let Some(slot) = self.tables.get_mut(table) {
+            *slot = Some(reading);
+        }
+        Ok(())
+    }
+
+    /// One read of one worker.
+    fn read(&mut self, at: usize, wait: Duration, take: Take<'_>) -> Result<u64> {
+        let Some(worker) = self.workers.get_mut(at) else { return Ok(0) };
+        let bytes = worker.wire.read(wait)?;
+        metrics::SOURCE_RECEIVED_BYTES.inc_by(u64::try_from(bytes).unwrap_or_default());
+        let mut rows = 0;
+        loop {
+            let Some(worker) = self.workers.get_mut(at) else { return Ok(rows) };
+            let found = worker.next();
+            let table = worker.current.as_ref().map(|(table, _)| *table);
+            match found.doing(|| self.reading(table))? {
+                Found::Nothing => return Ok(rows),
+                Found::Row => {
+                    self.row(at, take)?;
+                    rows += 1;
+                }
+                Found::End => {
+                    self.end_piece(at, take)?;
+                    return Ok(rows);
+                }
+            }
+        }
+    }
+
+    fn row(&mut self, at: usize, take: Take<'_>) -> Result<()> {
+        let Some(worker) = self.workers.get_mut(at) else { return Ok(()) };
+        let table = worker.current.as_ref().map(|(table, _)| *table);
+        // Nearly always the row before, of the same piece, goes out in the middle.
+        if worker.held.table.is_some() {
+            self.hand_over(at, false, take)?;
+        }
+        let (Some(worker), Some(table)) = (self.workers.get_mut(at), table) else { return Ok(()) };
+        worker.hold()?;
+        if let Some(Some(reading)) = self.tables.get_mut(table) {
+            reading.rows += 1;
+        }
+        Ok(())
+    }
+
+    /// A piece is read; it counts once its last row is handed over.
+    fn end_piece(&mut self, at: usize, take: Take<'_>) -> Result<()> {
+        let more =
+            |table: usize, pieces: &VecDeque<(usize, Piece)>| pieces.iter().any(|(of, _)| *of == table);
+        let Some(worker) = self.workers.get_mut(at) else { return Ok(()) };
+        let Some((table, piece)) = worker.current.take() else { return Ok(()) };
+        worker.held.ended.push((table, piece));
+        let holds = worker.held.table == Some(table);
+        let mut open = 0;
+        if let Some(Some(reading)) = self.tables.get_mut(table) {
+            reading.open = reading.open.saturating_sub(1);
+            open = reading.open;
+        }
+        // Another worker will read the table's last row.
+        if !holds || open > 0 && !more(table, &self.pieces) {
+            self.hand_over(at, false, take)?;
+        }
+        if open == 0 {
+            self.end_table(table);
+        }
+        Ok(())
+    }
+
+    fn end_table(&mut self, table: usize) {
+        self.tables_done += 1;
+        if let Some(Some(reading)) = self.tables.get(table) {
+            tracing::info!(
+                event = "snapshot_table_read",
+                table = %reading.id,
+                rows = reading.rows,
+                done = self.tables_done,
+                of = self.tables.len(),
+                "table read"
+            );
+        }
+    }
+
+    /// Hands over a worker's held row, now that it is known what follows, and takes note of what is
+    /// thereby read.
+    fn hand_over(&mut self, at: usize, last: bool, take: Take<'_>) -> Result<()> {
+        let holders = |table| self.workers.iter().filter(|worker| worker.held.table == Some(table)).count();
+        let held = self.workers.get(at).and_then(|worker| worker.held.table);
+        let alone = held.is_some_and(|table| holders(table) == 1);
+        let Some(worker) = self.workers.get_mut(at) else { return Ok(()) };
+        if let Some(table) = worker.held.table.take()
+            && let Some(Some(reading)) = self.tables.get_mut(table)
+        {
+            let place = Place {
+                first_table: table == 0,
+                first_in_table: reading.handed == 0,
+                last_in_table: alone && reading.open == 0,
+                last,
+            };
+            self.out.row(reading, &worker.held, marker(place), take)?;
+            reading.handed += 1;
+        }
+        for (table, piece) in worker.held.ended.drain(..) {
+            if let Some(Some(reading)) = self.tables.get_mut(table) {
+                reading.note(&mut self.progress, piece);
+                self.untold = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// All tables are read: the last rows, the end of the transactions, and the boundary.
+    fn finish(&mut self, take: Take<'_>) -> Result<()> {
+        let holding = |worker: &Worker| worker.held.table.is_some();
+        let last = self.workers.iter().rposition(holding);
+        for at in 0..self.workers.len() {
+            self.hand_over(at, Some(at) == last, take)?;
+        }
+        for worker in &mut self.workers {
+            worker.wire.query("COMMIT").doing(|| "end the snapshot")?;
+            worker.wire.close();
+        }
+        self.done = true;
+        self.progress.forget_tables_of_last_view();
+        tracing::info!(
+            event = "snapshot_finished",
+            tables = self.tables.len(),
+            rows = self.rows,
+            "snapshot finished"
+        );
+        self.tell(take)
+    }
+
+    /// A boundary: when what was handed over is durable, this much is read.
+    fn tell(&mut self, take: Take<'_>) -> Result<()> {
+        self.untold = false;
+        self.told_at = Instant::now();
+        take(Event::Boundary(Position::Postgres(self.position())))
+    }
+
+    fn reading(&self, table: Option<usize>) -> String {
+        match table.and_then(|table| self.tables.get(table)) {
+            Some(Some(reading)) => format!("read table {}", reading.id),
+            _ => "read the snapshot".to_owned(),
+        }
+    }
+}
+
+impl Out {
+    fn row(&mut self, reading: &Reading, held: &Held, marker: Marker, take: Take<'_>) -> Result<()> {
+        empty(&mut self.arena);
+        let mut row = self.buffer.take();
+        decode_copied(&reading.relation, &held.row, &self.arena, &mut row)?;
+        let origin = PostgresOrigin {
+            database: &self.database,
+            transaction_id: self.position.transaction_id,
+            lsn: self.position.lsn,
+            last_commit_lsn: self.position.commit_lsn,
+            time_us: self.position.commit_time_us,
+            xmin: None,
+            replicated_from: None,
+            snapshot: marker,
+        };
+        take(Event::Change(Change {
+            op: Op::Read,
+            table: &reading.relation.table,
+            before: None,
+            after: Some(&row),
+            origin: Origin::Postgres(origin),
+        }))?;
+        self.buffer.give_back(row);
+        Ok(())
+    }
+}
+
+fn denied(error: Error, table: &str) -> Error {
+    if error.kind() == Kind::Denied {
+        error.remedy(format!("GRANT SELECT ON {table} TO the connector's role"))
+    } else {
+        error
+    }
+}
