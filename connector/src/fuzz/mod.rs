@@ -16,14 +16,14 @@ mod records;
 mod tests;
 
 use crate::config::debezium::fuzz::debezium;
-use crate::offset::fuzz::offset;
+use crate::offset::fuzz::{java_object, offset};
 use crate::source::postgres::fuzz as postgres;
 use crate::transform;
 
 /// What a target does with an input.
 type Body = fn(&[u8]);
 
-pub const TARGETS: [(&str, Body); 9] = [
+pub const TARGETS: [(&str, Body); 10] = [
     ("frame", postgres::frame),
     ("pgoutput", postgres::pgoutput),
     ("stream", records::stream),
@@ -37,6 +37,7 @@ pub const TARGETS: [(&str, Body); 9] = [
     }),
     ("expression", |input| records::with_samples(|samples| transform::fuzz::expression(input, samples))),
     ("offset", offset),
+    ("java", java_object),
 ];
 
 /// # Panics

@@ -10,11 +10,13 @@
 //! | [`encoded::Encoded`] | `avro` | `sink` |
 //! | [`position::Position`] | `source` | `offset`, and back to `source` to confirm |
 //! | [`progress::SnapshotProgress`] | `source` | `offset`, and back to `source` at start |
+//! | [`key_cell::KeyCell`] | `source`, `offset` | `source`: where an incremental snapshot goes on |
 //! | [`finding::Finding`] | `source`, `pipeline` | `cli` |
 
 pub mod change;
 pub mod encoded;
 pub mod finding;
+pub mod key_cell;
 pub mod position;
 pub mod progress;
 pub mod record;

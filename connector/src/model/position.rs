@@ -1,5 +1,6 @@
 //! A place in the source's log, and what is stored to resume from it.
 
+use super::key_cell::KeyCell;
 use super::progress::SnapshotProgress;
 use std::fmt;
 use std::sync::Arc;
@@ -24,13 +25,13 @@ impl std::str::FromStr for Lsn {
 }
 
 /// Where to resume. Everything at or below it is done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Position {
     Postgres(PostgresPosition),
 }
 
 /// A transaction boundary in PostgreSQL's log, or the point of a finished snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PostgresPosition {
     /// LSN after the last transaction done: streaming goes on here.
     pub lsn: Lsn,
@@ -43,6 +44,32 @@ pub struct PostgresPosition {
     pub snapshot: Option<SnapshotState>,
     /// What a snapshot under way has read, or what the stream must pass over because one read it.
     pub progress: Option<Arc<SnapshotProgress>>,
+    /// The incremental snapshot that runs beside the stream; shared, as every boundary carries it.
+    pub incremental: Option<Arc<Incremental>>,
+}
+
+/// How far an incremental snapshot has come: what is left is read in chunks, upwards by key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Incremental {
+    /// What is still to be read, the one being read first.
+    pub collections: Vec<Collection>,
+    /// The key of the last row that was sent of the first collection; `None` before the first chunk.
+    pub last_key: Option<Vec<KeyCell>>,
+    /// The largest key that the first collection had when it was begun: it is read up to here.
+    pub maximum_key: Option<Vec<KeyCell>>,
+    /// Who asked for it: the signal's id, which notifications name.
+    pub correlation_id: Option<String>,
+}
+
+/// A table that an incremental snapshot reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collection {
+    /// `schema.table`.
+    pub id: String,
+    /// An SQL condition that its rows must meet.
+    pub additional_condition: Option<String>,
+    /// The column to read it by, in place of its key.
+    pub surrogate_key: Option<String>,
 }
 
 /// How far an initial snapshot had come.

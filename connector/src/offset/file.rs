@@ -77,6 +77,7 @@ mod tests {
             commit_time_us: 2,
             snapshot: None,
             progress: None,
+            incremental: None,
         });
         store.save(&position).expect("saved");
         assert_eq!(store.load().expect("readable"), Some(position.clone()));

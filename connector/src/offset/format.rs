@@ -5,6 +5,7 @@
 //! the same), which Debezium finds again without a search. What we read may be anything that any
 //! version of Debezium wrote.
 
+use super::incremental;
 use super::progress;
 use crate::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
 use serde_json::{Map, Value, json};
@@ -52,6 +53,9 @@ pub fn value(position: &Position) -> Value {
     if let Some(read) = &position.progress {
         out.insert(progress::NAME.to_owned(), progress::value(read));
     }
+    if let Some(state) = &position.incremental {
+        incremental::write(state, &mut out);
+    }
     Value::Object(out)
 }
 
@@ -78,6 +82,7 @@ pub fn position(stored: &[u8]) -> Result<Position> {
         commit_time_us: number("ts_usec").unwrap_or(0),
         snapshot: snapshot(&stored),
         progress: stored.get(progress::NAME).and_then(progress::read).map(Arc::new),
+        incremental: incremental::read(&stored).map(Arc::new),
     }))
 }
 
@@ -109,6 +114,7 @@ mod tests {
             commit_time_us: 1_700_000_000_000_000,
             snapshot,
             progress: None,
+            incremental: None,
         })
     }
 

@@ -1,7 +1,8 @@
-//! What holds of any stored offset.
+//! What holds of any stored offset and of any stream of Java objects.
 
-use super::format;
 use super::{FileOffsets, format::position};
+use super::{format, java, key};
+use crate::model::key_cell::KeyCell;
 use crate::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
 use shared::Kind;
 use std::path::Path;
@@ -28,6 +29,23 @@ pub fn offset(input: &[u8]) {
     assert!(format::is_key(format::key(&name, "shop").as_bytes(), &format::key(&name, "shop")));
 }
 
+/// A stream of Java objects is read or refused. A key that is read is stored so that it is read again, and
+/// its cells have texts.
+pub fn java_object(input: &[u8]) {
+    if let Ok(node) = java::read(input) {
+        java::write(&node);
+    }
+    let hexadecimal: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
+    let Ok(found) = key::cells(&hexadecimal) else { return };
+    // By their texts, as no number equals a NaN.
+    let again = key::cells(&key::stored(found.as_deref())).expect("what was stored is read");
+    assert_eq!(format!("{again:?}"), format!("{found:?}"));
+    for cell in found.iter().flatten() {
+        let null = matches!(cell, KeyCell::Null | KeyCell::Other { text: None, .. });
+        assert_eq!(cell.text().is_none(), null, "{cell:?}");
+    }
+}
+
 fn given_back(stored: &Position) -> Position {
     position(format::value(stored).to_string().as_bytes()).expect("what was stored is read")
 }
@@ -46,5 +64,6 @@ fn made(input: &[u8]) -> Option<Position> {
         commit_time_us: number(2)?.cast_signed(),
         snapshot: (flags & 4 == 0).then(|| state(8)),
         progress: None,
+        incremental: None,
     }))
 }

@@ -2,11 +2,16 @@
 //!
 //! Formats are Kafka Connect's and Debezium's, so that either can take over from the other.
 
-mod file;
-mod format;
-mod kafka;
-mod progress;
 mod tracker;
+
+mod progress;
+
+mod java;
+mod key;
+mod incremental;
+mod format;
+mod file;
+mod kafka;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

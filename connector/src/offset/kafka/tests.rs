@@ -13,6 +13,7 @@ fn position(lsn: u64) -> Position {
         commit_time_us: 8,
         snapshot: None,
         progress: None,
+        incremental: None,
     })
 }
 

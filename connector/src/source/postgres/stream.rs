@@ -417,6 +417,7 @@ impl Reader {
                 commit_time_us: commit.commit_time_us,
                 snapshot: None,
                 progress: None,
+                incremental: self.position.incremental.take(),
             };
         }
         self.position.lsn = commit.end_lsn;
