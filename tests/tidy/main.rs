@@ -5,6 +5,7 @@
 
 mod arrows;
 mod dashboards;
+mod logs;
 mod names;
 mod samples;
 mod sizes;

@@ -311,7 +311,7 @@ impl Reader {
         let Some(transaction) = self.transaction else {
             return Err(Error::new(Kind::Data, "the server sent a row outside a transaction"));
         };
-let Some(relation) = relations.get(relation)? else {
+        let Some(relation) = relations.get(relation)? else {
             self.filtered(op);
             return Ok(false);
         };
