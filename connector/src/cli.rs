@@ -113,6 +113,7 @@ fn run(settings: &Settings) -> Result<u8> {
     let config = settings.load()?;
     shared::log::start(&config.log)?;
     shared::tls::install_provider();
+    crate::metrics::show(&config.event.topic_prefix, &config.offset.connector);
     let runtime = runtime()?;
     let (shutdown, progress) = (Shutdown::default(), Arc::new(Progress::default()));
     runtime.block_on(async {

@@ -17,15 +17,18 @@ pub fn register<C: Collector + Clone + 'static>(metric: Result<C, prometheus::Er
     metric
 }
 
+/// Adds metrics that are made when they are asked for.
+///
+/// # Panics
+/// As [`register`].
+pub fn register_collector(collector: Box<dyn Collector>) {
+    REGISTRY.register(collector).expect("each metric is registered once");
+}
+
 /// Prometheus' text format.
 pub fn exposition() -> String {
     let mut out = Vec::new();
     let encoded = TextEncoder::new().encode(&REGISTRY.gather(), &mut out);
     debug_assert!(encoded.is_ok(), "{encoded:?}");
     String::from_utf8(out).unwrap_or_default()
-}
-
-/// Names of everything registered so far, for tests that hold dashboards against the code.
-pub fn names() -> Vec<String> {
-    REGISTRY.gather().iter().map(|family| family.name().to_owned()).collect()
 }

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "cargo shows a test's output when it fails")]
 
 mod compare;
+mod metrics;
 
 use compare::Schemas;
 use serde_json::{Value, json};
@@ -69,6 +70,26 @@ fn every_scenario_equals_debezium() {
         differences.extend(found);
     }
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+}
+
+/// Our connector with a Debezium connector's configuration, and the folder with the files that it reads.
+fn take_over(configuration: &Value, kafka: &Kafka, registry: &Registry) -> stack::Result<(Launch, Folder)> {
+    let folder = Folder::new("parity")?;
+    let connector = folder.write("connector.json", &configuration.to_string())?;
+    let worker = format!(
+        "bootstrap.servers={}\nkey.converter=io.confluent.connect.avro.AvroConverter\n\
+         key.converter.schema.registry.url={url}\nvalue.converter=io.confluent.connect.avro.AvroConverter\n\
+         value.converter.schema.registry.url={url}\noffset.storage.topic=_offsets\n\
+         offset.storage.replication.factor=1\noffset.storage.partitions=1\n",
+        kafka.bootstrap(),
+        url = registry.url(),
+    );
+    let worker = folder.write("worker.properties", &worker)?;
+    let (connector, worker) = (connector.display().to_string(), worker.display().to_string());
+    let arguments = ["--debezium", &connector, "--worker", &worker];
+    let mut launch = Launch::with_arguments(Binary::Connector, &arguments)?;
+    launch.allow(&["librdkafka"]);
+    Ok((launch, folder))
 }
 
 struct Scenario<'w> {
@@ -182,23 +203,10 @@ impl Scenario<'_> {
     }
 
     fn launch(&self) -> stack::Result<(Launch, Folder)> {
-        let folder = Folder::new("parity")?;
         let mut configuration = self.configuration("ours");
         configuration["name"] = json!(self.name);
-        let connector = folder.write("connector.json", &configuration.to_string())?;
-        let worker = format!(
-            "bootstrap.servers={}\nkey.converter=io.confluent.connect.avro.AvroConverter\n\
-             key.converter.schema.registry.url={url}\nvalue.converter=io.confluent.connect.avro.AvroConverter\n\
-             value.converter.schema.registry.url={url}\noffset.storage.topic=_offsets\n\
-             offset.storage.replication.factor=1\noffset.storage.partitions=1\n",
-            self.world.brokers[1].bootstrap(),
-            url = self.world.registry.url(),
-        );
-        let worker = folder.write("worker.properties", &worker)?;
-        let (connector, worker) = (connector.display().to_string(), worker.display().to_string());
-        let arguments = ["--debezium", &connector, "--worker", &worker];
-        let mut launch = Launch::with_arguments(Binary::Connector, &arguments)?;
-        launch.set("event.source_version", DEBEZIUM).allow(&["librdkafka"]);
+        let (mut launch, folder) = take_over(&configuration, &self.world.brokers[1], &self.world.registry)?;
+        launch.set("event.source_version", DEBEZIUM);
         let warnings = self.file("warnings").unwrap_or_default();
         launch.allow(&warnings.split_whitespace().collect::<Vec<_>>());
         Ok((launch, folder))

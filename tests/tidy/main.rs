@@ -4,6 +4,8 @@
 //! it is not worked around. Every list of exceptions is in this folder and says why.
 
 mod arrows;
+mod dashboards;
+mod logs;
 mod names;
 mod samples;
 mod sizes;

@@ -19,11 +19,11 @@ mod message;
 mod name;
 mod shape;
 mod source_info;
+mod tally;
 mod topic;
 mod transaction;
 
 use crate::config::event::{EventConfig, Operation};
-use crate::metrics;
 use crate::model::change::{Change, Event, Message, Op, Origin, Transaction, Truncate};
 use crate::model::position::Lsn;
 use crate::model::record::{Datum, Header, HeaderValue, Record};
@@ -32,16 +32,15 @@ use crate::model::value::{Row, RowBuffer, Value};
 use bumpalo::Bump;
 use envelope::Context as RunContext;
 use message::Fixed;
-use prometheus::IntCounter;
 use shape::{Shape, Shapes};
 use shared::error::{Context, Result};
 use shared::time::Clock;
 use source_info::{Constant, Sequence};
 use std::sync::Arc;
+use tally::Tally;
 use topic::Topics;
 use transaction::Counts;
 
-const OPS: [Op; 4] = [Op::Read, Op::Create, Op::Update, Op::Delete];
 const TRUNCATE: &str = "t";
 const MESSAGE: &str = "m";
 /// Texts that were made for one row may keep so much memory.
@@ -66,8 +65,7 @@ pub struct Events {
     messages: Fixed,
     heartbeats: Fixed,
     rows: Rows,
-    /// One per operation, looked up once.
-    changes: [IntCounter; 4],
+    tally: Tally,
 }
 
 /// Memory for rows that are not as the source sent them.
@@ -127,7 +125,7 @@ impl Events {
             ),
             heartbeats: message::heartbeat(heartbeats, common("ServerNameKey"), common("Heartbeat")),
             rows: Rows::default(),
-            changes: OPS.map(|op| metrics::EVENT_CHANGES.with_label_values(&[op.code()])),
+            tally: Tally::default(),
         })
     }
 
@@ -148,12 +146,16 @@ impl Events {
     }
 
     fn change(&mut self, change: &Change<'_>, take: Take<'_>) -> Result<()> {
-        let Events { shapes, rows, transactions, context, .. } = self;
-        let skipped = is_skipped(&self.skip, change.op) && !moves(change);
-        if skipped || self.skip_unchanged && is_unchanged(change) {
+        let Events { shapes, rows, transactions, context, tally, .. } = self;
+        if is_skipped(&self.skip, change.op) && !moves(change) {
+            return Ok(());
+        }
+        if self.skip_unchanged && is_unchanged(change) {
+            tally.unchanged += 1;
             return Ok(());
         }
         let shape = shapes.of(change.table);
+        tally.of(shape, &change.origin);
         let Origin::Postgres(origin) = &change.origin;
         let constant = Constant { version: &self.version, name: &self.prefix };
         let sequence = Sequence::new(origin);
@@ -167,18 +169,14 @@ impl Events {
             lsn: origin.lsn,
             counts: transactions.as_mut().map(|(_, counts)| counts),
             context,
+            tally,
             take,
         };
         if rows.arena.allocated_bytes() > KEPT_BYTES {
             rows.arena = Bump::new();
         }
         rows.arena.reset();
-        let done = maker.change(change, rows);
-        if let Some(counter) = OPS.iter().position(|op| *op == change.op).and_then(|at| self.changes.get(at))
-        {
-            counter.inc();
-        }
-        done.doing(|| format!("at {}", origin.lsn))
+        maker.change(change, rows).doing(|| format!("at {}", origin.lsn))
     }
 
     fn truncate(&mut self, truncate: &Truncate<'_>, take: Take<'_>) -> Result<()> {
@@ -189,15 +187,18 @@ impl Events {
         let constant = Constant { version: &self.version, name: &self.prefix };
         let sequence = Sequence::new(origin);
         let source = source_info::postgres(constant, origin, &sequence, Some(&truncate.table.id));
+        let shape = self.shapes.of(truncate.table);
+        self.tally.of(shape, &truncate.origin);
         let mut maker = Maker {
             clock: &self.clock,
             tombstones: self.tombstones,
             skip: &self.skip,
-            shape: self.shapes.of(truncate.table),
+            shape,
             source: &source,
             lsn: origin.lsn,
             counts: self.transactions.as_mut().map(|(_, counts)| counts),
             context: &self.context,
+            tally: &mut self.tally,
             take,
         };
         maker.one(TRUNCATE, None, Value::Null, Value::Null, None).doing(|| format!("at {}", origin.lsn))
@@ -219,17 +220,20 @@ impl Events {
             Value::Struct(&content),
         ];
         let key = [Value::Text(message.prefix)];
+        self.tally.records += 1;
         take(&fixed(&self.messages, None, &key, &value)).doing(|| format!("at {}", origin.lsn))
     }
 
     fn begin(&mut self, transaction: &Transaction, take: Take<'_>) -> Result<()> {
         let Some((topic, counts)) = &mut self.transactions else { return Ok(()) };
         counts.begin(transaction);
+        self.tally.records += 1;
         boundary(topic, counts, transaction, "BEGIN", [Value::Null, Value::Null], take)
     }
 
     fn end(&mut self, transaction: &Transaction, take: Take<'_>) -> Result<()> {
         let Some((topic, counts)) = &mut self.transactions else { return Ok(()) };
+        self.tally.records += 1;
         let (total, tables) = counts.counted();
         let pairs: Vec<[Value<'_>; 2]> =
             tables.into_iter().map(|(name, count)| [Value::Text(name), Value::Int(*count)]).collect();
@@ -245,8 +249,14 @@ impl Events {
     /// # Errors
     /// Those of `take`.
     pub fn heartbeat(&mut self, take: Take<'_>) -> Result<()> {
+        self.tally.records += 1;
         let (key, value) = ([Value::Text(&self.prefix)], [Value::Int(self.clock.now().millis())]);
         take(&fixed(&self.heartbeats, Some(0), &key, &value)).doing(|| "send a heartbeat")
+    }
+
+    /// Tells the metrics what was made since the last time: meant for the end of a read.
+    pub fn publish(&mut self) {
+        self.tally.tell(&self.clock);
     }
 }
 
@@ -326,6 +336,7 @@ struct Maker<'a, 't> {
     lsn: Lsn,
     counts: Option<&'a mut Counts>,
     context: &'a RunContext,
+    tally: &'a mut Tally,
     take: Take<'t>,
 }
 
@@ -460,8 +471,11 @@ impl Maker<'_, '_> {
             headers: headers.get(first..count).unwrap_or_default(),
             timestamp_ms: None,
         };
+        self.tally.count(op);
+        self.tally.records += 1;
         (self.take)(&record)?;
         if op == Op::Delete.code() && self.tombstones {
+            self.tally.records += 1;
             (self.take)(&Record { value: None, ..record })?;
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::column::Columns;
 use super::edit::{Edit, Edits, columns, propagate};
+use super::tally::Counters;
 use super::topic::Topics;
 use super::{name, source_info};
 use crate::config::event::{Adjustment, EventConfig};
@@ -18,6 +19,9 @@ const SHAPES: usize = 8_192;
 /// The records of one table version.
 #[derive(Debug)]
 pub struct Shape {
+    /// The table's version.
+    pub version: u64,
+    pub counters: Counters,
     pub topic: String,
     /// What Debezium calls the table where it counts a transaction's records.
     pub table: String,
@@ -112,9 +116,12 @@ impl Shapes {
         let key = self.key(table, &named("Key"), key_suffix.as_ref());
         let row = Arc::new(Schema::structure(named("Value"), fields).optional());
         let envelope = self.envelope(&named("Envelope"), row);
+        let name = table.id.to_string();
         let shape = Arc::new(Shape {
+            version: table.version,
+            counters: Counters::of(&name),
             topic,
-            table: table.id.to_string(),
+            table: name,
             key: key.map(Arc::new),
             key_columns: table.key.clone(),
             key_suffix,

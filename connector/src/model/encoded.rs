@@ -56,10 +56,15 @@ impl<'a> Headers<'a> {
 }
 
 impl Encoded<'_> {
+    /// Bytes of key and value alone.
+    pub fn body_size(&self) -> usize {
+        self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len)
+    }
+
     /// Bytes that the message takes: key, value, and headers with their names.
     pub fn size(&self) -> usize {
         let headers: usize =
             self.headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
-        self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers
+        self.body_size() + headers
     }
 }

@@ -5,6 +5,7 @@
 //! other way round: read to the end of the running transaction, flush Kafka, store the position,
 //! confirm it to the database.
 
+mod gauges;
 pub mod progress;
 pub mod run;
 
@@ -66,6 +67,7 @@ fn build<'c>(
         tracker: Tracker::default(),
         offsets,
         progress: progress.clone(),
+        gauges: gauges::Gauges::default(),
         shutdown: shutdown.clone(),
         unit: run::Unit::default(),
         durable: stored,

@@ -86,6 +86,7 @@ impl shared::admin::Status for Progress {
             "confirmed_lsn": lsn(&self.confirmed_lsn),
             "lag_bytes": self.server_lsn.load(Ordering::Relaxed)
                 .saturating_sub(self.confirmed_lsn.load(Ordering::Relaxed)),
+            "lag_seconds": crate::metrics::lag_seconds(),
             "waiting_for": self.trouble(),
         })
     }

@@ -14,6 +14,7 @@
 //! is in flight, keep the position that follows from it, open the source anew from there. At most
 //! the unfinished transaction is sent again.
 
+use super::gauges::Gauges;
 use super::open_source;
 use super::progress::Progress;
 use crate::config::Config;
@@ -62,6 +63,7 @@ pub struct Pipeline<'c> {
     pub(super) tracker: Tracker,
     pub(super) offsets: Box<dyn OffsetStore + Send>,
     pub(super) progress: Arc<Progress>,
+    pub(super) gauges: Gauges,
     pub(super) shutdown: Shutdown,
     pub(super) unit: Unit,
     /// Everything at or below it is acknowledged: where a new source starts.
@@ -126,6 +128,8 @@ impl Pipeline<'_> {
                 Ok(())
             }),
         })?;
+        events.publish();
+        self.gauges.pulled(&source.progress(), source.streaming());
         progress.pulled(source, records);
         Ok(busy)
     }
@@ -169,6 +173,7 @@ impl Pipeline<'_> {
 
     fn advance(&mut self) {
         if let Some(position) = self.tracker.take() {
+            self.gauges.durable(&position);
             self.durable = Some(position.clone());
             self.unsaved = Some(position);
         }
@@ -177,6 +182,9 @@ impl Pipeline<'_> {
     /// Stores and confirms the highest durable position, at most once an interval while busy.
     fn settle(&mut self, busy: bool) -> Result<()> {
         self.advance();
+        if !busy && self.sink.outstanding() == 0 && self.unit.sent == 0 && self.source.streaming() {
+            self.gauges.caught_up();
+        }
         let due = self.saved_at.elapsed() >= Duration::from_millis(self.config.offset.interval_ms.into());
         if self.unsaved.is_some() && (due || !busy && self.sink.outstanding() == 0 && self.idle_long_enough())
         {
@@ -209,6 +217,7 @@ impl Pipeline<'_> {
         loop {
             tracing::warn!(event = "connection_lost", %error, remedy = error.hint(), "waiting, then going on from the last durable position");
             self.progress.failed(&error);
+            self.gauges.broke_off();
             if self.pause(backoff.delay()) {
                 return Ok(());
             }

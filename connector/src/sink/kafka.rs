@@ -30,6 +30,8 @@ pub struct Kafka {
     producer: BaseProducer<Reports>,
     brokers: String,
     outstanding: usize,
+    /// Keys and values of them, in bytes.
+    outstanding_bytes: usize,
     asked: Option<Instant>,
     /// Moved out of the producer's context while they are handed on.
     acknowledged: Vec<(u64, u64)>,
@@ -46,7 +48,16 @@ impl Kafka {
             .or_kind(Kind::Config)
             .doing(|| "prepare the Kafka producer")?;
         let brokers = config.kafka.brokers.clone();
-        Ok(Kafka { producer, brokers, outstanding: 0, asked: None, acknowledged: Vec::new() })
+        metrics::SINK_LIMIT.with_label_values(&["bytes"]).set(config.queue_bytes.into());
+        metrics::SINK_LIMIT.with_label_values(&["records"]).set(queue_messages(config).into());
+        Ok(Kafka {
+            producer,
+            brokers,
+            outstanding: 0,
+            outstanding_bytes: 0,
+            asked: None,
+            acknowledged: Vec::new(),
+        })
     }
 
     /// Asks the cluster for its brokers.
@@ -103,6 +114,7 @@ impl Kafka {
         match self.producer.send(record) {
             Ok(()) => {
                 self.outstanding += 1;
+                self.outstanding_bytes += message.body_size();
                 metrics::SINK_RECORDS.inc();
                 metrics::SINK_BYTES.inc_by(message.size() as u64);
                 Ok(true)
@@ -129,7 +141,8 @@ impl Kafka {
         loop {
             self.producer.poll(Duration::ZERO);
             self.failure()?;
-            self.producer.context().take(&mut self.acknowledged);
+            let bytes = self.producer.context().take(&mut self.acknowledged);
+            self.outstanding_bytes = self.outstanding_bytes.saturating_sub(bytes);
             if !self.acknowledged.is_empty() {
                 break;
             }
@@ -145,6 +158,7 @@ impl Kafka {
             acked(unit, count);
         }
         metrics::SINK_OUTSTANDING.set(i64::try_from(self.outstanding).unwrap_or(i64::MAX));
+        metrics::SINK_OUTSTANDING_BYTES.set(i64::try_from(self.outstanding_bytes).unwrap_or(i64::MAX));
         Ok(())
     }
 
@@ -177,10 +191,14 @@ impl Kafka {
     }
 }
 
+/// How many messages the queue may hold.
+fn queue_messages(config: &SinkConfig) -> u32 {
+    (config.queue_bytes / MESSAGE_BYTES).max(1_000)
+}
+
 /// Ours, then what the operator set for librdkafka.
 fn client(config: &SinkConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
-    let messages = (config.queue_bytes / MESSAGE_BYTES).max(1_000);
     for (name, value) in [
         ("client.id", "tidegate-connector".to_owned()),
         // Once and in order, on all in-sync replicas.
@@ -196,7 +214,7 @@ fn client(config: &SinkConfig) -> ClientConfig {
         ("batch.num.messages", "100000".to_owned()),
         ("message.max.bytes", config.message_max_bytes.to_string()),
         ("queue.buffering.max.kbytes", (config.queue_bytes / 1_024).to_string()),
-        ("queue.buffering.max.messages", messages.to_string()),
+        ("queue.buffering.max.messages", queue_messages(config).to_string()),
         // A topic that does not exist is said soon, but not before auto-creation had its time.
         ("topic.metadata.propagation.max.ms", "15000".to_owned()),
         // The first record to a topic that the broker makes waits for one of these looks.

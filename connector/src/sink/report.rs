@@ -18,6 +18,8 @@ pub struct Reports(Mutex<State>);
 struct State {
     /// Unit and count; reports of one unit come together, so the last entry usually fits.
     acknowledged: Vec<(u64, u64)>,
+    /// Keys and values of those.
+    bytes: usize,
     /// The first delivery that failed for good.
     failed: Option<(KafkaError, String)>,
     /// Why no broker can be reached.
@@ -32,9 +34,11 @@ impl Reports {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves the acknowledgements so far to the end of `out`.
-    pub fn take(&self, out: &mut Vec<(u64, u64)>) {
-        out.append(&mut self.state().acknowledged);
+    /// Moves the acknowledgements so far to the end of `out`; their keys and values took so many bytes.
+    pub fn take(&self, out: &mut Vec<(u64, u64)>) -> usize {
+        let mut state = self.state();
+        out.append(&mut state.acknowledged);
+        std::mem::take(&mut state.bytes)
     }
 
     pub fn failure(&self) -> Option<Error> {
@@ -60,8 +64,9 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, unit: usize) {
         let mut state = self.state();
         match result {
-            Ok(_) => {
+            Ok(message) => {
                 state.lost = None;
+                state.bytes += message.key_len() + message.payload_len();
                 let unit = unit as u64;
                 match state.acknowledged.last_mut() {
                     Some((last, count)) if *last == unit => *count += 1,

