@@ -1,4 +1,4 @@
-//! The command line: `run`, `check`, `import`, `offset show`, `status`.
+//! The command line: `run`, `check`, `import`, `offset show|export|import`, `status`.
 
 use crate::config::Config;
 use crate::model::finding::Severity;
@@ -39,6 +39,24 @@ enum Command {
 enum OffsetCommand {
     /// Print the stored position as it is stored.
     Show(Settings),
+    /// Hand the position back to Debezium, while nothing runs.
+    Export {
+        #[command(flatten)]
+        settings: Settings,
+        /// The offsets file of a standalone worker or of Debezium Server, which Java reads; without it,
+        /// Connect's topic (offset.topic).
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Take the position over from Debezium, while nothing runs.
+    Import {
+        #[command(flatten)]
+        settings: Settings,
+        /// Such a file, or JSON as Connect's REST interface shows a connector's offsets; without it,
+        /// Connect's topic (offset.topic).
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
 }
 
 /// Where the configuration comes from.
@@ -97,7 +115,7 @@ pub fn main() -> u8 {
         Command::Run(settings) => run(settings),
         Command::Check(settings) => check(settings),
         Command::Import(command) => import(command),
-        Command::Offset { command: OffsetCommand::Show(settings) } => offset_show(settings),
+        Command::Offset { command } => offset(command),
         Command::Status(settings) => status(settings),
     };
     match done {
@@ -179,16 +197,38 @@ fn import(command: &Import) -> Result<u8> {
     }
 }
 
-fn offset_show(settings: &Settings) -> Result<u8> {
-    let config = settings.load()?;
+fn offset(command: &OffsetCommand) -> Result<u8> {
+    use crate::offset::{as_stored, open, transfer};
     let runtime = runtime()?;
-    let mut offsets = crate::offset::open(&config, runtime.handle().clone())?;
-    let text = match offsets.load()? {
-        Some(position) => crate::offset::as_stored(&position),
-        None => "none stored".to_owned(),
+    let text = match command {
+        OffsetCommand::Show(settings) => {
+            let position = open(&settings.load()?, runtime.handle().clone())?.load()?;
+            position.map_or_else(|| "none stored".to_owned(), |position| as_stored(&position)) + "\n"
+        }
+        OffsetCommand::Export { settings, to } => {
+            let config = stopped(settings, &runtime)?;
+            transfer::export(&config, runtime.handle(), to.as_deref())?.to_string()
+        }
+        OffsetCommand::Import { settings, from } => {
+            let config = stopped(settings, &runtime)?;
+            transfer::import(&config, runtime.handle(), from.as_deref())?.to_string()
+        }
     };
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = write!(std::io::stdout(), "{text}");
     Ok(0)
+}
+
+/// A connector that runs would store its own position over the one given, and its slot is in use.
+fn stopped(settings: &Settings, runtime: &tokio::runtime::Runtime) -> Result<Config> {
+    let config = settings.load()?;
+    let listen = config.admin.listen;
+    match runtime.block_on(shared::admin::ask(listen, "/livez")) {
+        Err(_) => Ok(config),
+        Ok(_) => {
+            Err(Error::new(Kind::Config, format!("a connector runs: its admin server answers at {listen}"))
+                .remedy("stop it first; if it is another one, give this one its own admin.listen"))
+        }
+    }
 }
 
 fn status(settings: &Settings) -> Result<u8> {

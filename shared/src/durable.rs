@@ -3,9 +3,11 @@
 use crate::error::{Context, Kind, OrKind, Result};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Replaces `path` by `content`; afterwards the old or the new content is on disk, never a mix.
+/// Replaces `path` by `content`; afterwards the old or the new content is on disk, never a mix. Owner and
+/// permissions stay, as far as this process may give a file away.
 pub fn write(path: &Path, content: &[u8]) -> Result<()> {
     replace(path, content)
         .map_err(|e| {
@@ -22,6 +24,10 @@ fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     name.push(".new");
     let temporary: PathBuf = folder.join(name);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+    if let Ok(before) = std::fs::metadata(path) {
+        file.set_permissions(before.permissions())?;
+        let _ = std::os::unix::fs::fchown(&file, Some(before.uid()), Some(before.gid()));
+    }
     file.write_all(content)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;

@@ -1,33 +1,51 @@
 //! Progress in a local file, replaced as a whole so that a power cut leaves the old or the new.
+//!
+//! The file is ours (JSON) or Java's, as Kafka Connect's standalone worker and Debezium Server keep it;
+//! it stays what it was. Java's may hold others' progress too, which is left as it is.
 
-use super::{OffsetStore, format};
+use super::{OffsetStore, format, java_map};
 use crate::metrics;
 use crate::model::position::Position;
 use serde_json::{Value, json};
 use shared::error::{Context, Error, Kind, Result};
 use std::path::{Path, PathBuf};
 
-/// What a file begins with that Java wrote (Kafka Connect's standalone worker).
-const JAVA: &[u8] = &[0xac, 0xed, 0x00, 0x05];
-
-/// `{"key": ["name", {"server": "prefix"}], "value": {…}}`.
+/// Our form is `{"key": ["name", {"server": "prefix"}], "value": {…}}`.
 #[derive(Debug)]
 pub struct FileOffsets {
     path: PathBuf,
     key: String,
+    form: Form,
+    /// What was last read or written under our key, in Java's form.
+    known: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Json,
+    Java,
 }
 
 impl FileOffsets {
     /// `connector` and `server` (the topic prefix) name whose progress it is.
     pub fn new(path: &Path, connector: &str, server: &str) -> Self {
-        FileOffsets { path: path.to_owned(), key: format::key(connector, server) }
+        let key = format::key(connector, server);
+        FileOffsets { path: path.to_owned(), key, form: Form::Json, known: None }
     }
 
-    pub(super) fn parse(&self, content: &[u8]) -> Result<Position> {
-        if content.starts_with(JAVA) {
-            return Err(Error::new(Kind::Config, "it is a Kafka Connect worker's file, written by Java")
-                .remedy("give another path: --set offset.path=/var/lib/tidegate/connector-offsets.json"));
+    /// A new file will be in Java's form.
+    pub fn java(path: &Path, connector: &str, server: &str) -> Self {
+        FileOffsets { form: Form::Java, ..FileOffsets::new(path, connector, server) }
+    }
+
+    pub(super) fn parse(&mut self, content: &[u8]) -> Result<Option<Position>> {
+        if java_map::is_java(content) {
+            self.form = Form::Java;
+            let entries = java_map::read(content)?;
+            self.known = format::ours(&entries, &self.key).and_then(|at| entries.get(at)?.1.clone());
+            return self.known.as_deref().map(format::position).transpose();
         }
+        self.form = Form::Json;
         let lost = || Error::new(Kind::Lost, "it does not hold a position");
         let document: Value = serde_json::from_slice(content).map_err(|_| lost())?;
         let key = document.get("key").ok_or_else(lost)?.to_string();
@@ -35,63 +53,63 @@ impl FileOffsets {
             return Err(Error::new(Kind::Config, format!("it belongs to {key}, not to {}", self.key))
                 .remedy("give each connector its own offset.path, or set offset.connector and event.topic_prefix back"));
         }
-        format::position(document.get("value").ok_or_else(lost)?.to_string().as_bytes())
+        format::position(document.get("value").ok_or_else(lost)?.to_string().as_bytes()).map(Some)
+    }
+
+    fn read(&self) -> Result<Option<Vec<u8>>> {
+        match std::fs::read(&self.path) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::from_source(Kind::Config, error)),
+        }
+    }
+
+    /// The whole file with our entry replaced. A worker that runs keeps all entries in memory and would
+    /// write over ours, so an entry that somebody else changed is an error.
+    fn replaced(&mut self, value: Vec<u8>) -> Result<Vec<u8>> {
+        let content = self.read()?;
+        let mut entries = content.as_deref().map_or(Ok(Vec::new()), java_map::read)?;
+        let at = format::ours(&entries, &self.key);
+        let found = at.and_then(|at| entries.get_mut(at));
+        if found.as_ref().and_then(|(_, found)| found.as_ref()) != self.known.as_ref() {
+            return Err(Error::new(Kind::Config, "another program writes there as well")
+                .remedy("stop the Java worker whose file it is, or run `offset import --from` it into a file of our own"));
+        }
+        self.known = Some(value.clone());
+        match found {
+            Some((_, old)) => *old = Some(value),
+            None => entries.push((self.key.clone().into_bytes(), Some(value))),
+        }
+        Ok(java_map::write(&entries))
     }
 }
 
 impl OffsetStore for FileOffsets {
     fn load(&mut self) -> Result<Option<Position>> {
-        let doing = || format!("read {}", self.path.display());
-        match std::fs::read(&self.path) {
-            Ok(content) => self.parse(&content).map(Some).doing(doing),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::from_source(Kind::Config, error)).doing(doing),
-        }
+        let place = self.place();
+        let content = self.read();
+        let position = content.and_then(|content| content.map_or(Ok(None), |content| self.parse(&content)));
+        position.doing(|| format!("read {place}"))
     }
 
     fn save(&mut self, position: &Position) -> Result<()> {
-        let key: Value = serde_json::from_str(&self.key).unwrap_or_default();
-        let document = json!({ "key": key, "value": format::value(position) });
-        shared::durable::write(&self.path, format!("{document}\n").as_bytes())?;
+        let (place, value) = (self.place(), format::value(position));
+        let content = match self.form {
+            Form::Json => {
+                let key: Value = serde_json::from_str(&self.key).unwrap_or_default();
+                format!("{}\n", json!({ "key": key, "value": value })).into_bytes()
+            }
+            Form::Java => self.replaced(value.to_string().into_bytes()).doing(|| format!("write {place}"))?,
+        };
+        shared::durable::write(&self.path, &content)?;
         metrics::OFFSET_SAVES.inc();
         Ok(())
+    }
+
+    fn place(&self) -> String {
+        format!("file {}", self.path.display())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::position::{Lsn, PostgresPosition};
-
-    #[test]
-    fn a_file_gives_back_what_was_saved_and_knows_whose_it_is() {
-        let folder = std::env::temp_dir().join(format!("tidegate-offsets-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("temporary folder");
-        let path = folder.join("offsets.json");
-        let mut store = FileOffsets::new(&path, "orders", "shop");
-        assert_eq!(store.load().expect("no file yet"), None);
-        let position = Position::Postgres(PostgresPosition {
-            lsn: Lsn(5),
-            commit_lsn: Some(Lsn(5)),
-            transaction_id: Some(1),
-            commit_time_us: 2,
-            snapshot: None,
-            progress: None,
-            incremental: None,
-        });
-        store.save(&position).expect("saved");
-        assert_eq!(store.load().expect("readable"), Some(position.clone()));
-
-        let error = FileOffsets::new(&path, "other", "shop").load().expect_err("another's file");
-        assert_eq!(error.kind(), Kind::Config, "{error}");
-        for (content, kind) in
-            [(JAVA, Kind::Config), (b"{}", Kind::Lost), (b"", Kind::Lost), (b"\0\0", Kind::Lost)]
-        {
-            std::fs::write(&path, content).expect("written");
-            assert_eq!(store.load().expect_err("damaged").kind(), kind, "{content:?}");
-        }
-        let mut nowhere = FileOffsets::new(&folder.join("no/such"), "orders", "shop");
-        assert!(nowhere.save(&position).expect_err("no folder").to_string().contains("no/such"));
-        std::fs::remove_dir_all(&folder).expect("clean up");
-    }
-}
+mod tests;

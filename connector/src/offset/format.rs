@@ -6,6 +6,7 @@
 //! version of Debezium wrote.
 
 use super::incremental;
+use super::java_map::Entry;
 use super::progress;
 use crate::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
 use serde_json::{Map, Value, json};
@@ -20,9 +21,28 @@ pub fn key(connector: &str, server: &str) -> String {
 
 /// Whether stored bytes are this key, however they are spaced.
 pub fn is_key(stored: &[u8], key: &str) -> bool {
-    stored == key.as_bytes() || {
-        let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
-        parse(stored).is_some_and(|stored| parse(key.as_bytes()) == Some(stored))
+    stored == key.as_bytes() || parts(stored).is_some_and(|stored| parts(key.as_bytes()) == Some(stored))
+}
+
+/// Where our entry stands among those of a file: the one under our key, or else the only one of our
+/// server (Debezium Server gives connectors names of its own).
+pub fn ours(entries: &[Entry], key: &str) -> Option<usize> {
+    let exact = entries.iter().position(|(stored, _)| is_key(stored, key));
+    let (_, server) = parts(key.as_bytes())?;
+    let mut same = entries
+        .iter()
+        .enumerate()
+        .filter(|(_, (stored, _))| parts(stored).is_some_and(|(_, other)| other == server));
+    exact.or_else(|| same.next().filter(|_| same.next().is_none()).map(|(at, _)| at))
+}
+
+/// The connector's name and whose progress it is. Old workers wrote a schema beside it.
+fn parts(stored: &[u8]) -> Option<(Value, Value)> {
+    let mut stored: Value = serde_json::from_slice(stored).ok()?;
+    let payload = stored.get_mut("payload").map(Value::take).unwrap_or(stored);
+    match payload {
+        Value::Array(parts) => <[Value; 2]>::try_from(parts).ok().map(|[name, server]| (name, server)),
+        _ => None,
     }
 }
 
@@ -64,7 +84,10 @@ pub fn value(position: &Position) -> Value {
 /// # Errors
 /// `Lost` when it is no such object or names no position.
 pub fn position(stored: &[u8]) -> Result<Position> {
-    let stored: Map<String, Value> = serde_json::from_slice(stored).or_kind(Kind::Lost)?;
+    let mut stored: Map<String, Value> = serde_json::from_slice(stored).or_kind(Kind::Lost)?;
+    if let Some(Value::Object(payload)) = stored.get_mut("payload").map(Value::take) {
+        stored = payload;
+    }
     let number = |name: &str| stored.get(name).and_then(Value::as_i64);
     let lsn = |name: &str| number(name).map(|n| Lsn(n.cast_unsigned()));
     let (commit_lsn, processed) = (lsn("lsn_commit"), lsn("lsn_proc").or(lsn("lsn")));
@@ -207,5 +230,22 @@ mod tests {
         assert!(is_key(br#"[ "a", {"server": "b"} ]"#, &key("a", "b")));
         assert!(!is_key(br#"["a",{"server":"c"}]"#, &key("a", "b")));
         assert!(!is_key(b"\xff", &key("a", "b")));
+        assert!(is_key(br#"{"schema":null,"payload":["a",{"server":"b"}]}"#, &key("a", "b")));
+    }
+
+    #[test]
+    fn a_file_s_entry_is_found_by_its_key_or_else_by_its_server() {
+        let entries: Vec<Entry> = [key("kafka", "shop"), key("x", "plant"), key("y", "plant")]
+            .map(|key| (key.into_bytes(), None))
+            .into();
+        for (connector, server, at) in [
+            ("kafka", "shop", Some(0)),
+            ("orders", "shop", Some(0)),
+            ("y", "plant", Some(2)),
+            ("orders", "plant", None),
+            ("kafka", "other", None),
+        ] {
+            assert_eq!(ours(&entries, &key(connector, server)), at, "{connector} {server}");
+        }
     }
 }

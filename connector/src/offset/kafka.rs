@@ -30,6 +30,8 @@ pub struct KafkaOffsets {
     topic: String,
     partitions: i32,
     replicas: i32,
+    /// Whether to make a topic that is not there.
+    makes: bool,
     key: String,
     client: ClientConfig,
     producer: BaseProducer<Outcome>,
@@ -78,11 +80,22 @@ impl KafkaOffsets {
             topic: config.topic.clone(),
             partitions: i32::try_from(config.topic_partitions).or_kind(Kind::Config)?,
             replicas: config.topic_replicas,
+            makes: true,
             key: format::key(&config.connector, server),
             client,
             producer,
             runtime,
         })
+    }
+
+    /// A topic that a worker made already; one that is not there is an error.
+    pub fn existing(
+        config: &OffsetConfig,
+        kafka: &KafkaConfig,
+        server: &str,
+        runtime: Handle,
+    ) -> Result<Self> {
+        Ok(KafkaOffsets { makes: false, ..KafkaOffsets::new(config, kafka, server, runtime)? })
     }
 
     /// The topic's partitions; makes the topic if there is none.
@@ -95,6 +108,10 @@ impl KafkaOffsets {
         let found = ask()?;
         if !found.is_empty() {
             return Ok(found);
+        }
+        if !self.makes {
+            return Err(Error::new(Kind::Config, "there is no such topic")
+                .remedy("set offset.topic to the worker's offset.storage.topic"));
         }
         self.create()?;
         let end = Instant::now() + TIMEOUT;
@@ -251,6 +268,10 @@ impl OffsetStore for KafkaOffsets {
             Some(Err(error)) => Err(failed(&error)).doing(doing),
             None => Err(Error::new(Kind::Unreachable, "no answer in time")).doing(doing),
         }
+    }
+
+    fn place(&self) -> String {
+        format!("topic {}", self.topic)
     }
 }
 

@@ -9,9 +9,11 @@ mod progress;
 mod java;
 mod key;
 mod incremental;
+mod java_map;
 mod format;
 mod file;
 mod kafka;
+pub mod transfer;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -40,6 +42,9 @@ pub trait OffsetStore {
 
     /// Stores a position durably before it returns.
     fn save(&mut self, position: &Position) -> Result<()>;
+
+    /// What it is, for people: `topic connect-offsets`.
+    fn place(&self) -> String;
 }
 
 /// The store that the configuration names. `runtime` runs the calls that make a topic; `load` and

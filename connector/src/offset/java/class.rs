@@ -147,3 +147,8 @@ pub fn postgres_object() -> Rc<Class> {
     let fields = ["L type Ljava/lang/String;", "L value Ljava/lang/String;"];
     class("org.postgresql.util.PGobject", 0x4bf8_95ca_ac6f_6444, SERIALIZABLE, &fields, None)
 }
+
+pub fn hash_map() -> Rc<Class> {
+    let fields = ["F loadFactor", "I threshold"];
+    class("java.util.HashMap", 0x0507_dac1_c316_60d1, SERIALIZABLE | WRITES_MORE, &fields, None)
+}
