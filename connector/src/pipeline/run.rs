@@ -15,33 +15,32 @@
 //! the unfinished transaction is sent again.
 
 use super::gauges::Gauges;
-use super::open_source;
 use super::progress::Progress;
+use super::way::Way;
 use crate::config::Config;
 use crate::encode::Encoder;
 use crate::event::Events;
 use crate::model::change::Event;
 use crate::model::position::Position;
-use crate::model::record::Record;
 use crate::offset::{OffsetStore, Tracker};
-use crate::sink::{Kafka, Topics};
-use crate::source::postgres::Postgres;
+use crate::sink::Sink;
+use crate::source::{Open, Source};
 use crate::transform::Transforms;
+use shared::registry::Registry;
 use shared::retry::Backoff;
 use shared::shutdown::Shutdown;
-use shared::{Error, Kind, Result};
+use shared::time::Clock;
+use shared::{Error, Result};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// Longest wait for the database while nothing is in flight; a signal is noticed this late.
-const IDLE_WAIT: Duration = Duration::from_millis(100);
+pub(super) const IDLE_WAIT: Duration = Duration::from_millis(100);
 /// Wait while acknowledgements are expected, so that they move the position soon.
 const BUSY_WAIT: Duration = Duration::from_millis(5);
 /// How long a stop waits for the end of the running transaction.
 const STOP_TRANSACTION: Duration = Duration::from_secs(2);
-/// How long a stop waits for Kafka's acknowledgements.
-const STOP_FLUSH: Duration = Duration::from_secs(6);
 
 /// The unit being filled.
 #[derive(Debug, Default)]
@@ -53,15 +52,15 @@ pub struct Unit {
 
 pub struct Pipeline<'c> {
     pub(super) config: &'c Config,
-    pub(super) runtime: Handle,
-    pub(super) source: Postgres,
+    pub(super) clock: Clock,
+    pub(super) open: Open<'c>,
+    pub(super) source: Box<dyn Source + 'c>,
     pub(super) events: Events,
     pub(super) transforms: Transforms,
     pub(super) encoder: Encoder,
-    pub(super) sink: Kafka,
-    pub(super) topics: Topics,
+    pub(super) sink: Box<dyn Sink + 'c>,
     pub(super) tracker: Tracker,
-    pub(super) offsets: Box<dyn OffsetStore + Send>,
+    pub(super) offsets: Box<dyn OffsetStore + 'c>,
     pub(super) progress: Arc<Progress>,
     pub(super) gauges: Gauges,
     pub(super) shutdown: Shutdown,
@@ -70,11 +69,62 @@ pub struct Pipeline<'c> {
     pub(super) durable: Option<Position>,
     /// Durable but not yet stored.
     pub(super) unsaved: Option<Position>,
-    pub(super) saved_at: Instant,
-    pub(super) beat_at: Instant,
+    /// When that was done last, as the monotonic clock tells.
+    pub(super) saved_at: Duration,
+    pub(super) beat_at: Duration,
+}
+
+/// What a pipeline is made of; all of it may be in memory.
+pub struct Rooms<'c> {
+    pub config: &'c Config,
+    pub clock: Clock,
+    pub open: Open<'c>,
+    pub sink: Box<dyn Sink + 'c>,
+    pub offsets: Box<dyn OffsetStore + 'c>,
+    /// Needed if any record is written as Avro, and asked from `runtime`.
+    pub registry: Option<Registry>,
+    pub runtime: Handle,
+}
+
+impl<'c> Pipeline<'c> {
+    /// Reads the stored position, and opens the source behind it.
+    ///
+    /// # Errors
+    /// Whatever keeps one of the rooms from starting.
+    pub fn start(rooms: Rooms<'c>, progress: &Arc<Progress>, shutdown: &Shutdown) -> Result<Pipeline<'c>> {
+        let Rooms { config, clock, mut open, sink, mut offsets, registry, runtime } = rooms;
+        let stored = offsets.load()?;
+        let source = open(stored.as_ref())?;
+        progress.started(stored.as_ref());
+        let now = clock.monotonic();
+        Ok(Pipeline {
+            config,
+            open,
+            source,
+            events: Events::new(&config.event, clock.clone())?,
+            clock,
+            transforms: Transforms::new(config)?,
+            encoder: Encoder::new(config, registry, runtime)?,
+            sink,
+            tracker: Tracker::default(),
+            offsets,
+            progress: progress.clone(),
+            gauges: Gauges::default(),
+            shutdown: shutdown.clone(),
+            unit: Unit::default(),
+            durable: stored,
+            unsaved: None,
+            saved_at: now,
+            beat_at: now,
+        })
+    }
 }
 
 impl Pipeline<'_> {
+    /// Runs until shutdown is requested or something happens that needs a person.
+    ///
+    /// # Errors
+    /// What no further try can help.
     pub fn run(&mut self) -> Result<()> {
         while !self.shutdown.requested() {
             match self.turn() {
@@ -88,6 +138,11 @@ impl Pipeline<'_> {
             }
         }
         self.stop()
+    }
+
+    /// Time that has passed since.
+    pub(super) fn since(&self, moment: Duration) -> Duration {
+        self.clock.monotonic().saturating_sub(moment)
     }
 
     /// Takes in what there is, and passes on what Kafka acknowledged.
@@ -106,8 +161,7 @@ impl Pipeline<'_> {
         let mut way = Way {
             transforms: &mut self.transforms,
             encoder: &mut self.encoder,
-            sink: &mut self.sink,
-            topics: &mut self.topics,
+            sink: &mut *self.sink,
             tracker: &mut self.tracker,
             shutdown: &self.shutdown,
         };
@@ -130,7 +184,7 @@ impl Pipeline<'_> {
         })?;
         events.publish();
         self.gauges.pulled(&source.progress(), source.streaming());
-        progress.pulled(source, records);
+        progress.pulled(&**source, records);
         Ok(busy)
     }
 
@@ -138,76 +192,20 @@ impl Pipeline<'_> {
     /// wait for the end of a transaction that has not begun.
     fn beat(&mut self) -> Result<()> {
         let interval = Duration::from_millis(self.config.event.heartbeat_interval_ms);
-        if interval.is_zero() || !self.source.streaming() || self.beat_at.elapsed() < interval {
+        if interval.is_zero() || !self.source.streaming() || self.since(self.beat_at) < interval {
             return Ok(());
         }
-        self.beat_at = Instant::now();
+        self.beat_at = self.clock.monotonic();
         self.source.run_heartbeat_query();
         let mut way = Way {
             transforms: &mut self.transforms,
             encoder: &mut self.encoder,
-            sink: &mut self.sink,
-            topics: &mut self.topics,
+            sink: &mut *self.sink,
             tracker: &mut self.tracker,
             shutdown: &self.shutdown,
         };
         let unit = self.unit.number;
         self.events.heartbeat(&mut |record| way.send(record, unit).map(drop))
-    }
-
-    /// Counts what Kafka acknowledged, for up to `wait`.
-    fn serve(&mut self, wait: Duration) -> Result<()> {
-        let (tracker, mut counted) = (&mut self.tracker, Ok(()));
-        self.sink.poll(wait, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)))?;
-        counted
-    }
-
-    /// Waits until all that was sent is acknowledged, and takes the position that follows.
-    fn flush(&mut self) -> Result<()> {
-        let (tracker, mut counted) = (&mut self.tracker, Ok(()));
-        let flushed =
-            self.sink.flush(STOP_FLUSH, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)));
-        self.advance();
-        flushed.and(counted)
-    }
-
-    fn advance(&mut self) {
-        if let Some(position) = self.tracker.take() {
-            self.gauges.durable(&position);
-            self.durable = Some(position.clone());
-            self.unsaved = Some(position);
-        }
-    }
-
-    /// Stores and confirms the highest durable position, at most once an interval while busy.
-    fn settle(&mut self, busy: bool) -> Result<()> {
-        self.advance();
-        if !busy && self.sink.outstanding() == 0 && self.unit.sent == 0 && self.source.streaming() {
-            self.gauges.caught_up();
-        }
-        let due = self.saved_at.elapsed() >= Duration::from_millis(self.config.offset.interval_ms.into());
-        if self.unsaved.is_some() && (due || !busy && self.sink.outstanding() == 0 && self.idle_long_enough())
-        {
-            self.save()?;
-        }
-        Ok(())
-    }
-
-    /// An idle moment is a good one to store the position, but not after each single transaction.
-    fn idle_long_enough(&self) -> bool {
-        self.saved_at.elapsed() >= IDLE_WAIT
-    }
-
-    fn save(&mut self) -> Result<()> {
-        let Some(position) = self.unsaved.take() else { return Ok(()) };
-        if let Err(error) = self.offsets.save(&position) {
-            self.unsaved = Some(position);
-            return Err(error);
-        }
-        self.source.confirm(&position)?;
-        self.progress.confirmed(&position);
-        self.saved_at = Instant::now();
-        Ok(())
     }
 
     /// Waits for what is in flight and opens the source anew behind it.
@@ -238,16 +236,16 @@ impl Pipeline<'_> {
         // Nothing is in flight any more; what is left open is the transaction to be read again.
         self.tracker = Tracker::default();
         self.unit = Unit { number: self.unit.number + 1, sent: 0 };
-        self.source = open_source(self.config, &self.runtime, self.durable.as_ref())?;
+        self.source = (self.open)(self.durable.as_ref())?;
         self.save()
     }
 
     /// Sleeps, serving Kafka meanwhile; true when shutdown was requested.
     fn pause(&mut self, delay: Duration) -> bool {
-        let until = Instant::now() + delay;
-        while Instant::now() < until && !self.shutdown.requested() {
+        let until = self.clock.monotonic() + delay;
+        while self.clock.monotonic() < until && !self.shutdown.requested() {
             if self.serve(Duration::from_millis(50)).is_err() {
-                std::thread::sleep(Duration::from_millis(50));
+                self.clock.sleep(Duration::from_millis(50));
             }
         }
         self.shutdown.requested()
@@ -255,8 +253,8 @@ impl Pipeline<'_> {
 
     /// Ends at a transaction's end if that is near, so that nothing is sent twice after a restart.
     fn stop(&mut self) -> Result<()> {
-        let until = Instant::now() + STOP_TRANSACTION;
-        while self.unit.sent > 0 && self.source.streaming() && Instant::now() < until {
+        let until = self.clock.monotonic() + STOP_TRANSACTION;
+        while self.unit.sent > 0 && self.source.streaming() && self.clock.monotonic() < until {
             if self.pull(BUSY_WAIT).is_err() {
                 break;
             }
@@ -276,52 +274,5 @@ impl Pipeline<'_> {
         if let Err(error) = flushed.and(self.save()) {
             tracing::info!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
         }
-    }
-}
-
-/// The way of a record out of here.
-struct Way<'p> {
-    transforms: &'p mut Transforms,
-    encoder: &'p mut Encoder,
-    sink: &'p mut Kafka,
-    topics: &'p mut Topics,
-    tracker: &'p mut Tracker,
-    shutdown: &'p Shutdown,
-}
-
-impl Way<'_> {
-    /// Into the producer's queue; how many records became of it.
-    #[inline]
-    fn send(&mut self, record: &Record<'_>, unit: u64) -> Result<u64> {
-        let Way { transforms, encoder, sink, topics, tracker, shutdown } = self;
-        let mut sent = 0;
-        transforms.apply(record, &mut |record| {
-            let encoded = encoder.encode(record)?;
-            topics.ensure(encoded.topic)?;
-            tracker.sent(unit, 1)?;
-            while !sink.offer(&encoded, unit)? {
-                make_room(sink, tracker, shutdown)?;
-            }
-            sent += 1;
-            Ok(())
-        })?;
-        Ok(sent)
-    }
-}
-
-/// The producer's queue is full: serves acknowledgements until there is room, or until we are to stop.
-fn make_room(sink: &mut Kafka, tracker: &mut Tracker, shutdown: &Shutdown) -> Result<()> {
-    if shutdown.requested() {
-        return Err(Error::new(Kind::Unreachable, "asked to stop while Kafka takes no records"));
-    }
-    let mut counted = Ok(());
-    sink.poll(BUSY_WAIT, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)))?;
-    counted
-}
-
-/// Keeps the first failure.
-fn note(first: &mut Result<()>, next: Result<()>) {
-    if first.is_ok() {
-        *first = next;
     }
 }

@@ -6,6 +6,8 @@
 //! no retry can help is an error here.
 
 use super::report::{Reports, refused};
+use super::topics::Topics;
+use super::{Acked, Sink};
 use crate::config::sink::SinkConfig;
 use crate::metrics;
 use crate::model::encoded::Encoded;
@@ -15,6 +17,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use shared::error::{Context, Error, Kind, OrKind, Result};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 
 /// A twelve-column row with its headers and librdkafka's own bookkeeping; the queue's limit in
 /// messages is derived from it, because librdkafka counts only keys and values as bytes.
@@ -28,6 +31,7 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 /// The one sink: a producer.
 pub struct Kafka {
     producer: BaseProducer<Reports>,
+    topics: Topics,
     brokers: String,
     outstanding: usize,
     /// Keys and values of them, in bytes.
@@ -38,11 +42,12 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Makes the producer; nothing is sent yet, so this succeeds without a cluster.
+    /// Makes the producer; nothing is sent yet, so this succeeds without a cluster. `runtime` runs the
+    /// calls that make topics; [`Sink::offer`] waits for them, so it must not be called from its tasks.
     ///
     /// # Errors
     /// `Config`, if librdkafka refuses a property.
-    pub fn new(config: &SinkConfig) -> Result<Kafka> {
+    pub fn new(config: &SinkConfig, runtime: Handle) -> Result<Kafka> {
         let producer = client(config)
             .create_with_context(Reports::default())
             .or_kind(Kind::Config)
@@ -52,6 +57,7 @@ impl Kafka {
         metrics::SINK_LIMIT.with_label_values(&["records"]).set(queue_messages(config).into());
         Ok(Kafka {
             producer,
+            topics: Topics::new(config, runtime)?,
             brokers,
             outstanding: 0,
             outstanding_bytes: 0,
@@ -76,28 +82,14 @@ impl Kafka {
             .doing(format!("reach Kafka at {}", self.brokers))
     }
 
-    /// Whether the cluster can be reached, as far as is known. Records wait while it cannot.
-    ///
-    /// # Errors
-    /// `Unreachable`.
-    pub fn health(&mut self) -> Result<()> {
-        let Some(words) = self.producer.context().lost() else { return Ok(()) };
-        if self.asked.is_none_or(|asked| asked.elapsed() >= HEALTH_INTERVAL) {
-            self.asked = Some(Instant::now());
-            if self.check(HEALTH_TIMEOUT).is_ok() {
-                self.producer.context().found();
-                return Ok(());
-            }
-        }
-        Err(Error::new(Kind::Unreachable, words).doing(format!("reach Kafka at {}", self.brokers)))
+    fn failure(&self) -> Result<()> {
+        self.producer.context().failure().map_or(Ok(()), Err)
     }
+}
 
-    /// Queues a message that belongs to `unit`; units only grow. `false` if the queue is full: poll,
-    /// then offer it again.
-    ///
-    /// # Errors
-    /// What no retry can help: see [`Kafka::poll`].
-    pub fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<bool> {
+impl Sink for Kafka {
+    fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<bool> {
+        self.topics.ensure(message.topic)?;
         let token = usize::try_from(unit).or_kind(Kind::Bug)?;
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(message.topic, token);
         record.partition = message.partition;
@@ -130,13 +122,7 @@ impl Kafka {
         }
     }
 
-    /// Serves delivery reports for up to `wait`, but not after the first ones have come; tells
-    /// `acked` of units and how many of their records are newly durable.
-    ///
-    /// # Errors
-    /// A delivery that failed for good, with its topic and the broker's words: `Rejected` (no such
-    /// topic), `Data` (too large), `Denied`, `Unreachable` (start again).
-    pub fn poll(&mut self, wait: Duration, acked: &mut dyn FnMut(u64, u64)) -> Result<()> {
+    fn poll(&mut self, wait: Duration, acked: Acked<'_>) -> Result<()> {
         let end = Instant::now() + wait;
         loop {
             self.producer.poll(Duration::ZERO);
@@ -162,15 +148,7 @@ impl Kafka {
         Ok(())
     }
 
-    fn failure(&self) -> Result<()> {
-        self.producer.context().failure().map_or(Ok(()), Err)
-    }
-
-    /// Waits until everything queued is durable.
-    ///
-    /// # Errors
-    /// As [`Kafka::poll`]; `Unreachable` when the limit has passed.
-    pub fn flush(&mut self, limit: Duration, acked: &mut dyn FnMut(u64, u64)) -> Result<()> {
+    fn flush(&mut self, limit: Duration, acked: Acked<'_>) -> Result<()> {
         let end = Instant::now() + limit;
         while self.outstanding > 0 {
             let left = end.saturating_duration_since(Instant::now());
@@ -185,9 +163,20 @@ impl Kafka {
         Ok(())
     }
 
-    /// Records queued and not yet acknowledged.
-    pub fn outstanding(&self) -> usize {
+    fn outstanding(&self) -> usize {
         self.outstanding
+    }
+
+    fn health(&mut self) -> Result<()> {
+        let Some(words) = self.producer.context().lost() else { return Ok(()) };
+        if self.asked.is_none_or(|asked| asked.elapsed() >= HEALTH_INTERVAL) {
+            self.asked = Some(Instant::now());
+            if self.check(HEALTH_TIMEOUT).is_ok() {
+                self.producer.context().found();
+                return Ok(());
+            }
+        }
+        Err(Error::new(Kind::Unreachable, words).doing(format!("reach Kafka at {}", self.brokers)))
     }
 }
 

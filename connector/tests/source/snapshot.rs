@@ -5,6 +5,7 @@ use super::server;
 use connector::config::snapshot::{SnapshotConfig, SnapshotMode};
 use connector::model::position::{PostgresPosition, SnapshotState};
 use connector::model::progress::{Pages, TableProgress};
+use connector::source::Source as _;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -237,7 +238,8 @@ fn a_snapshot_goes_on_after_a_crash() {
         // Makes room in the pages read first, and moves rows from the last ones there.
         server.sql("crash_snap", &format!("delete from t where id % 100 = {round} and id < 30000"));
         server.sql("crash_snap", "vacuum t");
-        server.sql("crash_snap", "update t set n = n || 'm' where id > 119000; update z_last set n = n || 'z'");
+        server
+            .sql("crash_snap", "update t set n = n || 'm' where id > 119000; update z_last set n = n || 'z'");
         server.sql("crash_snap", &format!("insert into t values ({}, 'new', 'new')", 200_000 + round));
     }
     // The last round's changes came after the sentinel.

@@ -22,6 +22,7 @@ use crate::model::change::{self, Change, Event, Marker, Op, Origin, PostgresOrig
 use crate::model::position::{Lsn, Position, PostgresPosition};
 use crate::model::table::TableId;
 use crate::model::value::RowBuffer;
+use crate::source::Take;
 use bumpalo::Bump;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
@@ -37,9 +38,6 @@ const OPS: [Op; 3] = [Op::Create, Op::Update, Op::Delete];
 
 /// How long the server may take to end the stream in good order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Takes what was read.
-pub type Take<'t> = &'t mut dyn FnMut(Event<'_>) -> Result<()>;
 
 /// What a stream starts with.
 pub struct Start {

@@ -19,11 +19,9 @@ mod worker;
 
 pub use table::Wanted;
 
-use super::SnapshotProgress as Counts;
 use super::catalog::Catalog;
 use super::relation::Relations;
 use super::row::{decode_copied, empty};
-use super::stream::Take;
 use super::wire::{Wire, ready};
 use crate::config::snapshot::SnapshotConfig;
 use crate::config::source::SourceConfig;
@@ -33,6 +31,7 @@ use crate::model::position::{Position, PostgresPosition, SnapshotState};
 use crate::model::progress::SnapshotProgress;
 use crate::model::value::RowBuffer;
 use crate::snapshot::marker::{Place, marker};
+use crate::source::{SnapshotProgress as Counts, Take};
 use bumpalo::Bump;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
