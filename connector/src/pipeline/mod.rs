@@ -5,7 +5,6 @@
 //! other way round: read to the end of the running transaction, flush Kafka, store the position,
 //! confirm it to the database.
 
-mod deliver;
 mod gauges;
 pub mod progress;
 pub mod run;
@@ -13,7 +12,7 @@ mod way;
 
 use crate::config::Config;
 use crate::offset;
-use crate::sink::Kafka;
+use crate::sink::{Kafka, Sink};
 use crate::source::Open;
 use crate::source::postgres::Postgres;
 use progress::Progress;
@@ -49,7 +48,7 @@ fn build<'c>(
     if let Some(registry) = &registry {
         runtime.block_on(registry.ping())?;
     }
-    let sink = Kafka::new(&config.sink, runtime.clone())?;
+    let sink = Kafka::new(&config.sink, config.transactional_id().as_deref(), runtime.clone())?;
     sink.check(kafka_limit(config))?;
     let rooms = Rooms {
         config,
@@ -86,8 +85,15 @@ pub fn check(config: &Config, runtime: &Handle) -> Vec<crate::model::finding::Fi
         let answered = registry.and_then(|registry| runtime.block_on(registry.ping()));
         findings.push(Finding::from_result("schema registry answers", answered));
     }
-    let kafka = Kafka::new(&config.sink, runtime.clone()).and_then(|sink| sink.check(kafka_limit(config)));
+    let kafka =
+        Kafka::new(&config.sink, None, runtime.clone()).and_then(|sink| sink.check(kafka_limit(config)));
     findings.push(Finding::from_result("kafka answers", kafka));
+    if let Some(id) = config.transactional_id() {
+        // Under the connector's own name this would end the one that runs.
+        let trial = Kafka::new(&config.sink, Some(&format!("{id}-check")), runtime.clone());
+        let started = trial.and_then(|mut sink| sink.start());
+        findings.push(Finding::from_result("kafka takes transactions", started));
+    }
     let offsets = offset::open(config, runtime.clone()).and_then(|mut offsets| offsets.load());
     findings.push(Finding::from_result("stored position is readable", offsets.map(|_| ())));
     findings

@@ -16,12 +16,11 @@
 
 use super::gauges::Gauges;
 use super::progress::Progress;
-use super::way::Way;
+use super::way::{Unit, Way};
 use crate::config::Config;
 use crate::encode::Encoder;
 use crate::event::Events;
 use crate::model::change::Event;
-use crate::model::position::Position;
 use crate::offset::{OffsetStore, Tracker};
 use crate::sink::Sink;
 use crate::source::{Open, Source};
@@ -42,36 +41,17 @@ const BUSY_WAIT: Duration = Duration::from_millis(5);
 /// How long a stop waits for the end of the running transaction.
 const STOP_TRANSACTION: Duration = Duration::from_secs(2);
 
-/// The unit being filled.
-#[derive(Debug, Default)]
-pub struct Unit {
-    pub number: u64,
-    /// Records sent since the last boundary.
-    pub sent: u64,
-}
-
 pub struct Pipeline<'c> {
-    pub(super) config: &'c Config,
-    pub(super) clock: Clock,
-    pub(super) open: Open<'c>,
-    pub(super) source: Box<dyn Source + 'c>,
-    pub(super) events: Events,
-    pub(super) transforms: Transforms,
-    pub(super) encoder: Encoder,
-    pub(super) sink: Box<dyn Sink + 'c>,
-    pub(super) tracker: Tracker,
-    pub(super) offsets: Box<dyn OffsetStore + 'c>,
-    pub(super) progress: Arc<Progress>,
-    pub(super) gauges: Gauges,
-    pub(super) shutdown: Shutdown,
-    pub(super) unit: Unit,
-    /// Everything at or below it is acknowledged: where a new source starts.
-    pub(super) durable: Option<Position>,
-    /// Durable but not yet stored.
-    pub(super) unsaved: Option<Position>,
-    /// When that was done last, as the monotonic clock tells.
-    pub(super) saved_at: Duration,
-    pub(super) beat_at: Duration,
+    config: &'c Config,
+    clock: Clock,
+    open: Open<'c>,
+    source: Box<dyn Source + 'c>,
+    events: Events,
+    way: Way<'c>,
+    progress: Arc<Progress>,
+    gauges: Gauges,
+    shutdown: Shutdown,
+    beat_at: Duration,
 }
 
 /// What a pipeline is made of; all of it may be in memory.
@@ -87,34 +67,46 @@ pub struct Rooms<'c> {
 }
 
 impl<'c> Pipeline<'c> {
-    /// Reads the stored position, and opens the source behind it.
+    /// Makes the sink ready, reads the stored position, and opens the source behind it: in this order, so
+    /// that with transactions an earlier process is at its end when the position is read.
     ///
     /// # Errors
     /// Whatever keeps one of the rooms from starting.
     pub fn start(rooms: Rooms<'c>, progress: &Arc<Progress>, shutdown: &Shutdown) -> Result<Pipeline<'c>> {
-        let Rooms { config, clock, mut open, sink, mut offsets, registry, runtime } = rooms;
+        let Rooms { config, clock, mut open, mut sink, mut offsets, registry, runtime } = rooms;
+        sink.start()?;
         let stored = offsets.load()?;
         let source = open(stored.as_ref())?;
         progress.started(stored.as_ref());
         let now = clock.monotonic();
+        let way = Way {
+            config,
+            clock: clock.clone(),
+            transforms: Transforms::new(config)?,
+            encoder: Encoder::new(config, registry, runtime)?,
+            sink,
+            offsets,
+            tracker: Tracker::default(),
+            shutdown: shutdown.clone(),
+            unit: Unit::default(),
+            records: 0,
+            durable: stored,
+            unsaved: None,
+            unconfirmed: None,
+            saved_at: now,
+            began: None,
+            broken: false,
+        };
         Ok(Pipeline {
             config,
             open,
             source,
             events: Events::new(&config.event, clock.clone())?,
             clock,
-            transforms: Transforms::new(config)?,
-            encoder: Encoder::new(config, registry, runtime)?,
-            sink,
-            tracker: Tracker::default(),
-            offsets,
+            way,
             progress: progress.clone(),
             gauges: Gauges::default(),
             shutdown: shutdown.clone(),
-            unit: Unit::default(),
-            durable: stored,
-            unsaved: None,
-            saved_at: now,
             beat_at: now,
         })
     }
@@ -127,64 +119,40 @@ impl Pipeline<'_> {
     /// What no further try can help.
     pub fn run(&mut self) -> Result<()> {
         while !self.shutdown.requested() {
-            match self.turn() {
-                Ok(()) => {}
-                Err(_) if self.shutdown.requested() => break,
-                Err(error) if error.retryable() => self.recover(error)?,
-                Err(error) => {
-                    self.settle_before_leaving();
-                    return Err(error);
-                }
+            let Err(error) = self.turn() else { continue };
+            self.way.broken = true;
+            if self.shutdown.requested() {
+                break;
             }
+            if !error.retryable() {
+                self.leave();
+                return Err(error);
+            }
+            self.recover(error)?;
         }
         self.stop()
     }
 
-    /// Time that has passed since.
-    pub(super) fn since(&self, moment: Duration) -> Duration {
-        self.clock.monotonic().saturating_sub(moment)
-    }
-
     /// Takes in what there is, and passes on what Kafka acknowledged.
     fn turn(&mut self) -> Result<()> {
-        let wait = if self.sink.outstanding() > 0 { BUSY_WAIT } else { IDLE_WAIT };
-        let busy = self.pull(wait)?;
+        let waiting = self.way.sink.outstanding() > 0 || self.way.began.is_some();
+        let busy = self.pull(if waiting { BUSY_WAIT } else { IDLE_WAIT })?;
         self.beat()?;
-        self.serve(Duration::ZERO)?;
-        self.progress.sink(self.sink.health());
+        self.way.serve(Duration::ZERO)?;
+        self.progress.sink(self.way.sink.health());
         self.settle(busy)
     }
 
     /// One read of the source, all the way into the producer's queue.
     fn pull(&mut self, wait: Duration) -> Result<bool> {
-        let Pipeline { source, events, progress, .. } = self;
-        let mut way = Way {
-            transforms: &mut self.transforms,
-            encoder: &mut self.encoder,
-            sink: &mut *self.sink,
-            tracker: &mut self.tracker,
-            shutdown: &self.shutdown,
-        };
-        let unit = &mut self.unit;
-        // Counted apart: `unit.sent` begins anew at each boundary, of which one read may hold many.
-        let mut records = 0;
+        let Pipeline { source, events, way, progress, .. } = self;
         let busy = source.poll(wait, &mut |event| match event {
-            Event::Boundary(position) => {
-                way.tracker.close(unit.number, position)?;
-                unit.number += 1;
-                unit.sent = 0;
-                Ok(())
-            }
-            event => events.records(&event, &mut |record| {
-                let sent = way.send(record, unit.number)?;
-                unit.sent += sent;
-                records += sent;
-                Ok(())
-            }),
+            Event::Boundary(position) => way.close(position),
+            event => events.records(&event, &mut |record| way.send(record)),
         })?;
         events.publish();
         self.gauges.pulled(&source.progress(), source.streaming());
-        progress.pulled(&**source, records);
+        progress.pulled(&**source, std::mem::take(&mut way.records));
         Ok(busy)
     }
 
@@ -192,20 +160,36 @@ impl Pipeline<'_> {
     /// wait for the end of a transaction that has not begun.
     fn beat(&mut self) -> Result<()> {
         let interval = Duration::from_millis(self.config.event.heartbeat_interval_ms);
-        if interval.is_zero() || !self.source.streaming() || self.since(self.beat_at) < interval {
+        if interval.is_zero() || !self.source.streaming() || self.way.since(self.beat_at) < interval {
             return Ok(());
         }
         self.beat_at = self.clock.monotonic();
         self.source.run_heartbeat_query();
-        let mut way = Way {
-            transforms: &mut self.transforms,
-            encoder: &mut self.encoder,
-            sink: &mut *self.sink,
-            tracker: &mut self.tracker,
-            shutdown: &self.shutdown,
-        };
-        let unit = self.unit.number;
-        self.events.heartbeat(&mut |record| way.send(record, unit).map(drop))
+        let Pipeline { events, way, .. } = self;
+        events.heartbeat(&mut |record| way.send_apart(record))
+    }
+
+    /// Stores the newest position if it is time, and confirms what is stored.
+    fn settle(&mut self, busy: bool) -> Result<()> {
+        self.way.advance();
+        let idle = !busy && self.way.sink.outstanding() == 0 && self.way.unit.sent == 0;
+        if self.way.due(!busy) {
+            self.way.save()?;
+        }
+        if let Some(position) = &self.way.durable {
+            self.gauges.durable(position);
+        }
+        if idle && self.way.began.is_none() && self.source.streaming() {
+            self.gauges.caught_up();
+        }
+        self.confirm()
+    }
+
+    fn confirm(&mut self) -> Result<()> {
+        let Some(position) = self.way.unconfirmed.take() else { return Ok(()) };
+        self.source.confirm(&position)?;
+        self.progress.confirmed(&position);
+        Ok(())
     }
 
     /// Waits for what is in flight and opens the source anew behind it.
@@ -232,19 +216,17 @@ impl Pipeline<'_> {
     }
 
     fn reopen(&mut self) -> Result<()> {
-        self.flush()?;
-        // Nothing is in flight any more; what is left open is the transaction to be read again.
-        self.tracker = Tracker::default();
-        self.unit = Unit { number: self.unit.number + 1, sent: 0 };
-        self.source = (self.open)(self.durable.as_ref())?;
-        self.save()
+        self.way.begin_anew()?;
+        self.source = (self.open)(self.way.durable.as_ref())?;
+        self.way.save()?;
+        self.confirm()
     }
 
     /// Sleeps, serving Kafka meanwhile; true when shutdown was requested.
     fn pause(&mut self, delay: Duration) -> bool {
         let until = self.clock.monotonic() + delay;
         while self.clock.monotonic() < until && !self.shutdown.requested() {
-            if self.serve(Duration::from_millis(50)).is_err() {
+            if self.way.serve(Duration::from_millis(50)).is_err() {
                 self.clock.sleep(Duration::from_millis(50));
             }
         }
@@ -254,24 +236,25 @@ impl Pipeline<'_> {
     /// Ends at a transaction's end if that is near, so that nothing is sent twice after a restart.
     fn stop(&mut self) -> Result<()> {
         let until = self.clock.monotonic() + STOP_TRANSACTION;
-        while self.unit.sent > 0 && self.source.streaming() && self.clock.monotonic() < until {
-            if self.pull(BUSY_WAIT).is_err() {
-                break;
-            }
+        while !self.way.broken
+            && self.way.unit.sent > 0
+            && self.source.streaming()
+            && self.clock.monotonic() < until
+        {
+            self.way.broken = self.pull(BUSY_WAIT).is_err();
         }
-        let flushed = self.flush();
-        let saved = self.save();
+        let finished = self.way.finish().and_then(|()| self.confirm());
         let stopped = self.source.stop();
-        if let Err(error) = flushed.and(saved).and(stopped) {
+        if let Err(error) = finished.and(stopped) {
             tracing::warn!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
         }
         Ok(())
     }
 
     /// Before leaving with an error: what is durable is stored, so that the next start repeats little.
-    fn settle_before_leaving(&mut self) {
-        let flushed = self.flush();
-        if let Err(error) = flushed.and(self.save()) {
+    fn leave(&mut self) {
+        let finished = self.way.finish();
+        if let Err(error) = finished.and_then(|()| self.confirm()) {
             tracing::info!(event = "stop_incomplete", %error, "what was not acknowledged will be sent again at the next start");
         }
     }

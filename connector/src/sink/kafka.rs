@@ -7,6 +7,7 @@
 
 use super::report::{Reports, refused};
 use super::topics::Topics;
+use super::transaction::Transactions;
 use super::{Acked, Sink};
 use crate::config::sink::SinkConfig;
 use crate::metrics;
@@ -27,10 +28,16 @@ const SLICE: Duration = Duration::from_millis(5);
 /// A cluster that was lost is asked again this often.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long taking back an unfinished transaction may take before a new producer does it.
+const ABORT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The one sink: a producer.
 pub struct Kafka {
+    client: ClientConfig,
     producer: BaseProducer<Reports>,
+    /// None at least once.
+    transactions: Option<Transactions>,
+    started: bool,
     topics: Topics,
     brokers: String,
     outstanding: usize,
@@ -44,21 +51,22 @@ pub struct Kafka {
 impl Kafka {
     /// Makes the producer; nothing is sent yet, so this succeeds without a cluster. `runtime` runs the
     /// calls that make topics; [`Sink::offer`] waits for them, so it must not be called from its tasks.
+    /// With a `transactional_id` it delivers exactly once.
     ///
     /// # Errors
     /// `Config`, if librdkafka refuses a property.
-    pub fn new(config: &SinkConfig, runtime: Handle) -> Result<Kafka> {
-        let producer = client(config)
-            .create_with_context(Reports::default())
-            .or_kind(Kind::Config)
-            .doing(|| "prepare the Kafka producer")?;
-        let brokers = config.kafka.brokers.clone();
+    pub fn new(config: &SinkConfig, transactional_id: Option<&str>, runtime: Handle) -> Result<Kafka> {
+        let transactions = transactional_id.map(|id| Transactions::new(id, config));
+        let client = client(config, transactions.as_ref());
         metrics::SINK_LIMIT.with_label_values(&["bytes"]).set(config.queue_bytes.into());
         metrics::SINK_LIMIT.with_label_values(&["records"]).set(queue_messages(config).into());
         Ok(Kafka {
-            producer,
+            producer: producer(&client)?,
+            client,
+            transactions,
+            started: false,
             topics: Topics::new(config, runtime)?,
-            brokers,
+            brokers: config.kafka.brokers.clone(),
             outstanding: 0,
             outstanding_bytes: 0,
             asked: None,
@@ -83,13 +91,70 @@ impl Kafka {
     }
 
     fn failure(&self) -> Result<()> {
-        self.producer.context().failure().map_or(Ok(()), Err)
+        let Some((error, topic)) = self.producer.context().failure() else { return Ok(()) };
+        Err(self.refused(&error, &topic))
+    }
+
+    /// A record that failed in a transaction may have failed because of it: then a fatal error says why.
+    fn refused(&self, error: &KafkaError, topic: &str) -> Error {
+        match (&self.transactions, self.producer.client().fatal_error()) {
+            (Some(transactions), Some((code, _))) => {
+                transactions.refused(&KafkaError::MessageProduction(code), "go on with")
+            }
+            _ => refused(error, topic),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.acknowledged.clear();
+        (self.outstanding, self.outstanding_bytes) = (0, 0);
+    }
+
+    /// A producer that failed for good is of no use any more.
+    fn renew(&mut self) -> Result<()> {
+        self.producer = producer(&self.client)?;
+        self.forget();
+        Ok(())
+    }
+
+    fn begin_transactions(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.started, true) {
+            match self.abort(ABORT_LIMIT) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.retryable() => self.renew()?,
+                Err(error) => return Err(error),
+            }
+        }
+        let Kafka { producer, transactions, .. } = self;
+        transactions.as_mut().map_or(Ok(()), |transactions| transactions.start(producer))
     }
 }
 
+fn producer(client: &ClientConfig) -> Result<BaseProducer<Reports>> {
+    let made = client.create_with_context(Reports::default());
+    made.or_kind(Kind::Config).doing(|| "prepare the Kafka producer")
+}
+
+fn no_transactions() -> Error {
+    Error::new(Kind::Bug, "this producer has no transactions")
+}
+
 impl Sink for Kafka {
+    fn start(&mut self) -> Result<()> {
+        if self.transactions.is_some() {
+            self.begin_transactions()
+        } else if self.failure().is_err() {
+            self.renew()
+        } else {
+            Ok(())
+        }
+    }
+
     fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<bool> {
         self.topics.ensure(message.topic)?;
+        if let Some(transactions) = &mut self.transactions {
+            transactions.begin(&self.producer)?;
+        }
         let token = usize::try_from(unit).or_kind(Kind::Bug)?;
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(message.topic, token);
         record.partition = message.partition;
@@ -117,7 +182,7 @@ impl Sink for Kafka {
             }
             Err((error, _)) => {
                 metrics::SINK_FAILED.inc();
-                Err(refused(&error, message.topic))
+                Err(self.refused(&error, message.topic))
             }
         }
     }
@@ -178,6 +243,18 @@ impl Sink for Kafka {
         }
         Err(Error::new(Kind::Unreachable, words).doing(format!("reach Kafka at {}", self.brokers)))
     }
+
+    fn commit(&mut self, limit: Duration) -> Result<()> {
+        let transactions = self.transactions.as_mut().ok_or_else(no_transactions)?;
+        transactions.commit(&self.producer, limit)
+    }
+
+    fn abort(&mut self, limit: Duration) -> Result<()> {
+        let transactions = self.transactions.as_mut().ok_or_else(no_transactions)?;
+        transactions.abort(&self.producer, limit)?;
+        self.forget();
+        Ok(())
+    }
 }
 
 /// How many messages the queue may hold.
@@ -186,7 +263,7 @@ fn queue_messages(config: &SinkConfig) -> u32 {
 }
 
 /// Ours, then what the operator set for librdkafka.
-fn client(config: &SinkConfig) -> ClientConfig {
+fn client(config: &SinkConfig, transactions: Option<&Transactions>) -> ClientConfig {
     let mut client = ClientConfig::new();
     for (name, value) in [
         ("client.id", "tidegate-connector".to_owned()),
@@ -216,6 +293,9 @@ fn client(config: &SinkConfig) -> ClientConfig {
     }
     for (name, value) in config.kafka.client_properties() {
         client.set(name, value);
+    }
+    if let Some(transactions) = transactions {
+        transactions.set(&mut client);
     }
     client
 }

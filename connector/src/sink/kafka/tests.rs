@@ -22,10 +22,11 @@ fn config(brokers: &str) -> SinkConfig {
     shared::config::parse(&text, &shared::config::Overrides { env_prefix: "NONE", set: &[] }).expect("valid")
 }
 
+static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+    LazyLock::new(|| tokio::runtime::Runtime::new().expect("a runtime"));
+
 fn kafka(config: &SinkConfig) -> Result<Kafka> {
-    static RUNTIME: LazyLock<tokio::runtime::Runtime> =
-        LazyLock::new(|| tokio::runtime::Runtime::new().expect("a runtime"));
-    Kafka::new(config, RUNTIME.handle().clone())
+    Kafka::new(config, None, RUNTIME.handle().clone())
 }
 
 fn cluster() -> MockCluster<'static, DefaultProducerContext> {
@@ -180,4 +181,71 @@ fn a_wrong_property_is_a_matter_of_configuration() {
     let error = kafka(&wrong).map(drop).expect_err("unknown");
     assert_eq!(error.kind(), Kind::Config);
     assert!(error.to_string().contains("no.such.property"), "{error}");
+}
+
+fn transactional(cluster: &MockCluster<'static, DefaultProducerContext>) -> Kafka {
+    let handle = RUNTIME.handle().clone();
+    Kafka::new(&config(&cluster.bootstrap_servers()), Some("shop"), handle).expect("a producer")
+}
+
+#[test]
+fn what_was_taken_back_does_not_hinder_the_next_transaction() {
+    let cluster = cluster();
+    cluster.create_topic("t", 3, 1).expect("a topic");
+    let mut sink = transactional(&cluster);
+    sink.start().expect("begun");
+    for unit in 1..=3 {
+        for at in 0..100_u64 {
+            assert!(sink.offer(&message("t", &at.to_be_bytes(), b"value"), unit).expect("queued"));
+        }
+        if unit == 2 {
+            // At once, so that much of it is still in the queue.
+            sink.abort(LIMIT).expect("taken back");
+            assert_eq!(sink.outstanding(), 0);
+            continue;
+        }
+        assert_eq!(drain(&mut sink).expect("acknowledged"), [(unit, 100)].into());
+        sink.commit(LIMIT).expect("committed");
+    }
+    // What start does after a failure in mid-transaction.
+    assert!(sink.offer(&message("t", b"k", b"v"), 4).expect("queued"));
+    sink.start().expect("begun anew");
+    assert_eq!((sink.outstanding(), drain(&mut sink).expect("nothing")), (0, BTreeMap::new()));
+}
+
+#[test]
+fn a_process_that_another_one_ended_says_so_and_does_not_push_back() {
+    let cluster = cluster();
+    cluster.create_topic("t", 1, 1).expect("a topic");
+    let mut sink = transactional(&cluster);
+    sink.start().expect("begun");
+    assert!(sink.offer(&message("t", b"k", b"v"), 1).expect("queued"));
+    drain(&mut sink).expect("acknowledged");
+    cluster.request_errors(RDKafkaApiKey::EndTxn, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_PRODUCER_FENCED]);
+    let error = sink.commit(LIMIT).expect_err("fenced");
+    assert_eq!((error.kind(), error.exit_code()), (Kind::Rejected, 3), "{error}");
+    assert!(error.to_string().contains("another process"), "{error}");
+    assert_eq!(sink.start().expect_err("it is at its end").kind(), Kind::Rejected);
+}
+
+#[test]
+fn brokers_that_take_no_transactions_are_said() {
+    for (code, kind, words) in [
+        (
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            Kind::Denied,
+            "at_least_once",
+        ),
+        (
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT,
+            Kind::Config,
+            "transaction.max.timeout.ms",
+        ),
+    ] {
+        let cluster = cluster();
+        cluster.request_errors(RDKafkaApiKey::InitProducerId, &[code]);
+        let error = transactional(&cluster).start().expect_err("refused");
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.hint().contains(words), "{error:?}");
+    }
 }
