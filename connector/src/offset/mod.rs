@@ -32,6 +32,14 @@ pub fn as_stored(position: &Position) -> String {
     format::value(position).to_string()
 }
 
+/// Reads [`as_stored`], and whatever Debezium stores.
+///
+/// # Errors
+/// `Lost` when it names no position.
+pub fn from_stored(stored: &[u8]) -> Result<Position> {
+    format::position(stored)
+}
+
 /// A stored position as a message of Kafka's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {

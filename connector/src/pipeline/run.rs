@@ -38,6 +38,9 @@ use tokio::runtime::Handle;
 pub(super) const IDLE_WAIT: Duration = Duration::from_millis(100);
 /// Wait while acknowledgements are expected, so that they move the position soon.
 const BUSY_WAIT: Duration = Duration::from_millis(5);
+/// Between tries to go on after a failure: from here, doubling, up to there.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const SLOWEST_RETRY: Duration = Duration::from_secs(10);
 /// How long a stop waits for the end of the running transaction.
 const STOP_TRANSACTION: Duration = Duration::from_secs(2);
 
@@ -194,7 +197,8 @@ impl Pipeline<'_> {
 
     /// Waits for what is in flight and opens the source anew behind it.
     fn recover(&mut self, error: Error) -> Result<()> {
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+        let seed = self.clock.now().nanos().cast_unsigned();
+        let mut backoff = Backoff::seeded(FIRST_RETRY, SLOWEST_RETRY, seed);
         let mut error = error;
         loop {
             tracing::warn!(event = "connection_lost", %error, remedy = error.hint(), "waiting, then going on from the last durable position");

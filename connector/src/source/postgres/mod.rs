@@ -35,7 +35,6 @@ mod start;
 mod stream;
 mod tls;
 mod value;
-mod visible;
 mod wire;
 
 #[cfg(any(test, fuzzing))]

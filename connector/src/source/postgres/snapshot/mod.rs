@@ -2,7 +2,7 @@
 //!
 //! The point is the slot's own if the slot was just made: then rows and stream fit without a gap or a
 //! repeat by themselves. Otherwise it is taken now, and the stream passes over what it has seen already
-//! ([`Seen`](super::visible::Seen)).
+//! ([`Seen`](crate::snapshot::visible::Seen)).
 //!
 //! ```text
 //!   tables ─> pieces of pages ─┬─> worker ─┐
@@ -31,6 +31,7 @@ use crate::model::position::{Position, PostgresPosition, SnapshotState};
 use crate::model::progress::SnapshotProgress;
 use crate::model::value::RowBuffer;
 use crate::snapshot::marker::{Place, marker};
+use crate::snapshot::piece::{Piece, pieces};
 use crate::source::{SnapshotProgress as Counts, Take};
 use bumpalo::Bump;
 use shared::error::Context;
@@ -38,7 +39,7 @@ use shared::{Error, Kind, Result};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use table::{Piece, Reading, pieces, statement};
+use table::{Reading, statement};
 use worker::{Found, Held, Worker};
 
 /// What is read so far is told at most this often, but for the end.
@@ -230,8 +231,8 @@ impl Snapshot {
             .map_err(|e| denied(e, &name))
             .doing(|| read.clone())?;
         let relation = relations.present(&wanted.id, catalog).doing(|| read.clone())?;
-        let pieces =
-            pieces(&mut worker.wire, &wanted, self.chunk_pages, self.server_version, &mut self.progress)?;
+        let file = table::file(&mut worker.wire, &wanted, self.server_version)?;
+        let pieces = pieces(&wanted.id, &file, self.chunk_pages, &mut self.progress)?;
         let reading = Reading::new(wanted, relation, &pieces);
         self.pieces.extend(pieces.into_iter().map(|piece| (table, piece)));
         if let Some(slot) = self.tables.get_mut(table) {
