@@ -100,7 +100,7 @@ impl<'c> Pipeline<'c> {
             began: None,
             broken: false,
         };
-        Ok(Pipeline {
+        let mut pipeline = Pipeline {
             config,
             open,
             source,
@@ -111,7 +111,9 @@ impl<'c> Pipeline<'c> {
             gauges: Gauges::default(),
             shutdown: shutdown.clone(),
             beat_at: now,
-        })
+        };
+        pipeline.begin()?;
+        Ok(pipeline)
     }
 }
 
@@ -219,10 +221,20 @@ impl Pipeline<'_> {
         }
     }
 
+    /// Stores first: where the source begins, the database takes for confirmed.
     fn reopen(&mut self) -> Result<()> {
         self.way.begin_anew()?;
-        self.source = (self.open)(self.way.durable.as_ref())?;
         self.way.save()?;
+        self.source = (self.open)(self.way.durable.as_ref())?;
+        self.begin()
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        if let Some(position) = self.source.beginning() {
+            self.way.close(position)?;
+            self.way.advance();
+            self.way.save()?;
+        }
         self.confirm()
     }
 

@@ -33,24 +33,23 @@ pub struct File {
     pub number: u32,
 }
 
-/// Cuts a table into what is left to read of it at the last view; `progress` gets its entry.
+/// Cuts a table into what is left to read of it; `progress` gets its entry.
 ///
 /// # Errors
-/// `Lost` if what is stored of an earlier view cannot be read.
+/// `Lost` if what is stored of the first view cannot be read.
 pub fn pieces(
     id: &TableId,
     file: &File,
     chunk_pages: u32,
     progress: &mut SnapshotProgress,
 ) -> Result<Vec<Piece>> {
-    let view = progress.views.len().saturating_sub(1);
     let begun = progress.tables.get(id).filter(|begun| file.divisible && begun.file == file.number);
-    let done = match begun.map(|begun| (&begun.pages, begun.view)) {
-        Some((Pages::Some(done), view)) if !done.is_empty() => Some((done.clone(), view)),
+    let done = match begun.map(|begun| &begun.pages) {
+        Some(Pages::Some(done)) if !done.is_empty() => Some(done.clone()),
         _ => None,
     };
-    let Some((done, first_view)) = done else {
-        let entry = TableProgress { view, file: file.number, pages: Pages::default() };
+    let Some(done) = done else {
+        let entry = TableProgress { file: file.number, pages: Pages::default() };
         progress.tables.insert(id.clone(), entry);
         let small = file.pages <= chunk_pages;
         let all = chunk::pieces(file.pages, chunk_pages, &[]);
@@ -59,7 +58,7 @@ pub fn pieces(
             false => vec![Piece::Whole],
         });
     };
-    let since = progress.views.get(first_view).and_then(|view| oldest(&view.seen));
+    let since = progress.view.as_ref().and_then(|view| oldest(&view.seen));
     let since = since.ok_or_else(|| Error::new(Kind::Lost, "the stored snapshot has another form"))?;
     let left = chunk::pieces(file.pages, chunk_pages, &done).into_iter().map(Piece::Pages);
     Ok([Piece::Changed { pages: done, since }].into_iter().chain(left).collect())

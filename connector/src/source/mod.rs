@@ -22,6 +22,10 @@ pub type Open<'c> = Box<dyn FnMut(Option<&Position>) -> Result<Box<dyn Source + 
 
 /// A database that was opened and positioned.
 pub trait Source {
+    /// What has to be stored before anything that is read goes out: after a crash it says since when that
+    /// was read. `None` if what it was opened with is enough.
+    fn beginning(&self) -> Option<Position>;
+
     /// Waits at most `wait` for something to read and hands every complete message to `take`, in
     /// order. True if anything was handed over.
     ///

@@ -192,6 +192,13 @@ impl Postgres {
 }
 
 impl Source for Postgres {
+    fn beginning(&self) -> Option<Position> {
+        match &self.phase {
+            Phase::Snapshot(snapshot) => Some(Position::Postgres(snapshot.position())),
+            _ => None,
+        }
+    }
+
     fn poll(&mut self, wait: Duration, take: Take<'_>) -> Result<bool> {
         if self.too_early(wait) {
             return Ok(false);

@@ -5,8 +5,8 @@
 //! - Between transactions, a keepalive's end of log is a boundary as well: everything committed
 //!   before it was sent before it. So an idle or unrelated load does not hold the slot back.
 //! - The server is told a position only after [`Stream::confirm`] named it.
-//! - After a snapshot that was not the slot's own, what it has read already is passed over, table by
-//!   table; as long as that may be, what it has read is stored with each position.
+//! - After a snapshot that was not the slot's own, transactions that it has seen are passed over; as long as
+//!   that may be, what it has seen is stored with each position.
 
 use super::catalog::Catalog;
 use super::cursor::Cursor;
@@ -19,7 +19,6 @@ use super::wire::{Wire, protocol};
 use crate::metrics;
 use crate::model::change::{self, Change, Event, Marker, Op, Origin, PostgresOrigin};
 use crate::model::position::{Lsn, Position, PostgresPosition};
-use crate::model::table::TableId;
 use crate::model::value::RowBuffer;
 use crate::snapshot::visible::Seen;
 use crate::source::Take;
@@ -62,7 +61,7 @@ pub struct Reader {
     database: String,
     position: PostgresPosition,
     transaction: Option<Transaction>,
-    /// What snapshots have read of what the stream brings.
+    /// What a snapshot has of what the stream brings.
     seen: Option<Seen>,
     messages: Names,
     /// Where the running transaction was replicated from.
@@ -84,7 +83,7 @@ pub struct Reader {
 #[derive(Clone, Copy, Debug)]
 struct Transaction {
     begin: Begin,
-    /// Snapshots have all of it already.
+    /// A snapshot has it already.
     seen: bool,
 }
 
@@ -313,9 +312,6 @@ impl Reader {
             self.filtered(op);
             return Ok(false);
         };
-        if self.hides(&relation.table.id) {
-            return Ok(false);
-        }
         empty(&mut self.arena);
         let mut before = self.before.take();
         let mut after = self.after.take();
@@ -342,11 +338,6 @@ impl Reader {
         Ok(true)
     }
 
-    #[inline]
-    fn hides(&self, table: &TableId) -> bool {
-        self.seen.as_ref().is_some_and(|seen| seen.hides(table))
-    }
-
     /// Of a message outside a transaction there is no number, and the time is the last commit's.
     fn origin(&self, lsn: Lsn, transaction: Option<Transaction>) -> Origin<'_> {
         Origin::Postgres(PostgresOrigin {
@@ -362,7 +353,7 @@ impl Reader {
     }
 
     fn begin(&mut self, lsn: Lsn, begin: Begin, take: Take<'_>) -> Result<bool> {
-        let seen = self.seen.as_mut().is_some_and(|seen| seen.begin(begin.transaction_id));
+        let seen = self.seen.as_ref().is_some_and(|seen| seen.contains(begin.transaction_id));
         self.transaction = Some(Transaction { begin, seen });
         self.replicated_from = None;
         if !seen {
@@ -383,9 +374,7 @@ impl Reader {
         let transaction = self.transaction.filter(|transaction| !transaction.seen);
         let Some(transaction) = transaction else { return Ok(false) };
         for number in truncate.relations() {
-            if let Some(relation) = relations.get(number)?
-                && !self.hides(&relation.table.id)
-            {
+            if let Some(relation) = relations.get(number)? {
                 let origin = self.origin(lsn, Some(transaction));
                 take(Event::Truncate(change::Truncate { table: &relation.table, origin }))?;
             }

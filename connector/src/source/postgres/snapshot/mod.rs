@@ -10,8 +10,9 @@
 //!                              └─> worker ─┘   is read so far: after a crash the rest is read
 //! ```
 //!
-//! After a crash the point in time is gone. Tables not begun are read at a new one; so is what is left of a
-//! table, and of its pages read before only the rows that changed since, of which one may have moved there.
+//! After a crash the point in time is gone. What is left of the tables is read at a new one, and of pages read
+//! before only the rows that changed since, of which one may have moved there. What changed between the two
+//! is streamed all the same: rows of the first may be in Kafka although nothing is stored of them.
 
 mod table;
 mod view;
@@ -100,8 +101,8 @@ impl Snapshot {
         let Start { of, position: base, tables, mut progress, server_version } = start;
         let count = usize::try_from(config.max_threads).unwrap_or(1);
         let (wires, taken) = view::open(source, &of, count, config.lock_timeout_ms)?;
-        progress.keep_used_views();
-        progress.views.push(taken.view);
+        let first = progress.view.is_none();
+        progress.view.get_or_insert(taken.view);
         let (transaction_id, commit_time_us) = (taken.transaction_id, taken.time_us);
         let position = PostgresPosition { transaction_id, commit_time_us, ..base.clone() };
         let total = tables.len();
@@ -124,7 +125,7 @@ impl Snapshot {
             tables: (0..total).map(|_| None).collect(),
             rows: 0,
             base,
-            own: matches!(of, Of::NewSlot { .. }) && progress.views.len() == 1,
+            own: first && matches!(of, Of::NewSlot { .. }),
             out: Out {
                 database: source.database.clone(),
                 position,
@@ -357,7 +358,7 @@ impl Snapshot {
             worker.wire.close();
         }
         self.done = true;
-        self.progress.forget_tables_of_last_view();
+        self.progress.tables.clear();
         tracing::info!(
             event = "snapshot_finished",
             tables = self.tables.len(),
