@@ -2,5 +2,6 @@
 //! the right exit code, and loses nothing.
 
 mod full;
+mod kill;
 mod peers;
 mod start;
