@@ -6,6 +6,7 @@
 //! confirm it to the database.
 
 mod gauges;
+mod control;
 pub mod progress;
 pub mod run;
 
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::encode::Encoder;
 use crate::event::Events;
 use crate::offset::{self, Tracker};
+use crate::signal::{Inbox, Signals};
 use crate::sink::{Kafka, Topics};
 use crate::source::postgres::Postgres;
 use crate::transform::Transforms;
@@ -35,14 +37,21 @@ fn kafka_limit(config: &Config) -> Duration {
 /// Runs until shutdown is requested or something happens that needs a person.
 ///
 /// Blocks the calling thread, which becomes the one that reads, encodes and produces.
-pub fn run(config: &Config, runtime: &Handle, progress: &Arc<Progress>, shutdown: &Shutdown) -> Result<()> {
-    build(config, runtime, progress, shutdown).doing(|| "could not start")?.run()
+pub fn run(
+    config: &Config,
+    runtime: &Handle,
+    progress: &Arc<Progress>,
+    inbox: &Inbox,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    build(config, runtime, progress, inbox, shutdown).doing(|| "could not start")?.run()
 }
 
 fn build<'c>(
     config: &'c Config,
     runtime: &Handle,
     progress: &Arc<Progress>,
+    inbox: &Inbox,
     shutdown: &Shutdown,
 ) -> Result<Pipeline<'c>> {
     let registry = registry(config)?;
@@ -64,6 +73,8 @@ fn build<'c>(
         encoder: Encoder::new(config, registry, runtime.clone())?,
         sink,
         topics: Topics::new(&config.sink, runtime.clone())?,
+        signals: Signals::new(config, inbox.clone())?,
+        asked: Vec::new(),
         tracker: Tracker::default(),
         offsets,
         progress: progress.clone(),
@@ -89,7 +100,7 @@ pub(crate) fn open_source(
     runtime: &Handle,
     stored: Option<&crate::model::position::Position>,
 ) -> Result<Postgres> {
-    let mut source = Postgres::open(&config.source, &config.snapshot, runtime.clone())?;
+    let mut source = Postgres::open(&config.source, &config.snapshot, &config.signal, runtime.clone())?;
     source.start(stored)?;
     Ok(source)
 }

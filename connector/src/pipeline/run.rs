@@ -15,15 +15,18 @@
 //! the unfinished transaction is sent again.
 
 use super::gauges::Gauges;
-use super::open_source;
 use super::progress::Progress;
+use super::{control, open_source};
 use crate::config::Config;
+use crate::config::signal::Channel;
 use crate::encode::Encoder;
 use crate::event::Events;
 use crate::model::change::Event;
 use crate::model::position::Position;
 use crate::model::record::Record;
+use crate::model::request::Request;
 use crate::offset::{OffsetStore, Tracker};
+use crate::signal::Signals;
 use crate::sink::{Kafka, Topics};
 use crate::source::postgres::Postgres;
 use crate::transform::Transforms;
@@ -60,6 +63,9 @@ pub struct Pipeline<'c> {
     pub(super) encoder: Encoder,
     pub(super) sink: Kafka,
     pub(super) topics: Topics,
+    pub(super) signals: Signals,
+    /// What rows of the signal table ask for.
+    pub(super) asked: Vec<Request>,
     pub(super) tracker: Tracker,
     pub(super) offsets: Box<dyn OffsetStore + Send>,
     pub(super) progress: Arc<Progress>,
@@ -94,6 +100,7 @@ impl Pipeline<'_> {
     fn turn(&mut self) -> Result<()> {
         let wait = if self.sink.outstanding() > 0 { BUSY_WAIT } else { IDLE_WAIT };
         let busy = self.pull(wait)?;
+        self.control()?;
         self.beat()?;
         self.serve(Duration::ZERO)?;
         self.progress.sink(self.sink.health());
@@ -102,7 +109,8 @@ impl Pipeline<'_> {
 
     /// One read of the source, all the way into the producer's queue.
     fn pull(&mut self, wait: Duration) -> Result<bool> {
-        let Pipeline { source, events, progress, .. } = self;
+        let Pipeline { source, events, progress, config, asked, .. } = self;
+        let signals = config.signal.table.as_deref().filter(|_| config.signal.uses(Channel::Source));
         let mut way = Way {
             transforms: &mut self.transforms,
             encoder: &mut self.encoder,
@@ -121,12 +129,16 @@ impl Pipeline<'_> {
                 unit.sent = 0;
                 Ok(())
             }
-            event => events.records(&event, &mut |record| {
-                let sent = way.send(record, unit.number)?;
-                unit.sent += sent;
-                records += sent;
+            event => {
+                events.records(&event, &mut |record| {
+                    let sent = way.send(record, unit.number)?;
+                    unit.sent += sent;
+                    records += sent;
+                    Ok(())
+                })?;
+                asked.extend(signals.and_then(|table| control::asked(&event, table)));
                 Ok(())
-            }),
+            }
         })?;
         events.publish();
         self.gauges.pulled(&source.progress(), source.streaming());

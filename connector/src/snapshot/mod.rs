@@ -4,3 +4,4 @@
 pub mod chunk;
 pub mod marker;
 pub mod mode;
+pub mod window;

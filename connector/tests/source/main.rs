@@ -4,6 +4,7 @@ mod reader;
 mod throwaway;
 
 mod refusal;
+mod request;
 mod snapshot;
 mod stream;
 mod tls;

@@ -43,8 +43,39 @@ pub fn apply(connector: &Properties, target: &mut Target) -> Result<()> {
         target.set("event.field_names", Value::from("avro"));
     }
     selects(connector, target);
+    channels(connector, target)?;
     for (name, columns) in connector {
         column(name, &super::list(columns), target)?;
+    }
+    Ok(())
+}
+
+/// Channels by Debezium's names; those of the JVM are for whoever has one.
+fn channels(connector: &Properties, target: &mut Target) -> Result<()> {
+    for (property, setting, known) in [
+        (
+            "signal.enabled.channels",
+            "signal.channels",
+            &[("source", "source"), ("kafka", "kafka"), ("file", "file"), ("jmx", ""), ("in-process", "")][..],
+        ),
+        (
+            "notification.enabled.channels",
+            "event.notifications",
+            &[("sink", "topic"), ("log", "log"), ("jmx", "")],
+        ),
+    ] {
+        let Some(given) = connector.get(property) else { continue };
+        let mut ours = Vec::new();
+        for name in super::list(given) {
+            let found = known.iter().find(|(theirs, _)| *theirs == name);
+            let (_, word) = found.ok_or_else(|| {
+                let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+                Error::new(Kind::Config, format!("{property}: {name:?} is no channel"))
+                    .remedy(format!("known are {}", names.join(", ")))
+            })?;
+            ours.extend((!word.is_empty()).then(|| Value::from(*word)));
+        }
+        target.set(setting, Value::Array(ours));
     }
     Ok(())
 }

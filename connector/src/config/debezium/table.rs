@@ -41,7 +41,6 @@ use Rule::{Ignored, Only, Refused, Set, Together, Unless, Word};
 
 const RUNTIME: &str = "it tunes Debezium's own queues and threads";
 const CHANGES_RECORDS: &str = "it changes records in a way that is not supported yet";
-const EXTRA_RECORDS: &str = "notifications are not written yet; row changes are not affected";
 const NO_JDBC: &str = "there is no JDBC driver here";
 const ACCESS_SHARE: &str =
     "a table is held against changes of its shape while it is read, and against nothing else";
@@ -206,12 +205,18 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("heartbeat.interval.ms", Set("event.heartbeat_interval_ms", Number)),
     ("heartbeat.action.query", Set("source.heartbeat_query", Text)),
     ("topic.creation.*", Together("sink.topic")),
-    ("signal.data.collection", Unless(&[""], "signals are not read yet")),
-    ("signal.enabled.channels", Unless(&["", "source"], "signals are not read yet")),
-    ("signal.*", Ignored("signals are not read yet")),
-    ("notification.enabled.channels", Unless(&[""], EXTRA_RECORDS)),
-    ("notification.*", Ignored("there are no notifications yet")),
-    ("read.only", Ignored("nothing is ever written to the database's tables")),
+    ("signal.data.collection", Set("signal.table", Text)),
+    ("signal.enabled.channels", Together("signal.channels")),
+    ("signal.poll.interval.ms", Set("signal.poll_interval_ms", Number)),
+    ("signal.kafka.topic", Set("signal.topic", Text)),
+    ("signal.kafka.groupId", Set("signal.group", Text)),
+    ("signal.kafka.bootstrap.servers", Ignored("signals are read from the sink's cluster")),
+    ("signal.kafka.poll.timeout.ms", Ignored(RUNTIME)),
+    ("signal.consumer.*", Ignored("signals are read with the sink's security settings")),
+    ("signal.file", Set("signal.file", Text)),
+    ("notification.enabled.channels", Together("event.notifications")),
+    ("notification.sink.topic.name", Set("event.notification_topic", Text)),
+    ("read.only", Set("signal.read_only", Flag)),
     // snapshot
     (
         "snapshot.mode",
@@ -246,7 +251,15 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("snapshot.tables.order.by.row.count", Word("snapshot.order", &["disabled", "ascending", "descending"])),
     ("snapshot.delay.ms", Set("snapshot.delay_ms", Number)),
     ("streaming.delay.ms", Set("snapshot.streaming_delay_ms", Number)),
-    ("incremental.snapshot.*", Ignored("there is no incremental snapshot yet")),
+    ("incremental.snapshot.chunk.size", Set("signal.chunk_rows", Number)),
+    (
+        "incremental.snapshot.watermarking.strategy",
+        Word("signal.watermarking", &["insert_insert", "insert_delete"]),
+    ),
+    (
+        "incremental.snapshot.allow.schema.changes",
+        Ignored("a chunk of a table that was altered is read again"),
+    ),
     ("internal.*", Ignored("it is internal to Debezium")),
     // other databases
     ("database.include.list", Ignored(OTHER)),

@@ -21,11 +21,13 @@ mod failure;
 mod filter;
 mod frame;
 mod geometry;
+mod incremental;
 mod interval;
 mod pace;
 mod pgoutput;
 mod publication;
 mod relation;
+mod request;
 mod row;
 mod server;
 mod slot;
@@ -43,20 +45,25 @@ pub mod fuzz;
 
 pub use check::check;
 
+use crate::config::signal::SignalConfig;
 use crate::config::snapshot::SnapshotConfig;
 use crate::config::source::SourceConfig;
 use crate::model::change::Event;
+use crate::model::notice::Notice;
 use crate::model::position::{Lsn, Position, PostgresPosition};
+use crate::model::request::Request;
 use crate::snapshot::mode::{Steps, steps};
 use catalog::Catalog;
 use connect::{Purpose, connect};
 use filter::{Names, TableFilter};
+use incremental::Beside;
 use relation::Relations;
 use server::Server;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
 use snapshot::Snapshot;
 use sql::Sql;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use stream::{Start, Stream};
 use tokio::runtime::Handle;
@@ -89,6 +96,10 @@ pub struct SnapshotProgress {
 pub struct Postgres {
     config: SourceConfig,
     snapshot: SnapshotConfig,
+    signal: SignalConfig,
+    /// What was asked for and waits for the end of a transaction, or of a snapshot.
+    requests: VecDeque<Request>,
+    notices: Vec<Notice>,
     steps: Steps,
     server: Server,
     catalog: Catalog,
@@ -116,9 +127,14 @@ impl Postgres {
     ///
     /// # Errors
     /// Each names the thing and its remedy, with SQL to copy where there is some.
-    pub fn open(config: &SourceConfig, snapshot: &SnapshotConfig, runtime: Handle) -> Result<Postgres> {
+    pub fn open(
+        config: &SourceConfig,
+        snapshot: &SnapshotConfig,
+        signal: &SignalConfig,
+        runtime: Handle,
+    ) -> Result<Postgres> {
         config.check()?;
-        let filter = TableFilter::new(config)?;
+        let filter = TableFilter::new(config)?.with_signals(signal.table.as_deref());
         let wire = connect(config, Purpose::Replication).map_err(|error| match error.kind() {
             Kind::Denied if error.to_string().contains("42501") => {
                 error.remedy(server::replication_remedy(config))
@@ -133,6 +149,9 @@ impl Postgres {
         Ok(Postgres {
             config: config.clone(),
             snapshot: snapshot.clone(),
+            signal: signal.clone(),
+            requests: VecDeque::new(),
+            notices: Vec::new(),
             steps: steps(snapshot),
             server,
             catalog,
@@ -156,7 +175,8 @@ impl Postgres {
             &self.config.message_prefixes,
             &self.config.exclude_message_prefixes,
         )?;
-        let start = Start { position, slot_confirmed, messages };
+        let beside = Beside::new(&self.config, &self.signal, position.incremental.clone());
+        let start = Start { position, slot_confirmed, messages, beside: Some(Box::new(beside)) };
         let stream = Stream::new(wire, self.config.database.clone(), start, status_interval);
         self.phase = Phase::Stream(Box::new(stream));
         Ok(())
@@ -173,6 +193,10 @@ impl Postgres {
             return Ok(false);
         }
         self.read_xmin()?;
+        self.follow_requests()?;
+        for notice in self.notices.drain(..) {
+            take(Event::Notice(&notice))?;
+        }
         match &mut self.phase {
             Phase::Stream(stream) => stream.poll(wait, &mut self.relations, &mut self.catalog, take),
             Phase::Snapshot(snapshot) if snapshot.done() => {

@@ -5,6 +5,7 @@ use super::snapshot::{Of, Snapshot, Start, Wanted};
 use super::wire::Wire;
 use super::{Phase, Postgres, connect, publication};
 use crate::config::snapshot::TableOrder;
+use crate::model::notice::{News, Notice, Reading};
 use crate::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
 use crate::model::progress::SnapshotProgress;
 use crate::model::table::TableId;
@@ -92,7 +93,11 @@ impl Postgres {
                     goes_on = progress.is_some(),
                     "slot exists: reading tables as they are now"
                 );
-                (Of::Now, PostgresPosition { lsn, ..PostgresPosition::default() }, progress)
+                (
+                    Of::Now { asked_at: None },
+                    PostgresPosition { lsn, ..PostgresPosition::default() },
+                    progress,
+                )
             }
             None => {
                 let created = self.create_slot()?;
@@ -129,7 +134,7 @@ impl Postgres {
     /// The tables that a snapshot reads, in order, each with its SELECT.
     fn wanted(&mut self, mut tables: Vec<TableId>) -> Result<Vec<Wanted>> {
         let names = Names::of("snapshot.tables", &self.snapshot.tables)?;
-        tables.retain(|table| names.pass(&table.to_string()));
+        tables.retain(|table| self.filter.names(table) && names.pass(&table.to_string()));
         if self.snapshot.order != TableOrder::Disabled {
             let rows = self.catalog.row_estimates()?;
             let rows_of = |table: &TableId| rows.get(table).copied().unwrap_or_default();
@@ -151,6 +156,7 @@ impl Postgres {
             None => self.create_slot()?.consistent_point,
         };
         let position = PostgresPosition { lsn, ..PostgresPosition::default() };
+        self.notices.push(Notice { of: Reading::Initial, news: News::Skipped, id: None });
         self.begin_stream(position, lsn)
     }
 
@@ -176,10 +182,18 @@ impl Postgres {
     /// Streams, unless tables that were asked for while streaming are not read yet.
     fn go_on(&mut self, stored: PostgresPosition, slot_confirmed: Lsn) -> Result<()> {
         let progress = stored.progress.as_deref().filter(|progress| progress.request.is_some()).cloned();
-        let Some(progress) = progress else { return self.begin_stream(stored, slot_confirmed) };
+        let Some(progress) = progress else {
+            self.notices.push(Notice { of: Reading::Initial, news: News::Skipped, id: None });
+            return self.begin_stream(stored, slot_confirmed);
+        };
         let tables = progress.request.iter().flatten();
         let tables = tables.map(|(id, select)| Wanted { id: id.clone(), select: select.clone() }).collect();
-        self.begin_snapshot(Of::Now, PostgresPosition { progress: None, ..stored }, tables, progress)
+        self.begin_snapshot(
+            Of::Now { asked_at: None },
+            PostgresPosition { progress: None, ..stored },
+            tables,
+            progress,
+        )
     }
 
     /// Where the slot stands, if the stored position can be resumed with it.
