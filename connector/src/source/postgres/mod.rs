@@ -21,6 +21,7 @@ mod failure;
 mod filter;
 mod frame;
 mod geometry;
+mod identity;
 mod interval;
 mod pace;
 mod pgoutput;
@@ -44,7 +45,7 @@ pub mod fuzz;
 pub use check::check;
 
 use crate::config::snapshot::SnapshotConfig;
-use crate::config::source::SourceConfig;
+use crate::config::source::{LsnFlush, SourceConfig};
 use crate::model::change::Event;
 use crate::model::position::{Lsn, Position, PostgresPosition};
 use crate::snapshot::mode::{Steps, steps};
@@ -156,7 +157,8 @@ impl Postgres {
             &self.config.message_prefixes,
             &self.config.exclude_message_prefixes,
         )?;
-        let start = Start { position, slot_confirmed, messages };
+        let flushes = self.config.lsn_flush == LsnFlush::Connector;
+        let start = Start { position, slot_confirmed, messages, flushes };
         let stream = Stream::new(wire, self.config.database.clone(), start, status_interval);
         self.phase = Phase::Stream(Box::new(stream));
         Ok(())
