@@ -219,6 +219,7 @@ fn import(command: &Import) -> Result<u8> {
 
 fn offset(command: &OffsetCommand) -> Result<u8> {
     use crate::offset::{as_stored, open, transfer};
+    shared::tls::install_provider();
     let runtime = runtime()?;
     let text = match command {
         OffsetCommand::Show(settings) => {

@@ -195,7 +195,8 @@ fn plain_name(pattern: &str) -> Option<String> {
     (!name.contains(['\\', '*', '+', '?', '[', ']', '(', ')', '{', '}', '|', '^', '$'])).then_some(name)
 }
 
-fn compile(setting: &str, pattern: &str) -> Result<Regex> {
+/// A pattern on a whole name, letter case ignored; `setting` is where it stands.
+pub fn compile(setting: &str, pattern: &str) -> Result<Regex> {
     RegexBuilder::new(&format!("^(?:{})$", pattern.trim()))
         .case_insensitive(true)
         .build()

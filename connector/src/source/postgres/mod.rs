@@ -21,6 +21,7 @@ mod failure;
 mod filter;
 mod frame;
 mod geometry;
+mod identity;
 mod incremental;
 mod interval;
 mod pace;
@@ -47,7 +48,7 @@ pub use check::check;
 
 use crate::config::signal::SignalConfig;
 use crate::config::snapshot::SnapshotConfig;
-use crate::config::source::SourceConfig;
+use crate::config::source::{LsnFlush, SourceConfig};
 use crate::model::change::Event;
 use crate::model::notice::Notice;
 use crate::model::position::{Lsn, Position, PostgresPosition};
@@ -175,8 +176,9 @@ impl Postgres {
             &self.config.message_prefixes,
             &self.config.exclude_message_prefixes,
         )?;
+        let flushes = self.config.lsn_flush == LsnFlush::Connector;
         let beside = Beside::new(&self.config, &self.signal, position.incremental.clone());
-        let start = Start { position, slot_confirmed, messages, beside: Some(Box::new(beside)) };
+        let start = Start { position, slot_confirmed, messages, flushes, beside: Some(Box::new(beside)) };
         let stream = Stream::new(wire, self.config.database.clone(), start, status_interval);
         self.phase = Phase::Stream(Box::new(stream));
         Ok(())

@@ -3,7 +3,7 @@
 use super::slot::{self, Slot};
 use super::snapshot::{Of, Snapshot, Start, Wanted};
 use super::wire::Wire;
-use super::{Phase, Postgres, connect, publication};
+use super::{Phase, Postgres, connect, identity, publication};
 use crate::config::snapshot::TableOrder;
 use crate::model::notice::{News, Notice, Reading};
 use crate::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
@@ -14,8 +14,6 @@ use crate::source::postgres::filter::Names;
 use shared::{Error, Kind, Result};
 use std::time::{Duration, Instant};
 
-/// A server notices a cut connection at the latest when it next writes to it.
-const SLOT_WAIT: Duration = Duration::from_secs(8);
 const SLOT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Postgres {
@@ -27,7 +25,8 @@ impl Postgres {
     pub fn start(&mut self, stored: Option<&Position>) -> Result<()> {
         let stored = stored.map(|Position::Postgres(position)| position);
         let tables = self.captured_tables()?;
-        publication::ensure(&mut self.catalog.sql, &self.config, &tables)?;
+        publication::ensure(&mut self.catalog.sql, &self.config, &self.server, &tables)?;
+        identity::ensure(&mut self.catalog.sql, &self.config, &tables)?;
         let slot = self.free_slot()?;
         match (plan(self.steps, stored), stored) {
             (Plan::Rest, _) => {
@@ -43,7 +42,7 @@ impl Postgres {
 
     /// The slot once nobody reads it: a connection that was cut or killed may hold it a little longer.
     fn free_slot(&mut self) -> Result<Option<Slot>> {
-        let until = Instant::now() + SLOT_WAIT;
+        let until = Instant::now() + Duration::from_millis(self.config.slot_wait_ms);
         loop {
             let slot = slot::inspect(&mut self.catalog.sql, &self.config.slot)?;
             match slot.as_ref().and_then(|slot| slot.active_pid) {
@@ -219,7 +218,11 @@ impl Postgres {
                  again for a new snapshot",
             ));
         }
-        if stored.lsn < slot.confirmed && !self.config.trust_slot {
+        if stored.lsn > slot.confirmed && self.config.offset_mismatch.advances() {
+            slot::advance(&mut self.catalog.sql, &self.config.slot, stored.lsn)?;
+            return Ok(stored.lsn);
+        }
+        if stored.lsn < slot.confirmed && !self.config.offset_mismatch.skips() {
             // We store before we confirm, so only somebody else can have moved the slot.
             return Err(Error::new(
                 Kind::Lost,
@@ -227,7 +230,7 @@ impl Postgres {
             )
             .remedy(
                 "the slot was made anew or moved by somebody else, and the changes between are lost: remove the \
-                 stored offset and start again for a new snapshot, or set source.trust_slot = true to go on without them",
+                 stored offset and start again for a new snapshot, or set source.offset_mismatch = \"trust_slot\" to go on without them",
             ));
         }
         Ok(slot.confirmed)
@@ -235,7 +238,7 @@ impl Postgres {
 
     fn create_slot(&mut self) -> Result<slot::Created> {
         let mut wire = self.replication_wire()?;
-        let created = slot::create(&mut wire, &self.config, self.server.version)?;
+        let created = slot::create(&mut wire, &self.config, &self.server)?;
         self.wire = Some(wire);
         tracing::info!(
             event = "slot_created",

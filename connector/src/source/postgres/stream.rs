@@ -54,11 +54,14 @@ pub struct Start {
     pub messages: Names,
     /// Reads tables again beside the stream, if somebody asks.
     pub beside: Option<Box<Beside>>,
+    /// Whether the server is told what may be forgotten, or somebody else does that.
+    pub flushes: bool,
 }
 
 pub struct Stream {
     wire: Wire,
     reader: Reader,
+    flushes: bool,
     status_interval: Duration,
     last_status: Instant,
     told: Lsn,
@@ -99,9 +102,10 @@ struct Transaction {
 impl Stream {
     /// `wire` streams already.
     pub fn new(wire: Wire, database: String, start: Start, status_interval: Duration) -> Self {
+        let flushes = start.flushes;
         let reader = Reader::new(database, start);
         let told = reader.confirmed;
-        Stream { wire, reader, status_interval, last_status: Instant::now(), told }
+        Stream { wire, reader, flushes, status_interval, last_status: Instant::now(), told }
     }
 
     /// Reads once and hands over every whole message.
@@ -201,7 +205,9 @@ impl Stream {
         message.push(b'd');
         message.extend_from_slice(&38u32.to_be_bytes());
         message.push(b'r');
-        for lsn in [written, confirmed, confirmed] {
+        // Zero leaves the slot where it is.
+        let flushed = if self.flushes { confirmed } else { Lsn(0) };
+        for lsn in [written, flushed, flushed] {
             message.extend_from_slice(&lsn.0.to_be_bytes());
         }
         message.extend_from_slice(&now_us.to_be_bytes());
