@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::model::finding::Severity;
 use crate::pipeline::{self, progress::Progress};
+use crate::signal::Inbox;
 use clap::{Args, Parser, Subcommand};
 use shared::shutdown::Shutdown;
 use shared::{Error, Kind, Result};
@@ -31,6 +32,8 @@ enum Command {
         #[command(subcommand)]
         command: OffsetCommand,
     },
+    /// Tell a running connector to read tables again, stop, pause or go on.
+    Signal(SignalCommand),
     /// Ask a running connector where it stands.
     Status(Settings),
 }
@@ -89,6 +92,21 @@ struct Import {
     out: Option<PathBuf>,
 }
 
+#[derive(Args)]
+struct SignalCommand {
+    #[command(flatten)]
+    settings: Settings,
+    /// execute-snapshot, stop-snapshot, pause-snapshot, resume-snapshot or log.
+    #[arg(value_name = "TYPE")]
+    kind: String,
+    /// What goes with it, as JSON: `{"type": "incremental", "data-collections": ["public.orders"]}`.
+    #[arg(value_name = "DATA", default_value = "")]
+    data: String,
+    /// Names the request in notifications.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+}
+
 impl Settings {
     fn load(&self) -> Result<Config> {
         match (&self.config, &self.debezium, &self.worker) {
@@ -116,6 +134,7 @@ pub fn main() -> u8 {
         Command::Check(settings) => check(settings),
         Command::Import(command) => import(command),
         Command::Offset { command } => offset(command),
+        Command::Signal(command) => signal(command),
         Command::Status(settings) => status(settings),
     };
     match done {
@@ -134,12 +153,13 @@ fn run(settings: &Settings) -> Result<u8> {
     crate::metrics::show(&config.event.topic_prefix, &config.offset.connector);
     let runtime = runtime()?;
     let (shutdown, progress) = (Shutdown::default(), Arc::new(Progress::default()));
+    let inbox = Inbox::default();
     runtime.block_on(async {
         shutdown.listen()?;
         let bound = shared::admin::serve(
             config.admin.listen,
             progress.clone(),
-            axum::Router::new(),
+            crate::admin::routes(inbox.clone()),
             shutdown.clone(),
         )
         .await?;
@@ -153,7 +173,7 @@ fn run(settings: &Settings) -> Result<u8> {
         "starting"
     );
     config.log_notes();
-    pipeline::run(&config, runtime.handle(), &progress, &shutdown)?;
+    pipeline::run(&config, runtime.handle(), &progress, &inbox, &shutdown)?;
     tracing::info!(event = "stopped", exit_code = 0, "stopped as asked");
     Ok(0)
 }
@@ -199,6 +219,7 @@ fn import(command: &Import) -> Result<u8> {
 
 fn offset(command: &OffsetCommand) -> Result<u8> {
     use crate::offset::{as_stored, open, transfer};
+    shared::tls::install_provider();
     let runtime = runtime()?;
     let text = match command {
         OffsetCommand::Show(settings) => {
@@ -229,6 +250,18 @@ fn stopped(settings: &Settings, runtime: &tokio::runtime::Runtime) -> Result<Con
                 .remedy("stop it first; if it is another one, give this one its own admin.listen"))
         }
     }
+}
+
+fn signal(command: &SignalCommand) -> Result<u8> {
+    let SignalCommand { settings, kind, data, id } = command;
+    let config = settings.load()?;
+    let id = id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    crate::signal::parse(&id, kind, data)?;
+    shared::tls::install_provider();
+    let body = serde_json::json!({ "id": id, "type": kind, "data": data });
+    let answer = runtime()?.block_on(shared::admin::tell(config.admin.listen, "/signal", &body))?;
+    let _ = write!(std::io::stdout(), "{answer}");
+    Ok(0)
 }
 
 fn status(settings: &Settings) -> Result<u8> {

@@ -23,6 +23,8 @@ mod connect;
 pub mod snapshot;
 pub mod source;
 
+pub mod signal;
+
 pub mod event;
 
 pub mod transform;
@@ -34,6 +36,8 @@ pub mod sink;
 pub mod offset;
 
 pub mod pipeline;
+
+mod admin;
 
 pub mod cli;
 

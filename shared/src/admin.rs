@@ -1,6 +1,6 @@
 //! The admin server: `/livez`, `/readyz`, `/healthz`, `/metrics`, `/status`; programs add routes.
 
-use crate::error::{Context, Kind, OrKind, Result};
+use crate::error::{Context, Error, Kind, OrKind, Result};
 use crate::shutdown::Shutdown;
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -46,6 +46,23 @@ pub async fn ask(listen: SocketAddr, path: &str) -> Result<String> {
         .map_err(reqwest::Error::without_url)
         .or_kind(Kind::Unreachable)
         .doing(|| format!("ask the program at {listen} (does it run?)"))
+}
+
+/// Tells a running program something: posts `body` to `path` at its admin address and gives its answer.
+///
+/// # Errors
+/// `Unreachable`, if it does not run; `Rejected` with its words, if it does not take what it was told.
+pub async fn tell(listen: SocketAddr, path: &str, body: &serde_json::Value) -> Result<String> {
+    let tell = async || {
+        let answer = reqwest::Client::new().post(format!("http://{listen}{path}")).json(body).send().await?;
+        Ok((answer.status(), answer.text().await?))
+    };
+    let (status, text) = tell()
+        .await
+        .map_err(reqwest::Error::without_url)
+        .or_kind(Kind::Unreachable)
+        .doing(|| format!("tell the program at {listen} (does it run?)"))?;
+    if status.is_success() { Ok(text) } else { Err(Error::new(Kind::Rejected, text.trim().to_owned())) }
 }
 
 fn routes(status: Arc<dyn Status>) -> Router {

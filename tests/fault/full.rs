@@ -1,6 +1,6 @@
 //! A full disk under the agent: producers wait, nothing acknowledged is lost, and it goes on by itself.
 
-use crate::peers::{Agent, LIMIT, connector, database};
+use crate::peers::{Agent, LIMIT, connector, database, records};
 use std::process::Command;
 use support::eventually;
 
@@ -48,19 +48,19 @@ fn a_full_disk_makes_producers_wait_and_loses_nothing() {
     launch.allow(&["librdkafka", "kafka_lost"]);
     let mut running = launch.start().expect("it starts");
     running.wait_ready(LIMIT).expect("ready");
-    eventually(LIMIT, "the snapshot is written", || (agent.records() == 10).then_some(()));
+    eventually(LIMIT, "the snapshot is written", || (records(&agent) == 10).then_some(()));
 
     let ballast = disk.folder.path().join("ballast");
     fill(&ballast);
     let rows = "INSERT INTO t SELECT g, repeat(md5(g::text), 8) FROM generate_series(11, 4000) g";
     postgres.psql("postgres", rows).expect("rows");
     std::thread::sleep(std::time::Duration::from_secs(3));
-    let stuck = agent.records();
+    let stuck = records(&agent);
     assert!(stuck < 4_000, "the disk was not full: {stuck} records came through");
     assert!(!agent.program.ended() && !running.ended(), "neither program ended");
 
     std::fs::remove_file(&ballast).expect("space again");
-    eventually(LIMIT, "all rows are there", || (agent.records() == 4_000).then_some(()));
+    eventually(LIMIT, "all rows are there", || (records(&agent) == 4_000).then_some(()));
     assert_eq!(running.stop().expect("the connector stops"), 0);
     assert_eq!(agent.program.stop().expect("the agent stops"), 0);
 }

@@ -1,57 +1,23 @@
 //! What most faults need: a database with a table, and an agent for the connector to write to.
 
 use serde_json::Value;
-use stack::{HOST, Postgres};
+use stack::Postgres;
 use std::time::Duration;
-use support::{Binary, Launch, Program, topics};
+pub use support::edge::Agent;
+use support::{Binary, Launch};
 
 pub const LIMIT: Duration = Duration::from_secs(40);
-
-pub struct Agent {
-    pub launch: Launch,
-    pub program: Program,
-    pub door: u16,
-    pub registry: u16,
-}
-
-impl Agent {
-    pub fn start(settings: &[(&str, &str)]) -> Agent {
-        let free = || stack::port::free().expect("a free port");
-        let (door, registry, features) = (free(), free(), free());
-        let mut launch = Launch::new(Binary::Agent, "[db]\npath = \"agent.db\"\n").expect("a launch");
-        launch
-            .set("door.listen", format!("{HOST}:{door}"))
-            .set("registry.listen", format!("{HOST}:{registry}"))
-            .set("features.listen", format!("{HOST}:{features}"));
-        // Our own reader asks for its group, which the door does not keep.
-        launch.allow(&["door_coordinator_refused"]);
-        for (key, value) in settings {
-            launch.set(key, value);
-        }
-        let mut program = launch.start().expect("the agent starts");
-        program.wait_ready(LIMIT).expect("the agent is ready");
-        Agent { launch, program, door, registry }
-    }
-
-    pub fn brokers(&self) -> String {
-        format!("{HOST}:{}", self.door)
-    }
-
-    pub fn registry(&self) -> String {
-        format!("http://{HOST}:{}", self.registry)
-    }
-
-    /// Records in the topics of the test's connector.
-    pub fn records(&self) -> i64 {
-        topics::total(&self.brokers(), "fault.")
-    }
-}
 
 pub fn database() -> Postgres {
     let postgres = Postgres::start(Default::default()).expect("PostgreSQL");
     let table = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'v' FROM generate_series(1, 10) g";
     postgres.psql("postgres", table).expect("a table");
     postgres
+}
+
+/// What the test's connector has written.
+pub fn records(agent: &Agent) -> i64 {
+    agent.records("fault.")
 }
 
 pub fn connector(postgres: &Postgres, brokers: &str, registry: &str) -> Launch {

@@ -1,6 +1,6 @@
 //! Faults that a start must meet, and faults of the peers while it runs.
 
-use crate::peers::{Agent, LIMIT, connector, database, refused, says};
+use crate::peers::{Agent, LIMIT, connector, database, records, refused, says};
 use stack::{HOST, Kafka, Postgres, Registry};
 use support::{Binary, Launch, Program, eventually, topics};
 
@@ -87,7 +87,7 @@ fn a_refused_schema_stops_with_the_registrys_words_and_loses_nothing() {
     stack::http::put(&format!("{}/config", registry.url()), &level).expect("the level is set");
     let mut running = launch.start().expect("it starts again");
     running.wait_ready(LIMIT).expect("ready");
-    eventually(LIMIT, "the row comes after all", || (agent.records() == 11).then_some(()));
+    eventually(LIMIT, "the row comes after all", || (records(&agent) == 11).then_some(()));
     assert_eq!(running.stop().expect("it stops"), 0);
 }
 
@@ -141,7 +141,7 @@ fn the_database_restarting_loses_nothing() {
     std::thread::sleep(std::time::Duration::from_millis(700));
     postgres.start_again().expect("PostgreSQL comes back");
     postgres.psql("postgres", "INSERT INTO t SELECT g, 'w' FROM generate_series(11, 500) g").expect("rows");
-    eventually(LIMIT, "all rows are there", || (agent.records() >= 500).then_some(()));
+    eventually(LIMIT, "all rows are there", || (records(&agent) >= 500).then_some(()));
     assert_eq!(running.stop().expect("it stops"), 0);
 }
 
@@ -158,7 +158,7 @@ fn a_restart_registers_no_schema_that_the_registry_has() {
     // The log goes on: of both starts.
     eventually(LIMIT, "schemas are fetched", || (seen(&running, "schemas_fetched") == 2).then_some(()));
     postgres.psql("postgres", "INSERT INTO t VALUES (11, 'x')").expect("a row");
-    eventually(LIMIT, "the row is written", || (agent.records() == 11).then_some(()));
+    eventually(LIMIT, "the row is written", || (records(&agent) == 11).then_some(()));
     assert_eq!(seen(&running, "schema_registered"), 2, "key and value, at the first start");
     assert_eq!(running.stop().expect("it stops"), 0);
 }
@@ -172,7 +172,7 @@ fn an_idle_database_moves_the_slot_and_a_restart_goes_on() {
     let launch = connector(&postgres, &agent.brokers(), &agent.registry());
     let mut running = snapshotted(&launch, &agent);
     postgres.psql("postgres", "INSERT INTO t VALUES (11, 'x')").expect("a row");
-    eventually(LIMIT, "the row is written", || (agent.records() == 11).then_some(()));
+    eventually(LIMIT, "the row is written", || (records(&agent) == 11).then_some(()));
     postgres.psql("postgres", "CREATE DATABASE other").expect("log that no table of ours is in");
     let end = postgres.psql("postgres", "SELECT pg_current_wal_lsn()").expect("an LSN");
     eventually(LIMIT, "the slot follows the log", || {
@@ -185,7 +185,7 @@ fn an_idle_database_moves_the_slot_and_a_restart_goes_on() {
     postgres.psql("postgres", "INSERT INTO t VALUES (12, 'x')").expect("a row while it is stopped");
     let mut running = launch.start().expect("it starts again");
     running.wait_ready(LIMIT).expect("ready");
-    eventually(LIMIT, "that row comes too", || (agent.records() == 12).then_some(()));
+    eventually(LIMIT, "that row comes too", || (records(&agent) == 12).then_some(()));
     assert_eq!(running.stop().expect("it stops"), 0);
 }
 
@@ -193,6 +193,6 @@ fn an_idle_database_moves_the_slot_and_a_restart_goes_on() {
 fn snapshotted(launch: &Launch, agent: &Agent) -> Program {
     let mut running = launch.start().expect("it starts");
     running.wait_ready(LIMIT).expect("ready");
-    eventually(LIMIT, "the snapshot is written", || (agent.records() == 10).then_some(()));
+    eventually(LIMIT, "the snapshot is written", || (records(agent) == 10).then_some(()));
     running
 }

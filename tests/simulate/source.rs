@@ -6,6 +6,7 @@ use connector::config::Config;
 use connector::model::change::{self, Change, Event, Marker, Op, Origin, PostgresOrigin};
 use connector::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
 use connector::model::progress::{SnapshotProgress, View};
+use connector::model::request::Request;
 use connector::model::value::Value;
 use connector::snapshot::mode::{Plan, plan, steps};
 use connector::snapshot::piece::{Notes, Piece, pieces};
@@ -285,6 +286,10 @@ impl Snapshot {
 }
 
 impl Source for Memory {
+    fn request(&mut self, request: Request) -> Result<()> {
+        panic!("nobody asks for {request:?}")
+    }
+
     fn beginning(&self) -> Option<Position> {
         self.snapshot.as_ref().map(|snapshot| self.running(snapshot))
     }

@@ -16,6 +16,7 @@
 
 pub mod avro;
 pub mod binary;
+pub mod edge;
 pub mod eventually;
 pub mod launch;
 pub mod log;

@@ -5,6 +5,13 @@ use super::values::ValuesConfig;
 use serde::Deserialize;
 use shared::error::{Error, Kind, Result};
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotificationChannel {
+    Topic,
+    Log,
+}
+
 /// What `source.version` says by default: ours, since a consumer may ask who wrote a record.
 const DEFAULT_SOURCE_VERSION: &str = concat!("tidegate ", env!("CARGO_PKG_VERSION"));
 
@@ -75,6 +82,12 @@ pub struct EventConfig {
     /// The heartbeats' topic in full, instead of prefix and topic prefix.
     #[serde(default)]
     pub heartbeat_topic: Option<String>,
+    /// How snapshots come on is told there.
+    #[serde(default)]
+    pub notifications: Vec<NotificationChannel>,
+    /// `topic`: where to.
+    #[serde(default)]
+    pub notification_topic: Option<String>,
     #[serde(default)]
     pub values: ValuesConfig,
     /// What is done to texts of some columns.
@@ -142,6 +155,10 @@ pub enum Operation {
 impl EventConfig {
     pub fn check(&self) -> Result<()> {
         self.values.check()?;
+        if self.notifications.contains(&NotificationChannel::Topic) && self.notification_topic.is_none() {
+            return Err(Error::new(Kind::Config, "event.notifications has topic, but no topic is named")
+                .remedy("set event.notification_topic"));
+        }
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let named = |name: &str| !name.is_empty() && name.chars().all(allowed);
         for (key, value) in [

@@ -10,6 +10,7 @@ pub mod debezium;
 pub mod encode;
 pub mod event;
 pub mod offset;
+pub mod signal;
 pub mod sink;
 pub mod snapshot;
 pub mod source;
@@ -32,6 +33,8 @@ pub struct Config {
     pub source: source::SourceConfig,
     #[serde(default)]
     pub snapshot: snapshot::SnapshotConfig,
+    #[serde(default)]
+    pub signal: signal::SignalConfig,
     pub event: event::EventConfig,
     /// In the order in which records pass them.
     #[serde(default)]
@@ -58,6 +61,7 @@ impl Config {
     /// Checks what no single value's type can say.
     pub fn check(&self) -> Result<()> {
         self.snapshot.check()?;
+        self.signal.check()?;
         self.event.check()?;
         self.avro.check(self.encode.uses_avro())?;
         self.sink.check()?;

@@ -38,9 +38,24 @@ pub struct SourceConfig {
     /// Drop the slot when stopping: only for trials, the changes in between are lost.
     #[serde(default)]
     pub drop_slot_on_stop: bool,
-    /// Go on from the slot although it begins after the stored position: what lies between is skipped.
+    /// What to do when the stored position is not where the slot stands.
     #[serde(default)]
-    pub trust_slot: bool,
+    pub offset_mismatch: OffsetMismatch,
+    /// Who tells the slot what may be forgotten.
+    #[serde(default)]
+    pub lsn_flush: LsnFlush,
+    /// A slot that is made here is kept in step on standbys, so that it outlives a failover (PostgreSQL 17).
+    #[serde(default)]
+    pub slot_failover: bool,
+    /// How long to wait at start for another reader to leave the slot.
+    #[serde(default = "default_slot_wait_ms")]
+    pub slot_wait_ms: u64,
+    /// Options of the output plug-in: `origin=none`.
+    #[serde(default)]
+    pub stream_options: Vec<String>,
+    /// Set at start: `schema.table:FULL`, the table by regular expression.
+    #[serde(default)]
+    pub replica_identities: Vec<String>,
     /// Regular expressions on `schema.table`, whole name, letter case ignored; empty means all.
     #[serde(default)]
     pub tables: Vec<String>,
@@ -111,6 +126,46 @@ pub enum PublicationAutocreate {
     Disabled,
 }
 
+/// Debezium's `offset.mismatch.strategy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OffsetMismatch {
+    /// Refuse to start if the slot begins after the stored position. Debezium goes on there unseen.
+    #[default]
+    #[serde(alias = "no_validation")]
+    Refuse,
+    /// The same, and move a slot that begins before it up to it.
+    TrustOffset,
+    /// Go on where the slot begins: what lies between is skipped.
+    TrustSlot,
+    /// Go on at the later of the two, and move the slot up to it.
+    TrustGreaterLsn,
+}
+
+impl OffsetMismatch {
+    /// Whether changes before the slot's begin are given up.
+    pub const fn skips(self) -> bool {
+        matches!(self, OffsetMismatch::TrustSlot | OffsetMismatch::TrustGreaterLsn)
+    }
+
+    /// Whether the slot is moved up to the stored position before the stream begins.
+    pub const fn advances(self) -> bool {
+        matches!(self, OffsetMismatch::TrustOffset | OffsetMismatch::TrustGreaterLsn)
+    }
+}
+
+/// Debezium's `lsn.flush.mode`. Its `connector_and_driver` also moves the slot of an idle database; here
+/// that is always so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LsnFlush {
+    #[default]
+    #[serde(alias = "connector_and_driver")]
+    Connector,
+    /// Somebody else moves the slot; the server keeps its log until then.
+    Manual,
+}
+
 /// PostgreSQL's words of a publication's `publish` option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -147,6 +202,11 @@ fn default_publication() -> String {
 /// Well under the server's `wal_sender_timeout` of 60 s.
 fn default_status_interval_ms() -> u64 {
     10_000
+}
+
+/// A server notices a cut connection at the latest when it next writes to it.
+fn default_slot_wait_ms() -> u64 {
+    8_000
 }
 
 /// PostgreSQL's bound on the length of names.

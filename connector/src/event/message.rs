@@ -42,3 +42,21 @@ pub fn heartbeat(topic: String, key: String, value: String) -> Fixed {
     let value = Schema::structure(value, vec![Field::new("ts_ms", Schema::int64())]);
     Fixed { topic, key: Arc::new(key.version(1)), value: Arc::new(value.version(1)) }
 }
+
+pub fn notification(topic: String, key: String, value: String) -> Fixed {
+    let text = |name: &str| Field::new(name, Schema::string());
+    let data = Schema::new(Kind::Map(Arc::new(Schema::string()), Arc::new(Schema::string())));
+    let fields = vec![
+        text("id"),
+        text("type"),
+        text("aggregate_type"),
+        Field::new("additional_data", data.optional()),
+        Field::new("timestamp", Schema::int64()),
+    ];
+    let key = Schema::structure(key, vec![text("id")]);
+    Fixed {
+        topic,
+        key: Arc::new(key.version(1)),
+        value: Arc::new(Schema::structure(value, fields).version(1)),
+    }
+}

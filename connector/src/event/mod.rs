@@ -17,6 +17,7 @@ mod envelope;
 mod key;
 mod message;
 mod name;
+mod notice;
 mod shape;
 mod source_info;
 mod tally;
@@ -32,6 +33,7 @@ use crate::model::value::{Row, RowBuffer, Value};
 use bumpalo::Bump;
 use envelope::Context as RunContext;
 use message::Fixed;
+use notice::Notices;
 use shape::{Shape, Shapes};
 use shared::error::{Context, Result};
 use shared::time::Clock;
@@ -64,6 +66,7 @@ pub struct Events {
     transactions: Option<(String, Counts)>,
     messages: Fixed,
     heartbeats: Fixed,
+    notices: Notices,
     rows: Rows,
     tally: Tally,
 }
@@ -124,6 +127,7 @@ impl Events {
                 config.values.binary,
             ),
             heartbeats: message::heartbeat(heartbeats, common("ServerNameKey"), common("Heartbeat")),
+            notices: Notices::new(config, common("NotificationKey"), common("Notification")),
             rows: Rows::default(),
             tally: Tally::default(),
         })
@@ -141,6 +145,7 @@ impl Events {
             Event::Message(message) => self.message(message, take),
             Event::Begin(transaction) => self.begin(transaction, take),
             Event::End(transaction) => self.end(transaction, take),
+            Event::Notice(notice) => self.notices.tell(notice, self.clock.now().millis(), take),
             Event::Boundary(_) => Ok(()),
         }
     }
@@ -159,7 +164,8 @@ impl Events {
         let Origin::Postgres(origin) = &change.origin;
         let constant = Constant { version: &self.version, name: &self.prefix };
         let sequence = Sequence::new(origin);
-        let source = source_info::postgres(constant, origin, &sequence, Some(&change.table.id));
+        let time_ns = source_info::time_ns(origin, &self.clock);
+        let source = source_info::postgres(constant, origin, &sequence, Some(&change.table.id), time_ns);
         let mut maker = Maker {
             clock: &self.clock,
             tombstones: self.tombstones,
@@ -186,7 +192,8 @@ impl Events {
         let Origin::Postgres(origin) = &truncate.origin;
         let constant = Constant { version: &self.version, name: &self.prefix };
         let sequence = Sequence::new(origin);
-        let source = source_info::postgres(constant, origin, &sequence, Some(&truncate.table.id));
+        let time_ns = source_info::time_ns(origin, &self.clock);
+        let source = source_info::postgres(constant, origin, &sequence, Some(&truncate.table.id), time_ns);
         let shape = self.shapes.of(truncate.table);
         self.tally.of(shape, &truncate.origin);
         let mut maker = Maker {
@@ -208,7 +215,8 @@ impl Events {
         let Origin::Postgres(origin) = &message.origin;
         let constant = Constant { version: &self.version, name: &self.prefix };
         let sequence = Sequence::new(origin);
-        let source = source_info::postgres(constant, origin, &sequence, None);
+        let time_ns = source_info::time_ns(origin, &self.clock);
+        let source = source_info::postgres(constant, origin, &sequence, None, time_ns);
         let counts = self.transactions.as_mut().filter(|_| message.transactional);
         let block = counts.and_then(|(_, counts)| counts.count(transaction::MESSAGES, origin.lsn));
         let content = [Value::Text(message.prefix), Value::Bytes(message.content)];

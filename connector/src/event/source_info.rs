@@ -1,11 +1,12 @@
 //! The `source` block: one value per field of `io.debezium.connector.postgresql.Source`, in the
 //! order of its schema. Pure, and without an allocation per row.
 
-use crate::model::change::PostgresOrigin;
+use crate::model::change::{Marker, PostgresOrigin};
 use crate::model::schema::{Field, Kind, Schema};
 use crate::model::table::TableId;
 use crate::model::value::Constant as Default;
 use crate::model::value::Value;
+use shared::time::Clock;
 
 /// Debezium's name of the PostgreSQL connector.
 pub const POSTGRES: &str = "postgresql";
@@ -108,6 +109,14 @@ pub struct Constant<'a> {
     pub name: &'a str,
 }
 
+/// When it happened, nanoseconds since 1970; of a row read beside the stream, when it is sent.
+pub fn time_ns(origin: &PostgresOrigin<'_>, clock: &Clock) -> i64 {
+    match origin.snapshot {
+        Marker::Incremental => clock.now().nanos(),
+        _ => origin.time_us.saturating_mul(1_000),
+    }
+}
+
 /// version, connector, name, ts_ms, snapshot, db, sequence, ts_us, ts_ns, schema, table, txId, lsn,
 /// xmin, origin, origin_lsn.
 pub fn postgres<'a>(
@@ -115,24 +124,27 @@ pub fn postgres<'a>(
     origin: &PostgresOrigin<'a>,
     sequence: &'a Sequence,
     table: Option<&'a TableId>,
+    time_ns: i64,
 ) -> [Value<'a>; POSTGRES_FIELDS] {
-    let micros = origin.time_us;
     // A message outside a transaction belongs to no table.
     [
         Value::Text(constant.version),
         Value::Text(POSTGRES),
         Value::Text(constant.name),
-        Value::Int(micros.div_euclid(1_000)),
+        Value::Int(time_ns.div_euclid(1_000_000)),
         Value::Text(origin.snapshot.text()),
         Value::Text(origin.database),
         Value::Text(sequence.text()),
-        Value::Int(micros),
-        Value::Int(micros.saturating_mul(1_000)),
+        Value::Int(time_ns.div_euclid(1_000)),
+        Value::Int(time_ns),
         Value::Text(table.map_or("", |table| &table.schema)),
         Value::Text(table.map_or("", |table| &table.name)),
         origin.transaction_id.map_or(Value::Null, |id| Value::Int(i64::from(id))),
-        // Java has no unsigned 64-bit number: the bits stay the same.
-        Value::Int(origin.lsn.0.cast_signed()),
+        // Java has no unsigned 64-bit number: the bits stay the same. A row read beside the stream has no place.
+        match origin.snapshot {
+            Marker::Incremental => Value::Null,
+            _ => Value::Int(origin.lsn.0.cast_signed()),
+        },
         origin.xmin.map_or(Value::Null, Value::Int),
         origin.replicated_from.map_or(Value::Null, |(name, _)| Value::Text(name)),
         origin.replicated_from.map_or(Value::Null, |(_, lsn)| Value::Int(lsn.0.cast_signed())),
@@ -142,7 +154,6 @@ pub fn postgres<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::change::Marker;
     use crate::model::position::Lsn;
 
     #[test]

@@ -1,5 +1,6 @@
 //! What happened to one row, borrowed from the buffer it was read into.
 
+use super::notice::Notice;
 use super::position::{Lsn, Position};
 use super::table::Table;
 use super::value::Row;
@@ -124,6 +125,8 @@ pub enum Event<'a> {
     Truncate(Truncate<'a>),
     Message(Message<'a>),
     End(Transaction),
+    /// How a snapshot comes on.
+    Notice(&'a Notice),
     /// Everything handed over before this is one finished unit (a transaction, a snapshot):
     /// once it is durable, `Position` may be stored and confirmed.
     Boundary(Position),

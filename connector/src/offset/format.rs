@@ -109,7 +109,8 @@ pub fn position(stored: &[u8]) -> Result<Position> {
     }))
 }
 
-/// Older versions wrote `true`, newer ones a word; some a word for the last record.
+/// Older versions wrote `true`, newer ones a word; some a word for the last record. A snapshot that was
+/// asked for while streaming (`BLOCKING`) is not begun anew: the stream goes on where it stood.
 fn snapshot(stored: &Map<String, Value>) -> Option<SnapshotState> {
     let flag = |name: &str| match stored.get(name) {
         Some(Value::Bool(flag)) => *flag,
@@ -118,7 +119,7 @@ fn snapshot(stored: &Map<String, Value>) -> Option<SnapshotState> {
     };
     let running = match stored.get("snapshot") {
         Some(Value::Bool(flag)) => *flag,
-        Some(Value::String(word)) => !word.eq_ignore_ascii_case("false"),
+        Some(Value::String(word)) => !["false", "blocking"].contains(&word.to_ascii_lowercase().as_str()),
         _ => false,
     };
     let completed = flag("snapshot_completed") || flag("last_snapshot_record");
@@ -211,6 +212,12 @@ mod tests {
                 Some(SnapshotState::Completed),
             ),
             (r#"{"snapshot":false,"lsn":5}"#, 5, None, None),
+            (
+                r#"{"snapshot":"BLOCKING","snapshot_completed":false,"lsn":5,"lsn_commit":4}"#,
+                4,
+                Some(4),
+                None,
+            ),
         ] {
             let Position::Postgres(got) = position(text.as_bytes()).expect("readable");
             assert_eq!(

@@ -27,11 +27,10 @@ pub fn write(state: &Incremental, out: &mut Map<String, Value>) {
 }
 
 fn collection_value(collection: &Collection) -> Value {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
     json!({
         ID: collection.id,
-        CONDITION: text(&collection.additional_condition),
-        SURROGATE: text(&collection.surrogate_key),
+        CONDITION: collection.additional_condition,
+        SURROGATE: collection.surrogate_key,
     })
 }
 

@@ -5,6 +5,7 @@
 //! other way round: read to the end of the running transaction, flush Kafka, store the position,
 //! confirm it to the database.
 
+mod control;
 mod gauges;
 pub mod progress;
 pub mod run;
@@ -12,6 +13,7 @@ mod way;
 
 use crate::config::Config;
 use crate::offset;
+use crate::signal::{Inbox, Signals};
 use crate::sink::{Kafka, Sink};
 use crate::source::Open;
 use crate::source::postgres::Postgres;
@@ -34,14 +36,21 @@ fn kafka_limit(config: &Config) -> Duration {
 /// Runs until shutdown is requested or something happens that needs a person.
 ///
 /// Blocks the calling thread, which becomes the one that reads, encodes and produces.
-pub fn run(config: &Config, runtime: &Handle, progress: &Arc<Progress>, shutdown: &Shutdown) -> Result<()> {
-    build(config, runtime, progress, shutdown).doing(|| "could not start")?.run()
+pub fn run(
+    config: &Config,
+    runtime: &Handle,
+    progress: &Arc<Progress>,
+    inbox: &Inbox,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    build(config, runtime, progress, inbox, shutdown).doing(|| "could not start")?.run()
 }
 
 fn build<'c>(
     config: &'c Config,
     runtime: &Handle,
     progress: &Arc<Progress>,
+    inbox: &Inbox,
     shutdown: &Shutdown,
 ) -> Result<Pipeline<'c>> {
     let registry = registry(config)?;
@@ -56,6 +65,7 @@ fn build<'c>(
         open: open_source(config, runtime.clone()),
         sink: Box::new(sink),
         offsets: offset::open(config, runtime.clone())?,
+        signals: Signals::new(config, inbox.clone())?,
         registry,
         runtime: runtime.clone(),
     };
@@ -71,7 +81,7 @@ fn registry(config: &Config) -> Result<Option<Registry>> {
 /// How the source is opened.
 fn open_source(config: &Config, runtime: Handle) -> Open<'_> {
     Box::new(move |stored| {
-        let mut source = Postgres::open(&config.source, &config.snapshot, runtime.clone())?;
+        let mut source = Postgres::open(&config.source, &config.snapshot, &config.signal, runtime.clone())?;
         source.start(stored)?;
         Ok(Box::new(source))
     })

@@ -14,14 +14,18 @@
 //! is in flight, keep the position that follows from it, open the source anew from there. At most
 //! the unfinished transaction is sent again.
 
+use super::control;
 use super::gauges::Gauges;
 use super::progress::Progress;
 use super::way::{Unit, Way};
 use crate::config::Config;
+use crate::config::signal::Channel;
 use crate::encode::Encoder;
 use crate::event::Events;
 use crate::model::change::Event;
+use crate::model::request::Request;
 use crate::offset::{OffsetStore, Tracker};
+use crate::signal::Signals;
 use crate::sink::Sink;
 use crate::source::{Open, Source};
 use crate::transform::Transforms;
@@ -48,9 +52,12 @@ pub struct Pipeline<'c> {
     config: &'c Config,
     clock: Clock,
     open: Open<'c>,
-    source: Box<dyn Source + 'c>,
+    pub(super) source: Box<dyn Source + 'c>,
     events: Events,
     way: Way<'c>,
+    pub(super) signals: Signals,
+    /// What rows of the signal table ask for.
+    pub(super) asked: Vec<Request>,
     progress: Arc<Progress>,
     gauges: Gauges,
     shutdown: Shutdown,
@@ -64,6 +71,7 @@ pub struct Rooms<'c> {
     pub open: Open<'c>,
     pub sink: Box<dyn Sink + 'c>,
     pub offsets: Box<dyn OffsetStore + 'c>,
+    pub signals: Signals,
     /// Needed if any record is written as Avro, and asked from `runtime`.
     pub registry: Option<Registry>,
     pub runtime: Handle,
@@ -76,7 +84,7 @@ impl<'c> Pipeline<'c> {
     /// # Errors
     /// Whatever keeps one of the rooms from starting.
     pub fn start(rooms: Rooms<'c>, progress: &Arc<Progress>, shutdown: &Shutdown) -> Result<Pipeline<'c>> {
-        let Rooms { config, clock, mut open, mut sink, mut offsets, registry, runtime } = rooms;
+        let Rooms { config, clock, mut open, mut sink, mut offsets, signals, registry, runtime } = rooms;
         sink.start()?;
         let stored = offsets.load()?;
         let source = open(stored.as_ref())?;
@@ -107,6 +115,8 @@ impl<'c> Pipeline<'c> {
             events: Events::new(&config.event, clock.clone())?,
             clock,
             way,
+            signals,
+            asked: Vec::new(),
             progress: progress.clone(),
             gauges: Gauges::default(),
             shutdown: shutdown.clone(),
@@ -142,6 +152,7 @@ impl Pipeline<'_> {
     fn turn(&mut self) -> Result<()> {
         let waiting = self.way.sink.outstanding() > 0 || self.way.began.is_some();
         let busy = self.pull(if waiting { BUSY_WAIT } else { IDLE_WAIT })?;
+        self.control()?;
         self.beat()?;
         self.way.serve(Duration::ZERO)?;
         self.progress.sink(self.way.sink.health());
@@ -150,10 +161,16 @@ impl Pipeline<'_> {
 
     /// One read of the source, all the way into the producer's queue.
     fn pull(&mut self, wait: Duration) -> Result<bool> {
-        let Pipeline { source, events, way, progress, .. } = self;
+        let Pipeline { source, events, way, progress, config, asked, .. } = self;
+        let signals = config.signal.table.as_deref().filter(|_| config.signal.uses(Channel::Source));
         let busy = source.poll(wait, &mut |event| match event {
             Event::Boundary(position) => way.close(position),
-            event => events.records(&event, &mut |record| way.send(record)),
+            Event::Notice(_) => events.records(&event, &mut |record| way.send_apart(record)),
+            event => {
+                events.records(&event, &mut |record| way.send(record))?;
+                asked.extend(signals.and_then(|table| control::asked(&event, table)));
+                Ok(())
+            }
         })?;
         events.publish();
         self.gauges.pulled(&source.progress(), source.streaming());

@@ -6,3 +6,4 @@ pub mod marker;
 pub mod mode;
 pub mod piece;
 pub mod visible;
+pub mod window;

@@ -8,6 +8,7 @@ pub mod postgres;
 
 use crate::model::change::Event;
 use crate::model::position::{Lsn, Position};
+use crate::model::request::Request;
 use shared::Result;
 use std::time::Duration;
 
@@ -22,6 +23,12 @@ pub type Open<'c> = Box<dyn FnMut(Option<&Position>) -> Result<Box<dyn Source + 
 
 /// A database that was opened and positioned.
 pub trait Source {
+    /// Does what was asked for, once that is possible.
+    ///
+    /// # Errors
+    /// `Full` when too many requests wait.
+    fn request(&mut self, request: Request) -> Result<()>;
+
     /// What has to be stored before anything that is read goes out: after a crash it says since when that
     /// was read. `None` if what it was opened with is enough.
     fn beginning(&self) -> Option<Position>;

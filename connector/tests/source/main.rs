@@ -3,7 +3,9 @@
 mod reader;
 mod throwaway;
 
+mod positions;
 mod refusal;
+mod request;
 mod snapshot;
 mod stream;
 mod tls;

@@ -1,5 +1,6 @@
 //! Runs a source and writes down what it delivers.
 
+use connector::config::signal::SignalConfig;
 use connector::config::snapshot::{SnapshotConfig, SnapshotMode};
 use connector::config::source::SourceConfig;
 use connector::model::change::{Change, Event, Origin, PostgresOrigin};
@@ -19,6 +20,8 @@ pub struct Seen {
     pub origins: Vec<Written>,
     pub tables: Vec<std::sync::Arc<Table>>,
     pub positions: Vec<PostgresPosition>,
+    /// How many lines there were at the last boundary.
+    pub lines_at_boundary: usize,
 }
 
 /// A change's origin, owned.
@@ -33,7 +36,10 @@ pub struct Written {
 impl Seen {
     pub fn write(&mut self, event: &Event<'_>) {
         match event {
-            Event::Boundary(Position::Postgres(position)) => self.positions.push(position.clone()),
+            Event::Boundary(Position::Postgres(position)) => {
+                self.positions.push(position.clone());
+                self.lines_at_boundary = self.lines.len();
+            }
             Event::Change(change) => {
                 let Origin::Postgres(origin) = change.origin;
                 self.lines.push(line(change, &origin));
@@ -52,7 +58,7 @@ impl Seen {
                 self.lines.push(format!("{kind} {} {content}", message.prefix));
             }
             // Every transaction has them; tests count boundaries.
-            Event::Begin(_) | Event::End(_) => {}
+            Event::Begin(_) | Event::End(_) | Event::Notice(_) => {}
         }
     }
 
@@ -115,7 +121,8 @@ fn cell(value: &Value<'_>) -> String {
 pub struct Source {
     pub postgres: Postgres,
     pub seen: Seen,
-    _runtime: Runtime,
+    runtime: Runtime,
+    config: SourceConfig,
 }
 
 impl Source {
@@ -128,14 +135,30 @@ impl Source {
         snapshot: &SnapshotConfig,
         stored: Option<&Position>,
     ) -> Result<Source> {
+        Source::start_all(config, snapshot, &SignalConfig::default(), stored)
+    }
+
+    pub fn start_all(
+        config: &SourceConfig,
+        snapshot: &SnapshotConfig,
+        signal: &SignalConfig,
+        stored: Option<&Position>,
+    ) -> Result<Source> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
-        let mut postgres = Postgres::open(config, snapshot, runtime.handle().clone())?;
+        let mut postgres = Postgres::open(config, snapshot, signal, runtime.handle().clone())?;
         postgres.start(stored)?;
-        Ok(Source { postgres, seen: Seen::default(), _runtime: runtime })
+        Ok(Source { postgres, seen: Seen::default(), runtime, config: config.clone() })
+    }
+
+    /// Cuts its connections, as the end of its process would.
+    pub fn crash(&mut self) {
+        let runtime = self.runtime.handle().clone();
+        let (snapshot, signal) = (SnapshotConfig::default(), SignalConfig::default());
+        self.postgres = Postgres::open(&self.config, &snapshot, &signal, runtime).expect("opens");
     }
 
     /// Reads until `done` or an error, confirming each boundary.

@@ -8,7 +8,7 @@ use connector::model::change::Event;
 use connector::model::position::{Lsn, Position};
 use connector::source::Source as _;
 use shared::Kind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// As Debezium recorded it (`pg-replica-identity`).
 #[test]
@@ -228,4 +228,25 @@ fn rows_cost_no_allocation() {
         copied < ROWS / 20 && streamed < ROWS / 20,
         "{copied} for copied rows, {streamed} for streamed ones"
     );
+}
+
+/// What comes with the answer that begins the stream is not left lying while nothing else happens.
+#[test]
+fn one_transaction_that_waits_is_read_at_once() {
+    let Some(server) = server() else { return };
+    let config = server.database("waiting", "create table t (id int primary key)");
+    let source = Source::start(&config, SnapshotMode::NoData, None).expect("starts");
+    drop(source);
+    let mut stored = None;
+    for id in 1..=40 {
+        server.sql("waiting", &format!("insert into t values ({id})"));
+        let mut source = retry(|| Source::start(&config, SnapshotMode::NoData, stored.as_ref()));
+        let begun = Instant::now();
+        source.read_until(|source| !source.seen.lines.is_empty()).expect("reads");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{id} came after {:?}", begun.elapsed());
+        assert_eq!(source.seen.lines, [format!("c t after(id={id})")]);
+        source.read_until(|source| !source.seen.positions.is_empty()).expect("reads");
+        stored = Some(source.seen.last_position());
+        source.postgres.stop().expect("stops");
+    }
 }

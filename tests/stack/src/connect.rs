@@ -69,6 +69,7 @@ pub const OFFSETS_TOPIC: &str = "_connect-offsets";
 #[derive(Debug)]
 pub struct Connect {
     process: Option<Process>,
+    kind: Kind,
     java: PathBuf,
     installed: Installed,
     properties: PathBuf,
@@ -76,6 +77,14 @@ pub struct Connect {
     /// Where the exporter listens, if it is asked for.
     metrics: Option<u16>,
     folder: Folder,
+}
+
+/// Where a worker keeps its state: a distributed one in Kafka, a standalone one its offsets in a file and
+/// nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Distributed,
+    Standalone,
 }
 
 /// What [`install`] found or fetched.
@@ -106,25 +115,32 @@ fn exporter() -> Result<PathBuf> {
 
 impl Connect {
     pub fn start(kafka: &Kafka, registry: &Registry) -> Result<Connect> {
-        Connect::start_as(kafka, registry, false)
+        Connect::start_as(Kind::Distributed, kafka, registry, false)
     }
 
     /// [`Connect::start`], with its metrics at [`Connect::metrics_url`].
     pub fn start_with_metrics(kafka: &Kafka, registry: &Registry) -> Result<Connect> {
-        Connect::start_as(kafka, registry, true)
+        Connect::start_as(Kind::Distributed, kafka, registry, true)
     }
 
-    fn start_as(kafka: &Kafka, registry: &Registry, metrics: bool) -> Result<Connect> {
+    /// A standalone worker: after [`Connect::start_again`] its connectors must be given again.
+    pub fn standalone(kafka: &Kafka, registry: &Registry) -> Result<Connect> {
+        Connect::start_as(Kind::Standalone, kafka, registry, false)
+    }
+
+    fn start_as(kind: Kind, kafka: &Kafka, registry: &Registry, metrics: bool) -> Result<Connect> {
         let installed = install()?;
         let java = java::at_least(java::KAFKA)?;
         port::retry(|| {
             let folder = Folder::new("connect")?;
             let port = port::free()?;
             let properties = worker_properties(kafka, registry, port, &installed.plugins);
+            let properties = properties + &storage(kind, folder.path());
             let properties = folder.write("worker.properties", &properties)?;
             let (java, installed) = (java.clone(), installed.clone());
             let metrics = if metrics { Some(port::free()?) } else { None };
-            let mut server = Connect { process: None, java, installed, properties, port, metrics, folder };
+            let mut server =
+                Connect { process: None, kind, java, installed, properties, port, metrics, folder };
             server.start_again()?;
             Ok(server)
         })
@@ -143,6 +159,11 @@ impl Connect {
     /// The worker's own file, as `run --worker` of our connector reads it.
     pub fn worker_properties(&self) -> &Path {
         &self.properties
+    }
+
+    /// A standalone worker's file of offsets.
+    pub fn offsets_file(&self) -> PathBuf {
+        offsets_file(self.folder.path())
     }
 
     pub fn process(&mut self) -> Option<&mut Process> {
@@ -229,7 +250,11 @@ impl Connect {
         }
         command.arg(format!("-Djava.io.tmpdir={}", self.folder.path().display()));
         command.arg("-cp").arg(class_path(&self.installed.libraries));
-        command.arg("org.apache.kafka.connect.cli.ConnectDistributed").arg(&self.properties);
+        let class = match self.kind {
+            Kind::Distributed => "ConnectDistributed",
+            Kind::Standalone => "ConnectStandalone",
+        };
+        command.arg(format!("org.apache.kafka.connect.cli.{class}")).arg(&self.properties);
         let mut process = Process::spawn("connect", command, &self.log())?;
         let connectors = format!("{}/connectors", self.url());
         process.wait_ready(START_LIMIT, || http::answers(&connectors))?;
@@ -272,7 +297,6 @@ fn worker_properties(kafka: &Kafka, registry: &Registry, port: u16, plugins: &Pa
     let registry = registry.url();
     format!(
         "bootstrap.servers={}\n\
-         group.id=tidegate-connect\n\
          listeners=http://{HOST}:{port}\n\
          rest.advertised.host.name={HOST}\n\
          plugin.path={}\n\
@@ -281,20 +305,33 @@ fn worker_properties(kafka: &Kafka, registry: &Registry, port: u16, plugins: &Pa
          key.converter.schema.registry.url={registry}\n\
          value.converter=io.confluent.connect.avro.AvroConverter\n\
          value.converter.schema.registry.url={registry}\n\
-         config.storage.topic=_connect-configs\n\
-         offset.storage.topic={OFFSETS_TOPIC}\n\
-         status.storage.topic=_connect-status\n\
-         config.storage.replication.factor=1\n\
-         offset.storage.replication.factor=1\n\
-         offset.storage.partitions=1\n\
-         status.storage.replication.factor=1\n\
-         status.storage.partitions=1\n\
          offset.flush.interval.ms=2000\n\
-         scheduled.rebalance.max.delay.ms=0\n\
          connector.client.config.override.policy=All\n",
         kafka.bootstrap(),
         plugins.display()
     )
+}
+
+fn offsets_file(folder: &Path) -> PathBuf {
+    folder.join("offsets.dat")
+}
+
+fn storage(kind: Kind, folder: &Path) -> String {
+    match kind {
+        Kind::Standalone => format!("offset.storage.file.filename={}\n", offsets_file(folder).display()),
+        Kind::Distributed => format!(
+            "group.id=tidegate-connect\n\
+             scheduled.rebalance.max.delay.ms=0\n\
+             config.storage.topic=_connect-configs\n\
+             offset.storage.topic={OFFSETS_TOPIC}\n\
+             status.storage.topic=_connect-status\n\
+             config.storage.replication.factor=1\n\
+             offset.storage.replication.factor=1\n\
+             offset.storage.partitions=1\n\
+             status.storage.replication.factor=1\n\
+             status.storage.partitions=1\n"
+        ),
+    }
 }
 
 /// Lays the converter's jars into a plugin folder of their own.

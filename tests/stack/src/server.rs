@@ -43,7 +43,7 @@ impl Name {
     /// Fetches what it needs, if that is not there yet.
     pub fn install(self) -> Result<()> {
         match self {
-            Name::Postgres => postgres::install(None).map(drop),
+            Name::Postgres => postgres::install().map(drop),
             Name::MariaDb => mariadb::install().map(drop),
             Name::Redis => redis::install().map(drop),
             Name::Kafka => kafka::install().map(drop),

@@ -42,9 +42,67 @@ pub fn apply(connector: &Properties, target: &mut Target) -> Result<()> {
     if connector.get("sanitize.field.names").is_some_and(|value| value == "true") {
         target.set("event.field_names", Value::from("avro"));
     }
+    slot(connector, target)?;
     selects(connector, target);
+    channels(connector, target)?;
     for (name, columns) in connector {
         column(name, &super::list(columns), target)?;
+    }
+    Ok(())
+}
+
+/// Channels by Debezium's names; those of the JVM are for whoever has one.
+fn channels(connector: &Properties, target: &mut Target) -> Result<()> {
+    for (property, setting, known) in [
+        (
+            "signal.enabled.channels",
+            "signal.channels",
+            &[("source", "source"), ("kafka", "kafka"), ("file", "file"), ("jmx", ""), ("in-process", "")][..],
+        ),
+        (
+            "notification.enabled.channels",
+            "event.notifications",
+            &[("sink", "topic"), ("log", "log"), ("jmx", "")],
+        ),
+    ] {
+        let Some(given) = connector.get(property) else { continue };
+        let mut ours = Vec::new();
+        for name in super::list(given) {
+            let found = known.iter().find(|(theirs, _)| *theirs == name);
+            let (_, word) = found.ok_or_else(|| {
+                let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+                Error::new(Kind::Config, format!("{property}: {name:?} is no channel"))
+                    .remedy(format!("known are {}", names.join(", ")))
+            })?;
+            ours.extend((!word.is_empty()).then(|| Value::from(*word)));
+        }
+        target.set(setting, Value::Array(ours));
+    }
+    Ok(())
+}
+
+/// Old names of settings, and a wait that Debezium gives as attempts and pauses.
+fn slot(connector: &Properties, target: &mut Target) -> Result<()> {
+    let is = |name: &str, value: &str| connector.get(name).is_some_and(|given| given.trim() == value);
+    if is("flush.lsn.source", "false") && !connector.contains_key("lsn.flush.mode") {
+        target.set("source.lsn_flush", Value::from("manual"));
+    }
+    let seeks = "internal.slot.seek.to.known.offset.on.start";
+    if is(seeks, "true") && !connector.contains_key("offset.mismatch.strategy") {
+        target.set("source.offset_mismatch", Value::from("trust_offset"));
+    }
+    let (retries, pause) = ("slot.max.retries", "slot.retry.delay.ms");
+    if [retries, pause].iter().any(|name| connector.contains_key(*name)) {
+        let number = |name: &str, default: i64| match connector.get(name) {
+            Some(text) => text
+                .trim()
+                .parse::<u32>()
+                .map(i64::from)
+                .map_err(|_| Error::new(Kind::Config, format!("{name} = {text} is no number"))),
+            None => Ok(default),
+        };
+        let wait = number(retries, 6)?.saturating_mul(number(pause, 10_000)?);
+        target.set("source.slot_wait_ms", Value::from(wait));
     }
     Ok(())
 }

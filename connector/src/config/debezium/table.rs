@@ -41,7 +41,6 @@ use Rule::{Ignored, Only, Refused, Set, Together, Unless, Word};
 
 const RUNTIME: &str = "it tunes Debezium's own queues and threads";
 const CHANGES_RECORDS: &str = "it changes records in a way that is not supported yet";
-const EXTRA_RECORDS: &str = "notifications are not written yet; row changes are not affected";
 const NO_JDBC: &str = "there is no JDBC driver here";
 const ACCESS_SHARE: &str =
     "a table is held against changes of its shape while it is read, and against nothing else";
@@ -85,32 +84,26 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("plugin.name", Unless(&["pgoutput"], "the server's own pgoutput is used; records are the same")),
     ("slot.name", Set("source.slot", Text)),
     ("slot.drop.on.stop", Set("source.drop_slot_on_stop", Flag)),
-    ("slot.failover", Unless(&["false"], "the slot is made without FAILOVER")),
-    ("slot.stream.params", Refused("options of the output plug-in are ours to choose")),
-    ("slot.max.retries", Ignored("a failed connection is tried again with back-off")),
-    ("slot.retry.delay.ms", Ignored("a failed connection is tried again with back-off")),
+    ("slot.failover", Set("source.slot_failover", Flag)),
+    ("slot.stream.params", Set("source.stream_options", Semicolons)),
+    ("slot.max.retries", Together("source.slot_wait_ms")),
+    ("slot.retry.delay.ms", Together("source.slot_wait_ms")),
     ("publication.name", Set("source.publication", Text)),
     (
         "publication.autocreate.mode",
         Word("source.publication_autocreate", &["all_tables", "filtered", "no_tables", "disabled"]),
     ),
     ("publish.via.partition.root", Set("source.publish_via_partition_root", Flag)),
-    ("replica.identity.autoset.values", Only(&[""], "set the replica identity by ALTER TABLE")),
+    ("replica.identity.autoset.values", Set("source.replica_identities", List)),
     ("status.update.interval.ms", Set("source.status_interval_ms", Number)),
-    ("flush.lsn.source", Only(&["true"], "the slot is always confirmed by the connector")),
-    (
-        "lsn.flush.mode",
-        Only(&["connector", "connector_and_driver"], "the slot is always confirmed by the connector"),
-    ),
+    ("flush.lsn.source", Together("source.lsn_flush")),
+    ("lsn.flush.mode", Word("source.lsn_flush", &["connector", "manual", "connector_and_driver"])),
     ("lsn.flush.timeout.*", Ignored(NO_JDBC)),
     (
         "offset.mismatch.strategy",
-        Unless(&["no_validation"], "the slot's and the stored position are compared at start"),
+        Word("source.offset_mismatch", &["no_validation", "trust_offset", "trust_slot", "trust_greater_lsn"]),
     ),
-    (
-        "internal.slot.seek.to.known.offset.on.start",
-        Ignored("the slot's and the stored position are compared at start"),
-    ),
+    ("internal.slot.seek.to.known.offset.on.start", Together("source.offset_mismatch")),
     ("schema.refresh.mode", Ignored("tables are read anew when the server says that they changed")),
     ("xmin.fetch.interval.ms", Set("source.xmin_interval_ms", Number)),
     ("internal.create.slot.command.timeout", Ignored(RUNTIME)),
@@ -206,12 +199,18 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("heartbeat.interval.ms", Set("event.heartbeat_interval_ms", Number)),
     ("heartbeat.action.query", Set("source.heartbeat_query", Text)),
     ("topic.creation.*", Together("sink.topic")),
-    ("signal.data.collection", Unless(&[""], "signals are not read yet")),
-    ("signal.enabled.channels", Unless(&["", "source"], "signals are not read yet")),
-    ("signal.*", Ignored("signals are not read yet")),
-    ("notification.enabled.channels", Unless(&[""], EXTRA_RECORDS)),
-    ("notification.*", Ignored("there are no notifications yet")),
-    ("read.only", Ignored("nothing is ever written to the database's tables")),
+    ("signal.data.collection", Set("signal.table", Text)),
+    ("signal.enabled.channels", Together("signal.channels")),
+    ("signal.poll.interval.ms", Set("signal.poll_interval_ms", Number)),
+    ("signal.kafka.topic", Set("signal.topic", Text)),
+    ("signal.kafka.groupId", Set("signal.group", Text)),
+    ("signal.kafka.bootstrap.servers", Ignored("signals are read from the sink's cluster")),
+    ("signal.kafka.poll.timeout.ms", Ignored(RUNTIME)),
+    ("signal.consumer.*", Ignored("signals are read with the sink's security settings")),
+    ("signal.file", Set("signal.file", Text)),
+    ("notification.enabled.channels", Together("event.notifications")),
+    ("notification.sink.topic.name", Set("event.notification_topic", Text)),
+    ("read.only", Set("signal.read_only", Flag)),
     // snapshot
     (
         "snapshot.mode",
@@ -246,7 +245,15 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("snapshot.tables.order.by.row.count", Word("snapshot.order", &["disabled", "ascending", "descending"])),
     ("snapshot.delay.ms", Set("snapshot.delay_ms", Number)),
     ("streaming.delay.ms", Set("snapshot.streaming_delay_ms", Number)),
-    ("incremental.snapshot.*", Ignored("there is no incremental snapshot yet")),
+    ("incremental.snapshot.chunk.size", Set("signal.chunk_rows", Number)),
+    (
+        "incremental.snapshot.watermarking.strategy",
+        Word("signal.watermarking", &["insert_insert", "insert_delete"]),
+    ),
+    (
+        "incremental.snapshot.allow.schema.changes",
+        Ignored("a chunk of a table that was altered is read again"),
+    ),
     ("internal.*", Ignored("it is internal to Debezium")),
     // other databases
     ("database.include.list", Ignored(OTHER)),

@@ -84,6 +84,12 @@ fn settings_arrive() {
         ("snapshot.mode.configuration.based.snapshot.data", "true", "ConfigurationBased { data: true"),
         ("snapshot.include.collection.list", "a.b,c.*", "tables: [\"a.b\", \"c.*\"]"),
         ("snapshot.max.threads", "4", "max_threads: 4"),
+        ("signal.data.collection", "a.b", "table: Some(\"a.b\")"),
+        ("signal.enabled.channels", "source, kafka,jmx", "channels: [Source, Kafka]"),
+        ("read.only", "true", "read_only: true"),
+        ("notification.enabled.channels", "log,jmx", "notifications: [Log]"),
+        ("incremental.snapshot.chunk.size", "3", "chunk_rows: 3"),
+        ("incremental.snapshot.watermarking.strategy", "insert_delete", "watermarking: InsertDelete"),
         ("snapshot.tables.order.by.row.count", "descending", "order: Descending"),
         ("publication.autocreate.mode", "filtered", "publication_autocreate: Filtered"),
         ("database.sslmode", "verify-full", "tls_mode: VerifyFull"),
@@ -114,6 +120,21 @@ fn settings_arrive() {
             "topic_naming: SchemaUnicode",
         ),
         ("slot.drop.on.stop", "true", "drop_slot_on_stop: true"),
+        ("slot.failover", "true", "slot_failover: true"),
+        ("slot.max.retries", "2", "slot_wait_ms: 20000"),
+        ("slot.retry.delay.ms", "500", "slot_wait_ms: 3000"),
+        ("slot.stream.params", "origin=none", "stream_options: [\"origin=none\"]"),
+        ("lsn.flush.mode", "connector_and_driver", "lsn_flush: Connector"),
+        ("lsn.flush.mode", "manual", "lsn_flush: Manual"),
+        ("flush.lsn.source", "false", "lsn_flush: Manual"),
+        ("offset.mismatch.strategy", "no_validation", "offset_mismatch: Refuse"),
+        ("offset.mismatch.strategy", "trust_greater_lsn", "offset_mismatch: TrustGreaterLsn"),
+        ("internal.slot.seek.to.known.offset.on.start", "true", "offset_mismatch: TrustOffset"),
+        (
+            "replica.identity.autoset.values",
+            "s.a:FULL,s.b:INDEX i",
+            r#"replica_identities: ["s.a:FULL", "s.b:INDEX i"]"#,
+        ),
         ("status.update.interval.ms", "5000", "status_interval_ms: 5000"),
         ("producer.override.linger.ms", "50", "linger_ms: 50"),
         ("producer.override.compression.type", "zstd", "compression: Zstd"),
@@ -342,7 +363,7 @@ fn the_document_says_what_became_of_each() {
     for (name, value) in [
         ("post.processors", "reselect"),
         ("max.batch.size", "1"),
-        ("slot.failover", "true"),
+        ("plugin.name", "decoderbufs"),
         ("skipped.operations", "t,d"),
         ("database.initial.statements", "SET a = 'x;;y'; SET b = 1;"),
     ] {
@@ -354,7 +375,7 @@ fn the_document_says_what_became_of_each() {
     let document = imported.document("shop.json");
     for line in [
         "#   post.processors: cannot",
-        "#   slot.failover: ",
+        "#   plugin.name: ",
         "#   max.batch.size: ",
         "topic_prefix = \"shop\"",
     ] {

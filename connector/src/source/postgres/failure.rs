@@ -89,7 +89,7 @@ fn classify(code: &str, message: &str) -> (Kind, Option<&'static str>) {
         ),
         "55000" if message.contains("wal_level") => (Kind::Rejected, Some(SET_WAL_LEVEL)),
         "55000" if message.contains("replication slot") => (Kind::Lost, Some(TAKE_ANEW)),
-        "58P01" => (Kind::Lost, Some(TAKE_ANEW)),
+        "58P01" if message.contains("WAL segment") => (Kind::Lost, Some(TAKE_ANEW)),
         "53400" => (
             Kind::Config,
             Some("raise max_replication_slots and restart the server, or drop slots that are no longer used"),
@@ -120,6 +120,7 @@ mod tests {
             ("42704", "replication slot \"s\" does not exist", Kind::Lost),
             ("42704", "publication \"p\" does not exist", Kind::Config),
             ("58P01", "requested WAL segment 0001 has already been removed", Kind::Lost),
+            ("58P01", "could not access file \"pgoutput\": No such file or directory", Kind::Unreachable),
             ("57P01", "terminating connection due to administrator command", Kind::Unreachable),
             ("53300", "sorry, too many clients already", Kind::Unreachable),
             ("42601", "syntax error", Kind::Rejected),

@@ -18,6 +18,8 @@ pub struct TableFilter {
     columns: Names,
     /// Table → its key's columns.
     keys: Vec<(Regex, Vec<String>)>,
+    /// The table that signals come in, which is captured whatever the lists say.
+    signal: Option<TableId>,
 }
 
 /// Names that pass: some of all, or all but some.
@@ -73,10 +75,22 @@ impl TableFilter {
             schemas: Names::new("schemas", &config.schemas, &config.exclude_schemas)?,
             columns: Names::new("columns", &config.columns, &config.exclude_columns)?,
             keys: config.keys.iter().map(|text| key(text)).collect::<Result<_>>()?,
+            signal: None,
         })
     }
 
+    /// Captures the table of signals too.
+    pub fn with_signals(mut self, table: Option<&str>) -> Self {
+        self.signal = table.and_then(table_id);
+        self
+    }
+
     pub fn includes(&self, table: &TableId) -> bool {
+        self.signal.as_ref() == Some(table) || self.names(table)
+    }
+
+    /// Whether the operator's lists let the table pass.
+    pub fn names(&self, table: &TableId) -> bool {
         let name = table.to_string();
         !is_system(table)
             && self.schemas.pass(&table.schema)
@@ -135,6 +149,37 @@ impl TableFilter {
     }
 }
 
+/// The table that `schema.table` names.
+pub fn table_id(name: &str) -> Option<TableId> {
+    let (schema, name) = name.split_once('.')?;
+    Some(TableId { schema: schema.to_owned(), name: name.to_owned() })
+}
+
+/// Whether a request's pattern names the table; one that is no regular expression names what it spells.
+pub fn fits(pattern: &str, table: &str) -> bool {
+    compile("data-collections", pattern).map_or(pattern == table, |pattern| pattern.is_match(table))
+}
+
+/// The tables that a request's patterns name, in their order; a plain name stands for itself even if there is
+/// no such table, so that whoever asked is told.
+pub fn expand(patterns: &[String], captured: &[TableId]) -> Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for pattern in patterns {
+        compile("data-collections", pattern)?;
+        let before = names.len();
+        for name in captured.iter().map(TableId::to_string).filter(|name| fits(pattern, name)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let known = captured.iter().any(|table| fits(pattern, &table.to_string()));
+        if names.len() == before && !known {
+            names.extend(plain_name(pattern));
+        }
+    }
+    Ok(names)
+}
+
 /// The server's own tables, and PostGIS's, which is the same everywhere.
 pub fn is_system(table: &TableId) -> bool {
     let schema = table.schema.as_str();
@@ -150,7 +195,8 @@ fn plain_name(pattern: &str) -> Option<String> {
     (!name.contains(['\\', '*', '+', '?', '[', ']', '(', ')', '{', '}', '|', '^', '$'])).then_some(name)
 }
 
-fn compile(setting: &str, pattern: &str) -> Result<Regex> {
+/// A pattern on a whole name, letter case ignored; `setting` is where it stands.
+pub fn compile(setting: &str, pattern: &str) -> Result<Regex> {
     RegexBuilder::new(&format!("^(?:{})$", pattern.trim()))
         .case_insensitive(true)
         .build()

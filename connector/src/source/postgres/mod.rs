@@ -21,11 +21,14 @@ mod failure;
 mod filter;
 mod frame;
 mod geometry;
+mod identity;
+mod incremental;
 mod interval;
 mod pace;
 mod pgoutput;
 mod publication;
 mod relation;
+mod request;
 mod row;
 mod server;
 mod slot;
@@ -42,20 +45,26 @@ pub mod fuzz;
 
 pub use check::check;
 
+use crate::config::signal::SignalConfig;
 use crate::config::snapshot::SnapshotConfig;
-use crate::config::source::SourceConfig;
+use crate::config::source::{LsnFlush, SourceConfig};
+use crate::model::change::Event;
+use crate::model::notice::Notice;
 use crate::model::position::{Lsn, Position, PostgresPosition};
+use crate::model::request::Request;
 use crate::snapshot::mode::{Steps, steps};
 use crate::source::{Progress, Source, Take};
 use catalog::Catalog;
 use connect::{Purpose, connect};
 use filter::{Names, TableFilter};
+use incremental::Beside;
 use relation::Relations;
 use server::Server;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
 use snapshot::Snapshot;
 use sql::Sql;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use stream::{Start, Stream};
 use tokio::runtime::Handle;
@@ -65,6 +74,10 @@ use wire::Wire;
 pub struct Postgres {
     config: SourceConfig,
     snapshot: SnapshotConfig,
+    signal: SignalConfig,
+    /// What was asked for and waits for the end of a transaction, or of a snapshot.
+    requests: VecDeque<Request>,
+    notices: Vec<Notice>,
     steps: Steps,
     server: Server,
     catalog: Catalog,
@@ -92,9 +105,14 @@ impl Postgres {
     ///
     /// # Errors
     /// Each names the thing and its remedy, with SQL to copy where there is some.
-    pub fn open(config: &SourceConfig, snapshot: &SnapshotConfig, runtime: Handle) -> Result<Postgres> {
+    pub fn open(
+        config: &SourceConfig,
+        snapshot: &SnapshotConfig,
+        signal: &SignalConfig,
+        runtime: Handle,
+    ) -> Result<Postgres> {
         config.check()?;
-        let filter = TableFilter::new(config)?;
+        let filter = TableFilter::new(config)?.with_signals(signal.table.as_deref());
         let wire = connect(config, Purpose::Replication).map_err(|error| match error.kind() {
             Kind::Denied if error.to_string().contains("42501") => {
                 error.remedy(server::replication_remedy(config))
@@ -109,6 +127,9 @@ impl Postgres {
         Ok(Postgres {
             config: config.clone(),
             snapshot: snapshot.clone(),
+            signal: signal.clone(),
+            requests: VecDeque::new(),
+            notices: Vec::new(),
             steps: steps(snapshot),
             server,
             catalog,
@@ -132,7 +153,9 @@ impl Postgres {
             &self.config.message_prefixes,
             &self.config.exclude_message_prefixes,
         )?;
-        let start = Start { position, slot_confirmed, messages };
+        let flushes = self.config.lsn_flush == LsnFlush::Connector;
+        let beside = Beside::new(&self.config, &self.signal, position.incremental.clone());
+        let start = Start { position, slot_confirmed, messages, flushes, beside: Some(Box::new(beside)) };
         let stream = Stream::new(wire, self.config.database.clone(), start, status_interval);
         self.phase = Phase::Stream(Box::new(stream));
         Ok(())
@@ -192,6 +215,10 @@ impl Postgres {
 }
 
 impl Source for Postgres {
+    fn request(&mut self, request: Request) -> Result<()> {
+        self.ask(request)
+    }
+
     fn beginning(&self) -> Option<Position> {
         match &self.phase {
             Phase::Snapshot(snapshot) => Some(Position::Postgres(snapshot.position())),
@@ -204,6 +231,10 @@ impl Source for Postgres {
             return Ok(false);
         }
         self.read_xmin()?;
+        self.follow_requests()?;
+        for notice in self.notices.drain(..) {
+            take(Event::Notice(&notice))?;
+        }
         match &mut self.phase {
             Phase::Stream(stream) => stream.poll(wait, &mut self.relations, &mut self.catalog, take),
             Phase::Snapshot(snapshot) if snapshot.done() => {

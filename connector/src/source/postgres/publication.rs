@@ -1,5 +1,6 @@
 //! The publication: which tables the server sends, made or changed as the operator allows.
 
+use super::server::Server;
 use super::sql::{Sql, identifier};
 use crate::config::source::{PublicationAutocreate, SourceConfig};
 use crate::model::table::TableId;
@@ -31,7 +32,7 @@ pub fn inspect(sql: &mut Sql, name: &str) -> Result<Option<Publication>> {
 }
 
 /// Makes or changes the publication so that it carries `tables`, as `publication_autocreate` says.
-pub fn ensure(sql: &mut Sql, config: &SourceConfig, tables: &[TableId]) -> Result<()> {
+pub fn ensure(sql: &mut Sql, config: &SourceConfig, server: &Server, tables: &[TableId]) -> Result<()> {
     let name = &config.publication;
     let present = inspect(sql, name)?;
     let Some(statement) = statement(config, present.as_ref(), tables)? else {
@@ -41,6 +42,9 @@ pub fn ensure(sql: &mut Sql, config: &SourceConfig, tables: &[TableId]) -> Resul
         return Ok(());
     };
     let verb = if present.is_some() { "change" } else { "create" };
+    if server.in_recovery {
+        return Err(on_standby(name, &statement).doing(format!("{verb} publication {name}")));
+    }
     sql.execute(&statement).doing(|| format!("{verb} publication {name}")).map_err(|error| {
         let remedy = match (error.kind(), config.publication_autocreate) {
             (Kind::Denied, PublicationAutocreate::AllTables) => format!(
@@ -57,6 +61,12 @@ pub fn ensure(sql: &mut Sql, config: &SourceConfig, tables: &[TableId]) -> Resul
     })?;
     tracing::info!(event = "publication_set", publication = %name, tables = tables.len(), "publication set");
     Ok(())
+}
+
+/// A standby takes its publications from the primary.
+pub fn on_standby(name: &str, statement: &str) -> Error {
+    Error::new(Kind::Config, format!("the server is a standby, and publication {name} is not as it must be"))
+        .remedy(format!("on the primary: {statement}; and wait until the standby has it"))
 }
 
 /// The SQL that brings the publication to what is wanted; `None` when it is so already. Pure.

@@ -23,6 +23,15 @@ use std::sync::Arc;
 pub struct Relation {
     pub table: Arc<Table>,
     pub decoders: Vec<Option<Decoder>>,
+    /// Names of what the server sends, also of what is left out.
+    sent: Arc<[String]>,
+}
+
+impl Relation {
+    /// Where the server sends the column of that name.
+    pub fn sent_at(&self, name: &str) -> Option<usize> {
+        self.sent.iter().position(|sent| sent == name)
+    }
 }
 
 /// Whether a sequence fills the column.
@@ -73,6 +82,16 @@ impl Relations {
             Some(relation) => Ok(relation.as_ref()),
             None => Err(protocol(Malformed("row of a relation that was never described"))),
         }
+    }
+
+    /// Those of the tables that are captured.
+    pub fn captured(&self, tables: Vec<TableId>) -> Vec<TableId> {
+        self.filter.select(tables)
+    }
+
+    /// Whether the table still looks as it did.
+    pub fn is_newest(&self, table: &Table) -> bool {
+        self.latest.get(&table.id).is_none_or(|latest| latest.version == table.version)
     }
 
     /// Takes note of a relation message.
@@ -154,7 +173,8 @@ impl Relations {
         }
         let place = |name: &String| columns.iter().position(|column| column.name == *name);
         let key = key_names.iter().filter_map(place).collect();
-        Ok(Relation { table: self.newest(Table::new(id, columns, key)), decoders })
+        let sent = declared.iter().map(|column| column.name.to_owned()).collect();
+        Ok(Relation { table: self.newest(Table::new(id, columns, key)), decoders, sent })
     }
 
     fn warn_unknown_key(&mut self, table: &TableId, given: Option<&[String]>, declared: &[Declared<'_>]) {

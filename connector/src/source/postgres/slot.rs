@@ -1,5 +1,6 @@
 //! The replication slot: create, inspect, drop; and the command that starts its stream.
 
+use super::server::Server;
 use super::sql::{Sql, identifier, literal};
 use super::wire::Wire;
 use crate::config::source::SourceConfig;
@@ -7,8 +8,10 @@ use crate::model::position::Lsn;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
 
-/// PostgreSQL 15 changed the option's syntax.
+/// PostgreSQL 15 changed the options' syntax.
 const NEW_SYNTAX_VERSION: i32 = 150_000;
+/// Since this version a slot can be kept in step on standbys.
+const FAILOVER_VERSION: i32 = 170_000;
 
 /// A slot as the server keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,12 +120,15 @@ pub fn xmin(sql: &mut Sql, name: &str) -> Result<Option<i64>> {
 }
 
 /// Makes the slot, on a replication connection.
-pub fn create(wire: &mut Wire, config: &SourceConfig, server_version: i32) -> Result<Created> {
+pub fn create(wire: &mut Wire, config: &SourceConfig, server: &Server) -> Result<Created> {
     let name = identifier(&config.slot);
-    let option = if server_version >= NEW_SYNTAX_VERSION { "(SNAPSHOT 'export')" } else { "EXPORT_SNAPSHOT" };
+    let options = options(config, server);
     let rows = wire
-        .query(&format!("CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput {option}"))
+        .query(&format!("CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput {options}"))
         .map_err(|error| match error.kind() {
+            Kind::Unreachable if server.in_recovery => error.remedy(
+                "a standby needs a word of the primary: SELECT pg_log_standby_snapshot() there, then start again",
+            ),
             Kind::Unreachable => error.remedy(
                 "the server waits for every transaction under way to end: SELECT pid, xact_start, query FROM \
                  pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start",
@@ -142,6 +148,34 @@ pub fn create(wire: &mut Wire, config: &SourceConfig, server_version: i32) -> Re
     }
 }
 
+/// How the slot is made. As with Debezium, a server that cannot keep it for a failover makes an ordinary one.
+fn options(config: &SourceConfig, server: &Server) -> &'static str {
+    let failover = config.slot_failover && server.version >= FAILOVER_VERSION && !server.in_recovery;
+    if config.slot_failover && !failover {
+        tracing::warn!(
+            event = "slot_without_failover",
+            slot = %config.slot,
+            version = server.version,
+            standby = server.in_recovery,
+            "the slot is made without failover: that needs a primary of PostgreSQL 17"
+        );
+    }
+    match (server.version >= NEW_SYNTAX_VERSION, failover) {
+        (false, _) => "EXPORT_SNAPSHOT",
+        (true, false) => "(SNAPSHOT 'export')",
+        (true, true) => "(SNAPSHOT 'export', FAILOVER true)",
+    }
+}
+
+/// Moves the slot up to `lsn`, so that nothing before it is decoded again.
+pub fn advance(sql: &mut Sql, name: &str, lsn: Lsn) -> Result<()> {
+    let doing = || format!("move slot {name} up to {lsn}");
+    let statement = "SELECT pg_catalog.pg_replication_slot_advance($1::text::name, $2::text::pg_lsn)";
+    sql.query(statement, &[&name, &lsn.to_string()]).doing(doing)?;
+    tracing::info!(event = "slot_advanced", slot = name, %lsn, "slot moved up to the stored position");
+    Ok(())
+}
+
 pub fn drop(sql: &mut Sql, name: &str) -> Result<()> {
     sql.query("SELECT pg_catalog.pg_drop_replication_slot($1::text::name)", &[&name])
         .doing(|| format!("drop slot {name}"))
@@ -152,8 +186,9 @@ pub fn drop(sql: &mut Sql, name: &str) -> Result<()> {
 pub fn start(wire: &mut Wire, config: &SourceConfig, server_version: i32, start: Lsn) -> Result<()> {
     let publications = literal(&identifier(&config.publication));
     let messages = if server_version >= MESSAGES_VERSION { ", messages 'true'" } else { "" };
+    let further: String = plugin_options(config)?;
     let command = format!(
-        "START_REPLICATION SLOT {} LOGICAL {start} (proto_version '1', publication_names {publications}{messages})",
+        "START_REPLICATION SLOT {} LOGICAL {start} (proto_version '1', publication_names {publications}{messages}{further})",
         identifier(&config.slot),
     );
     let begin = |wire: &mut Wire| {
@@ -171,4 +206,22 @@ pub fn start(wire: &mut Wire, config: &SourceConfig, server_version: i32, start:
         }
     };
     begin(wire).doing(|| format!("stream from slot {}", config.slot))
+}
+
+/// Options that change which changes come, and not how they are said.
+const PLUGIN_OPTIONS: [&str; 1] = ["origin"];
+
+fn plugin_options(config: &SourceConfig) -> Result<String> {
+    let one = |option: &String| {
+        let (name, value) = option.split_once('=').unwrap_or((option, "true"));
+        if PLUGIN_OPTIONS.contains(&name.trim()) {
+            return Ok(format!(", {} {}", identifier(name.trim()), literal(value.trim())));
+        }
+        Err(Error::new(
+            Kind::Config,
+            format!("source.stream_options: {} is not an option to set", name.trim()),
+        )
+        .remedy(format!("possible: {}; the others are the connector's own", PLUGIN_OPTIONS.join(", "))))
+    };
+    config.stream_options.iter().map(one).collect()
 }

@@ -3,8 +3,9 @@
 use super::slot::{self, Slot};
 use super::snapshot::{Of, Snapshot, Start, Wanted};
 use super::wire::Wire;
-use super::{Phase, Postgres, connect, publication};
+use super::{Phase, Postgres, connect, identity, publication};
 use crate::config::snapshot::TableOrder;
+use crate::model::notice::{News, Notice, Reading};
 use crate::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
 use crate::model::progress::SnapshotProgress;
 use crate::model::table::TableId;
@@ -13,8 +14,6 @@ use crate::source::postgres::filter::Names;
 use shared::{Error, Kind, Result};
 use std::time::{Duration, Instant};
 
-/// A server notices a cut connection at the latest when it next writes to it.
-const SLOT_WAIT: Duration = Duration::from_secs(8);
 const SLOT_PAUSE: Duration = Duration::from_millis(100);
 
 impl Postgres {
@@ -26,7 +25,8 @@ impl Postgres {
     pub fn start(&mut self, stored: Option<&Position>) -> Result<()> {
         let stored = stored.map(|Position::Postgres(position)| position);
         let tables = self.captured_tables()?;
-        publication::ensure(&mut self.catalog.sql, &self.config, &tables)?;
+        publication::ensure(&mut self.catalog.sql, &self.config, &self.server, &tables)?;
+        identity::ensure(&mut self.catalog.sql, &self.config, &tables)?;
         let slot = self.free_slot()?;
         match (plan(self.steps, stored), stored) {
             (Plan::Rest, _) => {
@@ -42,7 +42,7 @@ impl Postgres {
 
     /// The slot once nobody reads it: a connection that was cut or killed may hold it a little longer.
     fn free_slot(&mut self) -> Result<Option<Slot>> {
-        let until = Instant::now() + SLOT_WAIT;
+        let until = Instant::now() + Duration::from_millis(self.config.slot_wait_ms);
         loop {
             let slot = slot::inspect(&mut self.catalog.sql, &self.config.slot)?;
             match slot.as_ref().and_then(|slot| slot.active_pid) {
@@ -92,7 +92,11 @@ impl Postgres {
                     goes_on = progress.is_some(),
                     "slot exists: reading tables as they are now"
                 );
-                (Of::Now, PostgresPosition { lsn, ..PostgresPosition::default() }, progress)
+                (
+                    Of::Now { asked_at: None },
+                    PostgresPosition { lsn, ..PostgresPosition::default() },
+                    progress,
+                )
             }
             None => {
                 let created = self.create_slot()?;
@@ -129,7 +133,7 @@ impl Postgres {
     /// The tables that a snapshot reads, in order, each with its SELECT.
     fn wanted(&mut self, mut tables: Vec<TableId>) -> Result<Vec<Wanted>> {
         let names = Names::of("snapshot.tables", &self.snapshot.tables)?;
-        tables.retain(|table| names.pass(&table.to_string()));
+        tables.retain(|table| self.filter.names(table) && names.pass(&table.to_string()));
         if self.snapshot.order != TableOrder::Disabled {
             let rows = self.catalog.row_estimates()?;
             let rows_of = |table: &TableId| rows.get(table).copied().unwrap_or_default();
@@ -151,6 +155,7 @@ impl Postgres {
             None => self.create_slot()?.consistent_point,
         };
         let position = PostgresPosition { lsn, ..PostgresPosition::default() };
+        self.notices.push(Notice { of: Reading::Initial, news: News::Skipped, id: None });
         self.begin_stream(position, lsn)
     }
 
@@ -176,10 +181,18 @@ impl Postgres {
     /// Streams, unless tables that were asked for while streaming are not read yet.
     fn go_on(&mut self, stored: PostgresPosition, slot_confirmed: Lsn) -> Result<()> {
         let progress = stored.progress.as_deref().filter(|progress| progress.request.is_some()).cloned();
-        let Some(progress) = progress else { return self.begin_stream(stored, slot_confirmed) };
+        let Some(progress) = progress else {
+            self.notices.push(Notice { of: Reading::Initial, news: News::Skipped, id: None });
+            return self.begin_stream(stored, slot_confirmed);
+        };
         let tables = progress.request.iter().flatten();
         let tables = tables.map(|(id, select)| Wanted { id: id.clone(), select: select.clone() }).collect();
-        self.begin_snapshot(Of::Now, PostgresPosition { progress: None, ..stored }, tables, progress)
+        self.begin_snapshot(
+            Of::Now { asked_at: None },
+            PostgresPosition { progress: None, ..stored },
+            tables,
+            progress,
+        )
     }
 
     /// Where the slot stands, if the stored position can be resumed with it.
@@ -205,7 +218,11 @@ impl Postgres {
                  again for a new snapshot",
             ));
         }
-        if stored.lsn < slot.confirmed && !self.config.trust_slot {
+        if stored.lsn > slot.confirmed && self.config.offset_mismatch.advances() {
+            slot::advance(&mut self.catalog.sql, &self.config.slot, stored.lsn)?;
+            return Ok(stored.lsn);
+        }
+        if stored.lsn < slot.confirmed && !self.config.offset_mismatch.skips() {
             // We store before we confirm, so only somebody else can have moved the slot.
             return Err(Error::new(
                 Kind::Lost,
@@ -213,7 +230,7 @@ impl Postgres {
             )
             .remedy(
                 "the slot was made anew or moved by somebody else, and the changes between are lost: remove the \
-                 stored offset and start again for a new snapshot, or set source.trust_slot = true to go on without them",
+                 stored offset and start again for a new snapshot, or set source.offset_mismatch = \"trust_slot\" to go on without them",
             ));
         }
         Ok(slot.confirmed)
@@ -221,7 +238,7 @@ impl Postgres {
 
     fn create_slot(&mut self) -> Result<slot::Created> {
         let mut wire = self.replication_wire()?;
-        let created = slot::create(&mut wire, &self.config, self.server.version)?;
+        let created = slot::create(&mut wire, &self.config, &self.server)?;
         self.wire = Some(wire);
         tracing::info!(
             event = "slot_created",

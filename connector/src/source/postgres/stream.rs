@@ -12,6 +12,7 @@ use super::catalog::Catalog;
 use super::cursor::Cursor;
 use super::failure::ServerError;
 use super::filter::Names;
+use super::incremental::{Beside, Place};
 use super::pgoutput::{Begin, Commit, Logical, Message, Old, Truncate, Tuple};
 use super::relation::Relations;
 use super::row::{decode_tuple, empty, fill_unavailable};
@@ -35,6 +36,8 @@ const CONFIRM_INTERVAL: Duration = Duration::from_millis(200);
 /// What happens to rows in the stream.
 const OPS: [Op; 3] = [Op::Create, Op::Update, Op::Delete];
 
+/// The server is asked this often for the end of an idle log that a chunk waits for.
+const ASK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long the server may take to end the stream in good order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -46,11 +49,16 @@ pub struct Start {
     pub slot_confirmed: Lsn,
     /// Prefixes of logical messages that are captured.
     pub messages: Names,
+    /// Reads tables again beside the stream, if somebody asks.
+    pub beside: Option<Box<Beside>>,
+    /// Whether the server is told what may be forgotten, or somebody else does that.
+    pub flushes: bool,
 }
 
 pub struct Stream {
     wire: Wire,
     reader: Reader,
+    flushes: bool,
     status_interval: Duration,
     last_status: Instant,
     told: Lsn,
@@ -64,6 +72,7 @@ pub struct Reader {
     /// What a snapshot has of what the stream brings.
     seen: Option<Seen>,
     messages: Names,
+    beside: Option<Box<Beside>>,
     /// Where the running transaction was replicated from.
     replicated_from: Option<(String, Lsn)>,
     xmin: Option<i64>,
@@ -90,9 +99,10 @@ struct Transaction {
 impl Stream {
     /// `wire` streams already.
     pub fn new(wire: Wire, database: String, start: Start, status_interval: Duration) -> Self {
+        let flushes = start.flushes;
         let reader = Reader::new(database, start);
         let told = reader.confirmed;
-        Stream { wire, reader, status_interval, last_status: Instant::now(), told }
+        Stream { wire, reader, flushes, status_interval, last_status: Instant::now(), told }
     }
 
     /// Reads once and hands over every whole message.
@@ -104,11 +114,10 @@ impl Stream {
         take: Take<'_>,
     ) -> Result<bool> {
         self.tell_if_due()?;
+        self.read_beside(relations, catalog, take)?;
         let wait = wait.min(self.status_interval.saturating_sub(self.last_status.elapsed()));
-        let bytes = self.wire.read(wait)?;
-        if bytes == 0 {
-            return Ok(false);
-        }
+        // The answer that began the stream may have brought messages with it.
+        let bytes = if self.wire.has_frame()? { 0 } else { self.wire.read(wait)? };
         let mut handed = false;
         while let Some(frame) = self.wire.next()? {
             handed |= match frame.tag {
@@ -125,6 +134,36 @@ impl Stream {
             self.tell()?;
         }
         Ok(handed)
+    }
+
+    /// Between two transactions a chunk may be read; one that waits for the end of an idle log asks for it.
+    fn read_beside(
+        &mut self,
+        relations: &mut Relations,
+        catalog: &mut Catalog,
+        take: Take<'_>,
+    ) -> Result<()> {
+        let between = self.reader.transaction.is_none();
+        let Some(beside) = self.reader.beside.as_mut().filter(|_| between) else { return Ok(()) };
+        while beside.due() {
+            beside.read(relations, catalog)?;
+        }
+        beside.tell(take)?;
+        beside.nudge()?;
+        if beside.awaits().is_some() && self.last_status.elapsed() >= ASK_INTERVAL {
+            self.send_status(true)?;
+        }
+        Ok(())
+    }
+
+    /// Reads tables again beside the stream.
+    pub fn beside(&mut self) -> Option<&mut Beside> {
+        self.reader.beside.as_deref_mut()
+    }
+
+    /// The last boundary, if no transaction is being read.
+    pub fn between(&self) -> Option<&PostgresPosition> {
+        self.reader.transaction.is_none().then_some(&self.reader.position)
     }
 
     /// Everything at or below is durable.
@@ -150,6 +189,11 @@ impl Stream {
 
     /// A standby status update: written is what was read, flushed and applied what is durable.
     fn tell(&mut self) -> Result<()> {
+        self.send_status(false)
+    }
+
+    /// With `ask` the server answers with how far it has read its log.
+    fn send_status(&mut self, ask: bool) -> Result<()> {
         let confirmed = self.reader.confirmed;
         let written = self.reader.received.max(confirmed);
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -158,11 +202,13 @@ impl Stream {
         message.push(b'd');
         message.extend_from_slice(&38u32.to_be_bytes());
         message.push(b'r');
-        for lsn in [written, confirmed, confirmed] {
+        // Zero leaves the slot where it is.
+        let flushed = if self.flushes { confirmed } else { Lsn(0) };
+        for lsn in [written, flushed, flushed] {
             message.extend_from_slice(&lsn.0.to_be_bytes());
         }
         message.extend_from_slice(&now_us.to_be_bytes());
-        message.push(0);
+        message.push(ask.into());
         self.wire.send(&message).doing(|| "confirm to the server")?;
         self.told = confirmed;
         self.last_status = Instant::now();
@@ -220,6 +266,7 @@ impl Reader {
             position: start.position,
             transaction: None,
             messages: start.messages,
+            beside: start.beside,
             replicated_from: None,
             xmin: None,
             before: RowBuffer::default(),
@@ -256,7 +303,7 @@ impl Reader {
                 cursor.take(8, "keepalive").map_err(protocol)?;
                 self.reply_wanted |= cursor.u8("keepalive").map_err(protocol)? == 1;
                 self.server_end = self.server_end.max(end);
-                self.keepalive(end, take)
+                self.keepalive(end, relations, take)
             }
             _ => Ok(false),
         }
@@ -281,7 +328,7 @@ impl Reader {
                 self.change(lsn, Op::Delete, relation, relations, Some(old), None, take)
             }
             Message::Begin(begin) => self.begin(lsn, begin, take),
-            Message::Commit(commit) => self.commit(lsn, commit, take),
+            Message::Commit(commit) => self.commit(lsn, commit, relations, take),
             Message::Truncate(truncate) => self.truncate(lsn, truncate, relations, take),
             Message::Logical(logical) => self.logical(lsn, logical, take),
             Message::Origin { name, lsn } => {
@@ -312,6 +359,12 @@ impl Reader {
             self.filtered(op);
             return Ok(false);
         };
+        if let Some(beside) = &mut self.beside {
+            beside.changed(relation, old, new);
+        }
+        if transaction.seen {
+            return Ok(false);
+        }
         empty(&mut self.arena);
         let mut before = self.before.take();
         let mut after = self.after.take();
@@ -335,6 +388,12 @@ impl Reader {
         self.before.give_back(before);
         self.after.give_back(after);
         self.changes += 1;
+        if let (Some(beside), Some(tuple)) = (&mut self.beside, new.or(old.map(|old| old.tuple)))
+            && beside.closes(relation, op, tuple)
+        {
+            let place = Place { database: &self.database, lsn, last_commit_lsn: self.position.commit_lsn };
+            beside.emit(place, relations, take)?;
+        }
         Ok(true)
     }
 
@@ -375,6 +434,9 @@ impl Reader {
         let Some(transaction) = transaction else { return Ok(false) };
         for number in truncate.relations() {
             if let Some(relation) = relations.get(number)? {
+                if let Some(beside) = &mut self.beside {
+                    beside.emptied(&relation.table.id);
+                }
                 let origin = self.origin(lsn, Some(transaction));
                 take(Event::Truncate(change::Truncate { table: &relation.table, origin }))?;
             }
@@ -398,7 +460,7 @@ impl Reader {
         Ok(true)
     }
 
-    fn commit(&mut self, lsn: Lsn, commit: Commit, take: Take<'_>) -> Result<bool> {
+    fn commit(&mut self, lsn: Lsn, commit: Commit, relations: &Relations, take: Take<'_>) -> Result<bool> {
         let Some(transaction) = self.transaction.take() else {
             return Err(Error::new(Kind::Data, "the server sent a commit without its beginning"));
         };
@@ -417,22 +479,29 @@ impl Reader {
             };
         }
         self.position.lsn = commit.end_lsn;
-        self.boundary(take)
+        self.boundary(relations, take)
     }
 
-    fn keepalive(&mut self, end: Lsn, take: Take<'_>) -> Result<bool> {
+    fn keepalive(&mut self, end: Lsn, relations: &Relations, take: Take<'_>) -> Result<bool> {
         if self.transaction.is_some() || end <= self.position.lsn {
             return Ok(false);
         }
         self.position.lsn = end;
-        self.boundary(take)
+        self.boundary(relations, take)
     }
 
-    fn boundary(&mut self, take: Take<'_>) -> Result<bool> {
+    fn boundary(&mut self, relations: &Relations, take: Take<'_>) -> Result<bool> {
+        if let Some(beside) = &mut self.beside
+            && beside.awaits().is_some_and(|end| self.position.lsn >= end)
+        {
+            let (lsn, last_commit_lsn) = (self.position.lsn, self.position.commit_lsn);
+            beside.emit(Place { database: &self.database, lsn, last_commit_lsn }, relations, take)?;
+        }
         if self.seen.as_ref().is_some_and(|seen| self.position.lsn >= seen.end()) {
             self.seen = None;
             tracing::info!(event = "snapshot_passed", lsn = %self.position.lsn, "stream is beyond the snapshot");
         }
+        self.position.incremental = self.beside.as_ref().and_then(|beside| beside.state().cloned());
         self.position.progress = self.seen.as_ref().map(|seen| seen.progress().clone());
         take(Event::Boundary(Position::Postgres(self.position.clone())))?;
         Ok(true)

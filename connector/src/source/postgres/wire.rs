@@ -115,6 +115,11 @@ impl Wire {
         Ok(count)
     }
 
+    /// Whether a whole message was read already.
+    pub fn has_frame(&self) -> Result<bool> {
+        self.input.has_frame().map_err(protocol)
+    }
+
     /// The next whole message that was read, if there is one.
     #[inline]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>> {
@@ -124,7 +129,7 @@ impl Wire {
     /// Waits for the next message, as long as an answer may take.
     pub fn answer(&mut self) -> Result<Frame<'_>> {
         let deadline = Instant::now() + ANSWER_TIMEOUT;
-        while !self.input.has_frame().map_err(protocol)? {
+        while !self.has_frame()? {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Error::new(Kind::Unreachable, "the server did not answer in time"));

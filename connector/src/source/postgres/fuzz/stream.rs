@@ -64,7 +64,13 @@ impl Replay {
         let catalog = Catalog::new(Sql::new(source, runtime.handle().clone())?);
         let relations = Relations::new(TableFilter::new(source)?, source.unknown_types);
         let messages = Names::new("message_prefixes", &[], &[])?;
-        let start = Start { position: PostgresPosition::default(), slot_confirmed: Lsn(0), messages };
+        let start = Start {
+            position: PostgresPosition::default(),
+            slot_confirmed: Lsn(0),
+            messages,
+            flushes: true,
+            beside: None,
+        };
         Ok(Replay { reader: Reader::new("d".to_owned(), start), relations, catalog })
     }
 

@@ -18,7 +18,7 @@ mod table;
 mod view;
 mod worker;
 
-pub use table::Wanted;
+pub use table::{Wanted, name};
 
 use super::catalog::Catalog;
 use super::relation::Relations;
@@ -28,8 +28,10 @@ use crate::config::snapshot::SnapshotConfig;
 use crate::config::source::SourceConfig;
 use crate::metrics;
 use crate::model::change::{Change, Event, Marker, Op, Origin, PostgresOrigin};
+use crate::model::notice::{News, Notice, Outcome, Reading as ReadingOf};
 use crate::model::position::{Position, PostgresPosition, SnapshotState};
 use crate::model::progress::SnapshotProgress;
+use crate::model::table::TableId;
 use crate::model::value::RowBuffer;
 use crate::snapshot::marker::{Place, marker};
 use crate::snapshot::piece::{Piece, pieces};
@@ -52,8 +54,8 @@ const PAGE_BYTES: u64 = 8_192;
 pub enum Of {
     /// The one that fits a slot just made, under this name.
     NewSlot { name: String },
-    /// Now.
-    Now,
+    /// Now; rows bear the place where that was asked, if it was asked in the log.
+    Now { asked_at: Option<PostgresPosition> },
 }
 
 /// What a snapshot begins with.
@@ -86,6 +88,8 @@ pub struct Snapshot {
     told_at: Instant,
     untold: bool,
     done: bool,
+    names: Arc<[TableId]>,
+    notices: Vec<Notice>,
 }
 
 /// What rows are handed over with.
@@ -104,8 +108,12 @@ impl Snapshot {
         let first = progress.view.is_none();
         progress.view.get_or_insert(taken.view);
         let (transaction_id, commit_time_us) = (taken.transaction_id, taken.time_us);
-        let position = PostgresPosition { transaction_id, commit_time_us, ..base.clone() };
+        let position = match &of {
+            Of::Now { asked_at: Some(at) } => PostgresPosition { commit_time_us, ..at.clone() },
+            _ => PostgresPosition { transaction_id, commit_time_us, ..base.clone() },
+        };
         let total = tables.len();
+        let names: Arc<[TableId]> = tables.iter().map(|wanted| wanted.id.clone()).collect();
         let left = |(_, wanted): &(usize, Wanted)| !progress.finished(&wanted.id);
         let waiting: VecDeque<_> = tables.into_iter().enumerate().filter(left).collect();
         tracing::info!(
@@ -136,6 +144,8 @@ impl Snapshot {
             told_at: Instant::now(),
             untold: true,
             done: false,
+            notices: vec![notice(News::Started { tables: names.clone() })],
+            names,
         })
     }
 
@@ -169,6 +179,7 @@ impl Snapshot {
         take: Take<'_>,
     ) -> Result<bool> {
         self.assign(relations, catalog)?;
+        self.notify(take)?;
         if self.workers.iter().all(|worker| worker.current.is_none()) {
             return self.finish(take).map(|()| true);
         }
@@ -234,6 +245,8 @@ impl Snapshot {
         let relation = relations.present(&wanted.id, catalog).doing(|| read.clone())?;
         let file = table::file(&mut worker.wire, &wanted, self.server_version)?;
         let pieces = pieces(&wanted.id, &file, self.chunk_pages, &mut self.progress)?;
+        let (id, tables) = (wanted.id.clone(), self.names.clone());
+        self.notices.push(notice(News::Table { table: id, tables, keys: None }));
         let reading = Reading::new(wanted, relation, &pieces);
         self.pieces.extend(pieces.into_iter().map(|piece| (table, piece)));
         if let Some(slot) = self.tables.get_mut(table) {
@@ -301,7 +314,7 @@ impl Snapshot {
         if open == 0 {
             self.end_table(table);
         }
-        Ok(())
+        self.notify(take)
     }
 
     fn end_table(&mut self, table: usize) {
@@ -315,6 +328,9 @@ impl Snapshot {
                 of = self.tables.len(),
                 "table read"
             );
+            let (table, tables, rows) = (reading.id.clone(), self.names.clone(), reading.rows);
+            let outcome = Outcome::Succeeded;
+            self.notices.push(notice(News::Read { table, tables, rows, outcome }));
         }
     }
 
@@ -359,6 +375,8 @@ impl Snapshot {
         }
         self.done = true;
         self.progress.tables.clear();
+        self.notices.push(notice(News::Completed));
+        self.notify(take)?;
         tracing::info!(
             event = "snapshot_finished",
             tables = self.tables.len(),
@@ -366,6 +384,13 @@ impl Snapshot {
             "snapshot finished"
         );
         self.tell(take)
+    }
+
+    fn notify(&mut self, take: Take<'_>) -> Result<()> {
+        for notice in self.notices.drain(..) {
+            take(Event::Notice(&notice))?;
+        }
+        Ok(())
     }
 
     /// A boundary: when what was handed over is durable, this much is read.
@@ -408,6 +433,10 @@ impl Out {
         self.buffer.give_back(row);
         Ok(())
     }
+}
+
+fn notice(news: News) -> Notice {
+    Notice { of: ReadingOf::Initial, news, id: None }
 }
 
 fn denied(error: Error, table: &str) -> Error {

@@ -29,7 +29,7 @@ pub fn open(
 ) -> Result<(Vec<Wire>, Taken)> {
     let import = match of {
         Of::NewSlot { name, .. } => Some(name.clone()),
-        Of::Now => None,
+        Of::Now { .. } => None,
     };
     let mut first = begin(config, import.as_deref(), lock_timeout_ms)?;
     let taken = describe(&mut first)?;

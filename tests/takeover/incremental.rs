@@ -1,0 +1,109 @@
+//! Debezium stores a running incremental snapshot with Java's objects: what it wrote is what we write.
+
+use crate::{LIMIT, NAME, World, as_our_file};
+use serde_json::{Value, json};
+use stack::Connect;
+use std::collections::BTreeSet;
+use support::{Binary, eventually};
+
+/// A type for a key, and an expression of a number `g` that gives different values of it. Not among them
+/// are times and money: Debezium holds their keys as texts, which PostgreSQL does not compare with the
+/// column, and so leaves those tables out.
+const KEYS: [(&str, &str); 13] = [
+    ("int2", "g::int2"),
+    ("int4", "g"),
+    ("int8", "g * 10000000000"),
+    ("oid", "(4000000000 + g)::oid"),
+    ("float4", "g / 4.0"),
+    ("float8", "g / 3.0"),
+    ("numeric", "g / 8.0"),
+    ("bool", "g > 120"),
+    ("text", "'row é ' || g"),
+    ("uuid", "md5(g::text)::uuid"),
+    ("bytea", "decode(md5(g::text), 'hex')"),
+    ("date", "date '2024-01-01' + g"),
+    ("inet", "'10.0.0.0'::inet + g"),
+];
+
+const INCREMENTAL: [&str; 4] = [
+    "incremental_snapshot_collections",
+    "incremental_snapshot_primary_key",
+    "incremental_snapshot_maximum_key",
+    "incremental_snapshot_correlation_id",
+];
+
+#[test]
+fn every_key_that_debezium_stores_is_ours_to_the_byte() {
+    let (world, connect) = World::new(Connect::start);
+    world.sql(
+        "CREATE TABLE signal (id varchar(42) PRIMARY KEY, type varchar(32) NOT NULL, data varchar(2048))",
+    );
+    for (name, value) in KEYS {
+        // Java keeps one object for each number up to 127, and makes new ones beyond.
+        world.sql(&format!(
+            "CREATE TABLE key_{name} (k {name}, a int, PRIMARY KEY (k, a)); \
+             INSERT INTO key_{name} SELECT {value}, g FROM generate_series(110, 140) g"
+        ));
+    }
+    // Row by row, which takes longer than the two seconds after which a position is stored.
+    let configuration = world.configuration(&json!({
+        "signal.data.collection": "public.signal",
+        "incremental.snapshot.chunk.size": "1",
+        "snapshot.mode": "no_data",
+    }));
+    connect.run(NAME, &configuration).expect("Debezium runs");
+    world.wait_streaming();
+    for (name, _) in KEYS {
+        let table = format!("public.key_{name}");
+        eventually(LIMIT, &format!("a position in {table} is stored"), || {
+            read(&world, &table);
+            stored_snapshots(&world).iter().any(|offset| collections(offset).contains(&table)).then_some(())
+        });
+    }
+    let found = stored_snapshots(&world);
+    let mut keys = BTreeSet::new();
+    let file = world.folder.path().join("position.json");
+    for offset in &found {
+        as_our_file(&file, offset);
+        let ours: Value = serde_json::from_str(&shown(&world, &file)).expect("JSON");
+        for name in INCREMENTAL {
+            assert_eq!(ours.get(name), offset.get(name), "{name} of {offset}");
+        }
+        keys.insert(offset[INCREMENTAL[1]].to_string());
+    }
+    assert!(keys.len() >= KEYS.len(), "each table has a key of its own: {keys:?}");
+}
+
+fn collections(offset: &Value) -> &str {
+    offset[INCREMENTAL[0]].as_str().unwrap_or_default()
+}
+
+/// Takes a snapshot of one table and waits for its end.
+fn read(world: &World, table: &str) {
+    let data = json!({ "data-collections": [table], "type": "incremental" }).to_string();
+    world.sql(&format!("INSERT INTO signal VALUES (gen_random_uuid()::text, 'execute-snapshot', '{data}')"));
+    let name = table.rsplit('.').next().unwrap_or_default();
+    let rows: i64 = world.sql(&format!("SELECT count(*) FROM {table}")).parse().expect("a number");
+    let read = world.records(name) + rows;
+    eventually(LIMIT, &format!("{table} is read"), || (world.records(name) >= read).then_some(()));
+}
+
+fn stored_snapshots(world: &World) -> Vec<Value> {
+    let mut found = world.stored();
+    found.retain(|offset| offset.get(INCREMENTAL[0]).is_some());
+    found
+}
+
+/// `offset show` of a file of ours.
+fn shown(world: &World, file: &std::path::Path) -> String {
+    let configuration = format!(
+        "[source]\ndatabase = 'x'\nuser = 'x'\n[event]\ntopic_prefix = '{NAME}'\n[avro.registry]\nurl = ['http://x']\n\
+         [sink.kafka]\nbrokers = 'x:1'\n[offset]\nconnector = '{NAME}'\npath = '{}'\n",
+        file.display()
+    );
+    let path = world.folder.write("show.toml", &configuration).expect("a file");
+    let output =
+        Binary::Connector.output(&["offset", "show", "-c", &path.display().to_string()]).expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
