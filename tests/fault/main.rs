@@ -3,5 +3,6 @@
 
 mod full;
 mod kill;
+mod large;
 mod peers;
 mod start;

@@ -141,7 +141,8 @@ fn hand_over_under_load(name: &str, slot_exists: bool) {
     assert_eq!(state.len(), 20_001);
     let sum: i64 = state.values().sum();
     assert_eq!(sum.to_string(), server.sql(name, "select sum(n) from t"));
-    assert!(source.seen.positions.windows(2).all(|pair| pair[0].lsn < pair[1].lsn));
+    // A slow snapshot tells how far it is, at the place where the stream will begin.
+    assert!(source.seen.positions.windows(2).all(|pair| pair[0].lsn <= pair[1].lsn));
     source.postgres.stop().expect("stops");
 }
 
