@@ -4,3 +4,4 @@
 mod full;
 mod peers;
 mod start;
+mod wal;

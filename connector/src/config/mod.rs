@@ -15,6 +15,7 @@ pub mod snapshot;
 pub mod source;
 pub mod transform;
 pub mod values;
+pub mod wal_guard;
 
 use serde::Deserialize;
 use shared::config::Overrides;
@@ -58,6 +59,7 @@ impl Config {
     /// Checks what no single value's type can say.
     pub fn check(&self) -> Result<()> {
         self.snapshot.check()?;
+        self.source.check()?;
         self.event.check()?;
         self.avro.check(self.encode.uses_avro())?;
         self.sink.check()?;

@@ -25,7 +25,7 @@ use crate::model::position::Position;
 use crate::model::record::Record;
 use crate::offset::{OffsetStore, Tracker};
 use crate::sink::{Kafka, Topics};
-use crate::source::postgres::Postgres;
+use crate::source::postgres::{Postgres, WalGuard};
 use crate::transform::Transforms;
 use shared::retry::Backoff;
 use shared::shutdown::Shutdown;
@@ -43,6 +43,9 @@ const STOP_TRANSACTION: Duration = Duration::from_secs(2);
 /// How long a stop waits for Kafka's acknowledgements.
 const STOP_FLUSH: Duration = Duration::from_secs(6);
 
+/// How long Kafka may take to answer before the source is opened anew.
+const KAFKA_ANSWER: Duration = Duration::from_secs(2);
+
 /// The unit being filled.
 #[derive(Debug, Default)]
 pub struct Unit {
@@ -55,6 +58,7 @@ pub struct Pipeline<'c> {
     pub(super) config: &'c Config,
     pub(super) runtime: Handle,
     pub(super) source: Postgres,
+    pub(super) guard: WalGuard,
     pub(super) events: Events,
     pub(super) transforms: Transforms,
     pub(super) encoder: Encoder,
@@ -92,6 +96,7 @@ impl Pipeline<'_> {
 
     /// Takes in what there is, and passes on what Kafka acknowledged.
     fn turn(&mut self) -> Result<()> {
+        self.guard.check()?;
         let wait = if self.sink.outstanding() > 0 { BUSY_WAIT } else { IDLE_WAIT };
         let busy = self.pull(wait)?;
         self.beat()?;
@@ -110,6 +115,7 @@ impl Pipeline<'_> {
             topics: &mut self.topics,
             tracker: &mut self.tracker,
             shutdown: &self.shutdown,
+            guard: &self.guard,
         };
         let unit = &mut self.unit;
         // Counted apart: `unit.sent` begins anew at each boundary, of which one read may hold many.
@@ -150,6 +156,7 @@ impl Pipeline<'_> {
             topics: &mut self.topics,
             tracker: &mut self.tracker,
             shutdown: &self.shutdown,
+            guard: &self.guard,
         };
         let unit = self.unit.number;
         self.events.heartbeat(&mut |record| way.send(record, unit).map(drop))
@@ -221,6 +228,7 @@ impl Pipeline<'_> {
             if self.pause(backoff.delay()) {
                 return Ok(());
             }
+            self.guard.check()?;
             match self.reopen() {
                 Ok(()) => {
                     tracing::info!(event = "connection_restored", "going on from the last durable position");
@@ -235,6 +243,8 @@ impl Pipeline<'_> {
 
     fn reopen(&mut self) -> Result<()> {
         self.flush()?;
+        // A snapshot or a stream that nobody takes would only hold the database's log.
+        self.sink.check(KAFKA_ANSWER)?;
         // Nothing is in flight any more; what is left open is the transaction to be read again.
         self.tracker = Tracker::default();
         self.unit = Unit { number: self.unit.number + 1, sent: 0 };
@@ -287,19 +297,21 @@ struct Way<'p> {
     topics: &'p mut Topics,
     tracker: &'p mut Tracker,
     shutdown: &'p Shutdown,
+    guard: &'p WalGuard,
 }
 
 impl Way<'_> {
     /// Into the producer's queue; how many records became of it.
     #[inline]
     fn send(&mut self, record: &Record<'_>, unit: u64) -> Result<u64> {
-        let Way { transforms, encoder, sink, topics, tracker, shutdown } = self;
+        let Way { transforms, encoder, sink, topics, tracker, shutdown, guard } = self;
         let mut sent = 0;
         transforms.apply(record, &mut |record| {
             let encoded = encoder.encode(record)?;
             topics.ensure(encoded.topic)?;
             tracker.sent(unit, 1)?;
             while !sink.offer(&encoded, unit)? {
+                guard.check()?;
                 make_room(sink, tracker, shutdown)?;
             }
             sent += 1;

@@ -237,7 +237,8 @@ fn a_snapshot_goes_on_after_a_crash() {
         // Makes room in the pages read first, and moves rows from the last ones there.
         server.sql("crash_snap", &format!("delete from t where id % 100 = {round} and id < 30000"));
         server.sql("crash_snap", "vacuum t");
-        server.sql("crash_snap", "update t set n = n || 'm' where id > 119000; update z_last set n = n || 'z'");
+        server
+            .sql("crash_snap", "update t set n = n || 'm' where id > 119000; update z_last set n = n || 'z'");
         server.sql("crash_snap", &format!("insert into t values ({}, 'new', 'new')", 200_000 + round));
     }
     // The last round's changes came after the sentinel.
