@@ -141,7 +141,8 @@ impl Events {
             Event::Message(message) => self.message(message, take),
             Event::Begin(transaction) => self.begin(transaction, take),
             Event::End(transaction) => self.end(transaction, take),
-            Event::Boundary(_) => Ok(()),
+            // Without values there is no record.
+            Event::Refused(_) | Event::Boundary(_) => Ok(()),
         }
     }
 

@@ -6,6 +6,7 @@
 //! confirm it to the database.
 
 mod gauges;
+mod letters;
 pub mod progress;
 pub mod run;
 
@@ -66,6 +67,7 @@ fn build<'c>(
         transforms: Transforms::new(config)?,
         encoder: Encoder::new(config, registry, runtime.clone())?,
         sink,
+        letters: letters::Letters::new(config),
         topics: Topics::new(&config.sink, runtime.clone())?,
         tracker: Tracker::default(),
         offsets,

@@ -15,14 +15,17 @@
 //! the unfinished transaction is sent again.
 
 use super::gauges::Gauges;
+use super::letters::Letters;
 use super::open_source;
 use super::progress::Progress;
 use crate::config::Config;
 use crate::encode::Encoder;
 use crate::event::Events;
 use crate::model::change::Event;
+use crate::model::encoded::Encoded;
 use crate::model::position::Position;
 use crate::model::record::Record;
+use crate::model::refusal::{Content, Refusal};
 use crate::offset::{OffsetStore, Tracker};
 use crate::sink::{Kafka, Topics};
 use crate::source::postgres::{Postgres, WalGuard};
@@ -64,6 +67,7 @@ pub struct Pipeline<'c> {
     pub(super) encoder: Encoder,
     pub(super) sink: Kafka,
     pub(super) topics: Topics,
+    pub(super) letters: Letters,
     pub(super) tracker: Tracker,
     pub(super) offsets: Box<dyn OffsetStore + Send>,
     pub(super) progress: Arc<Progress>,
@@ -116,6 +120,7 @@ impl Pipeline<'_> {
             tracker: &mut self.tracker,
             shutdown: &self.shutdown,
             guard: &self.guard,
+            letters: &mut self.letters,
         };
         let unit = &mut self.unit;
         // Counted apart: `unit.sent` begins anew at each boundary, of which one read may hold many.
@@ -127,8 +132,14 @@ impl Pipeline<'_> {
                 unit.sent = 0;
                 Ok(())
             }
+            Event::Refused(row) => {
+                way.refuse(&Refusal::from(&row), unit.number)?;
+                unit.sent += 1;
+                records += 1;
+                Ok(())
+            }
             event => events.records(&event, &mut |record| {
-                let sent = way.send(record, unit.number)?;
+                let sent = way.send(record, unit.number, Some(&event))?;
                 unit.sent += sent;
                 records += sent;
                 Ok(())
@@ -157,9 +168,10 @@ impl Pipeline<'_> {
             tracker: &mut self.tracker,
             shutdown: &self.shutdown,
             guard: &self.guard,
+            letters: &mut self.letters,
         };
         let unit = self.unit.number;
-        self.events.heartbeat(&mut |record| way.send(record, unit).map(drop))
+        self.events.heartbeat(&mut |record| way.send(record, unit, None).map(drop))
     }
 
     /// Counts what Kafka acknowledged, for up to `wait`.
@@ -298,27 +310,62 @@ struct Way<'p> {
     tracker: &'p mut Tracker,
     shutdown: &'p Shutdown,
     guard: &'p WalGuard,
+    letters: &'p mut Letters,
 }
 
 impl Way<'_> {
-    /// Into the producer's queue; how many records became of it.
+    /// Into the producer's queue; how many records became of it. What cannot be converted goes to the
+    /// dead-letter topic, if there is one. `of` is what the record was made of, if of
+    /// anything.
     #[inline]
-    fn send(&mut self, record: &Record<'_>, unit: u64) -> Result<u64> {
-        let Way { transforms, encoder, sink, topics, tracker, shutdown, guard } = self;
-        let mut sent = 0;
-        transforms.apply(record, &mut |record| {
+    fn send(&mut self, record: &Record<'_>, unit: u64, of: Option<&Event<'_>>) -> Result<u64> {
+        let Way { transforms, encoder, sink, topics, tracker, shutdown, guard, letters } = self;
+        let (mut sent, mut converted) = (0, false);
+        let done = transforms.apply(record, &mut |record| {
             let encoded = encoder.encode(record)?;
-            topics.ensure(encoded.topic)?;
-            tracker.sent(unit, 1)?;
-            while !sink.offer(&encoded, unit)? {
-                guard.check()?;
-                make_room(sink, tracker, shutdown)?;
-            }
-            sent += 1;
+            converted = true;
+            queue(&encoded, unit, topics, sink, tracker, shutdown, guard)?;
+            (sent, converted) = (sent + 1, false);
             Ok(())
-        })?;
-        Ok(sent)
+        });
+        match done {
+            Ok(()) => Ok(sent),
+            Err(error) if !converted && letters.takes(&error) => {
+                let (table, op, origin) = of.map_or((None, None, None), Event::subject);
+                let content = Content::Record(record);
+                self.refuse(&Refusal { error: &error, table, op, origin, content }, unit)?;
+                Ok(sent + 1)
+            }
+            Err(error) if !converted => Err(super::letters::stops(error)),
+            Err(error) => Err(error),
+        }
     }
+
+    /// Sends a dead letter, as part of the unit.
+    fn refuse(&mut self, refusal: &Refusal<'_>, unit: u64) -> Result<()> {
+        let Way { sink, topics, tracker, shutdown, guard, letters, .. } = self;
+        letters.write(refusal, &mut |encoded| queue(encoded, unit, topics, sink, tracker, shutdown, guard))
+    }
+}
+
+/// Into the producer's queue, once there is room.
+#[inline]
+fn queue(
+    encoded: &Encoded<'_>,
+    unit: u64,
+    topics: &mut Topics,
+    sink: &mut Kafka,
+    tracker: &mut Tracker,
+    shutdown: &Shutdown,
+    guard: &WalGuard,
+) -> Result<()> {
+    topics.ensure(encoded.topic)?;
+    tracker.sent(unit, 1)?;
+    while !sink.offer(encoded, unit)? {
+        guard.check()?;
+        make_room(sink, tracker, shutdown)?;
+    }
+    Ok(())
 }
 
 /// The producer's queue is full: serves acknowledgements until there is room, or until we are to stop.
