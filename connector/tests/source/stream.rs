@@ -7,7 +7,7 @@ use connector::config::source::SourceConfig;
 use connector::model::change::Event;
 use connector::model::position::{Lsn, Position};
 use shared::Kind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// As Debezium recorded it (`pg-replica-identity`).
 #[test]
@@ -227,4 +227,28 @@ fn rows_cost_no_allocation() {
         copied < ROWS / 20 && streamed < ROWS / 20,
         "{copied} for copied rows, {streamed} for streamed ones"
     );
+}
+
+/// The first changes often come in one packet with the answer that begins the stream. They were left in the
+/// read buffer until the server sent more: on an idle one that is its next keepalive, ten seconds later.
+#[test]
+fn changes_that_come_with_the_beginning_are_not_left_waiting() {
+    let Some(server) = server() else { return };
+    let config = server.database("beginning", "create table t (id int primary key)");
+    let mut stored = {
+        let mut source = Source::start(&config, SnapshotMode::NoData, None).expect("starts");
+        server.sql("beginning", "insert into t values (0)");
+        source.read_until(|source| !source.seen.positions.is_empty()).expect("reads");
+        source.seen.last_position()
+    };
+    for id in 1..=10 {
+        server.sql("beginning", &format!("insert into t values ({id})"));
+        let mut source = retry(|| Source::start(&config, SnapshotMode::NoData, Some(&stored)));
+        let begun = Instant::now();
+        let row = format!("c t after(id={id})");
+        source.read_until(|source| source.seen.lines.contains(&row)).expect("reads");
+        assert!(begun.elapsed() < Duration::from_secs(4), "row {id} came after {:?}", begun.elapsed());
+        source.read_until(|source| !source.seen.positions.is_empty()).expect("reads");
+        stored = source.seen.last_position();
+    }
 }

@@ -109,8 +109,11 @@ impl Stream {
     ) -> Result<bool> {
         self.tell_if_due()?;
         let wait = wait.min(self.status_interval.saturating_sub(self.last_status.elapsed()));
-        let bytes = self.wire.read(wait)?;
-        if bytes == 0 {
+        // The first changes may have come together with the answer that began the stream: without new
+        // bytes, which on an idle server are seconds away, they would wait here.
+        let waiting = self.wire.has_message()?;
+        let bytes = if waiting { 0 } else { self.wire.read(wait)? };
+        if bytes == 0 && !waiting {
             return Ok(false);
         }
         let mut handed = false;

@@ -115,6 +115,11 @@ impl Wire {
         Ok(count)
     }
 
+    /// Whether a whole message was read and not taken yet.
+    pub fn has_message(&self) -> Result<bool> {
+        self.input.has_frame().map_err(protocol)
+    }
+
     /// The next whole message that was read, if there is one.
     #[inline]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>> {
