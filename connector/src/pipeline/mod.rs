@@ -7,6 +7,7 @@
 
 mod gauges;
 mod control;
+mod letters;
 pub mod progress;
 pub mod run;
 
@@ -16,7 +17,8 @@ use crate::event::Events;
 use crate::offset::{self, Tracker};
 use crate::signal::{Inbox, Signals};
 use crate::sink::{Kafka, Topics};
-use crate::source::postgres::Postgres;
+use crate::snapshot::mode;
+use crate::source::postgres::{Postgres, WalGuard};
 use crate::transform::Transforms;
 use progress::Progress;
 use run::Pipeline;
@@ -63,22 +65,25 @@ fn build<'c>(
     let mut offsets = offset::open(config, runtime.clone())?;
     let stored = offsets.load()?;
     let source = open_source(config, runtime, stored.as_ref())?;
+    let guard = WalGuard::watch(&config.source, mode::steps(&config.snapshot).on_lost, runtime)?;
     progress.started(stored.as_ref());
     Ok(Pipeline {
         config,
         runtime: runtime.clone(),
         source,
+        guard,
         events: Events::new(&config.event, Clock::System)?,
         transforms: Transforms::new(config)?,
         encoder: Encoder::new(config, registry, runtime.clone())?,
         sink,
+        letters: letters::Letters::new(config),
         topics: Topics::new(&config.sink, runtime.clone())?,
         signals: Signals::new(config, inbox.clone())?,
         asked: Vec::new(),
         tracker: Tracker::default(),
         offsets,
         progress: progress.clone(),
-        gauges: gauges::Gauges::default(),
+        gauges: gauges::Gauges::at(stored.as_ref()),
         shutdown: shutdown.clone(),
         unit: run::Unit::default(),
         durable: stored,

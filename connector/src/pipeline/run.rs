@@ -15,6 +15,7 @@
 //! the unfinished transaction is sent again.
 
 use super::gauges::Gauges;
+use super::letters::Letters;
 use super::progress::Progress;
 use super::{control, open_source};
 use crate::config::Config;
@@ -22,13 +23,15 @@ use crate::config::signal::Channel;
 use crate::encode::Encoder;
 use crate::event::Events;
 use crate::model::change::Event;
+use crate::model::encoded::Encoded;
 use crate::model::position::Position;
 use crate::model::record::Record;
+use crate::model::refusal::{Content, Refusal};
 use crate::model::request::Request;
 use crate::offset::{OffsetStore, Tracker};
 use crate::signal::Signals;
 use crate::sink::{Kafka, Topics};
-use crate::source::postgres::Postgres;
+use crate::source::postgres::{Postgres, WalGuard};
 use crate::transform::Transforms;
 use shared::retry::Backoff;
 use shared::shutdown::Shutdown;
@@ -46,6 +49,9 @@ const STOP_TRANSACTION: Duration = Duration::from_secs(2);
 /// How long a stop waits for Kafka's acknowledgements.
 const STOP_FLUSH: Duration = Duration::from_secs(6);
 
+/// How long Kafka may take to answer before the source is opened anew.
+const KAFKA_ANSWER: Duration = Duration::from_secs(2);
+
 /// The unit being filled.
 #[derive(Debug, Default)]
 pub struct Unit {
@@ -58,11 +64,13 @@ pub struct Pipeline<'c> {
     pub(super) config: &'c Config,
     pub(super) runtime: Handle,
     pub(super) source: Postgres,
+    pub(super) guard: WalGuard,
     pub(super) events: Events,
     pub(super) transforms: Transforms,
     pub(super) encoder: Encoder,
     pub(super) sink: Kafka,
     pub(super) topics: Topics,
+    pub(super) letters: Letters,
     pub(super) signals: Signals,
     /// What rows of the signal table ask for.
     pub(super) asked: Vec<Request>,
@@ -98,6 +106,7 @@ impl Pipeline<'_> {
 
     /// Takes in what there is, and passes on what Kafka acknowledged.
     fn turn(&mut self) -> Result<()> {
+        self.guard.check()?;
         let wait = if self.sink.outstanding() > 0 { BUSY_WAIT } else { IDLE_WAIT };
         let busy = self.pull(wait)?;
         self.control()?;
@@ -118,6 +127,8 @@ impl Pipeline<'_> {
             topics: &mut self.topics,
             tracker: &mut self.tracker,
             shutdown: &self.shutdown,
+            guard: &self.guard,
+            letters: &mut self.letters,
         };
         let unit = &mut self.unit;
         // Counted apart: `unit.sent` begins anew at each boundary, of which one read may hold many.
@@ -129,9 +140,15 @@ impl Pipeline<'_> {
                 unit.sent = 0;
                 Ok(())
             }
+            Event::Refused(row) => {
+                way.refuse(&Refusal::from(&row), unit.number)?;
+                unit.sent += 1;
+                records += 1;
+                Ok(())
+            }
             event => {
                 events.records(&event, &mut |record| {
-                    let sent = way.send(record, unit.number)?;
+                    let sent = way.send(record, unit.number, Some(&event))?;
                     unit.sent += sent;
                     records += sent;
                     Ok(())
@@ -162,9 +179,11 @@ impl Pipeline<'_> {
             topics: &mut self.topics,
             tracker: &mut self.tracker,
             shutdown: &self.shutdown,
+            guard: &self.guard,
+            letters: &mut self.letters,
         };
         let unit = self.unit.number;
-        self.events.heartbeat(&mut |record| way.send(record, unit).map(drop))
+        self.events.heartbeat(&mut |record| way.send(record, unit, None).map(drop))
     }
 
     /// Counts what Kafka acknowledged, for up to `wait`.
@@ -233,6 +252,7 @@ impl Pipeline<'_> {
             if self.pause(backoff.delay()) {
                 return Ok(());
             }
+            self.guard.check()?;
             match self.reopen() {
                 Ok(()) => {
                     tracing::info!(event = "connection_restored", "going on from the last durable position");
@@ -247,6 +267,8 @@ impl Pipeline<'_> {
 
     fn reopen(&mut self) -> Result<()> {
         self.flush()?;
+        // A snapshot or a stream that nobody takes would only hold the database's log.
+        self.sink.check(KAFKA_ANSWER)?;
         // Nothing is in flight any more; what is left open is the transaction to be read again.
         self.tracker = Tracker::default();
         self.unit = Unit { number: self.unit.number + 1, sent: 0 };
@@ -299,26 +321,63 @@ struct Way<'p> {
     topics: &'p mut Topics,
     tracker: &'p mut Tracker,
     shutdown: &'p Shutdown,
+    guard: &'p WalGuard,
+    letters: &'p mut Letters,
 }
 
 impl Way<'_> {
-    /// Into the producer's queue; how many records became of it.
+    /// Into the producer's queue; how many records became of it. What cannot be converted goes to the
+    /// dead-letter topic, if there is one. `of` is what the record was made of, if of
+    /// anything.
     #[inline]
-    fn send(&mut self, record: &Record<'_>, unit: u64) -> Result<u64> {
-        let Way { transforms, encoder, sink, topics, tracker, shutdown } = self;
-        let mut sent = 0;
-        transforms.apply(record, &mut |record| {
+    fn send(&mut self, record: &Record<'_>, unit: u64, of: Option<&Event<'_>>) -> Result<u64> {
+        let Way { transforms, encoder, sink, topics, tracker, shutdown, guard, letters } = self;
+        let (mut sent, mut converted) = (0, false);
+        let done = transforms.apply(record, &mut |record| {
             let encoded = encoder.encode(record)?;
-            topics.ensure(encoded.topic)?;
-            tracker.sent(unit, 1)?;
-            while !sink.offer(&encoded, unit)? {
-                make_room(sink, tracker, shutdown)?;
-            }
-            sent += 1;
+            converted = true;
+            queue(&encoded, unit, topics, sink, tracker, shutdown, guard)?;
+            (sent, converted) = (sent + 1, false);
             Ok(())
-        })?;
-        Ok(sent)
+        });
+        match done {
+            Ok(()) => Ok(sent),
+            Err(error) if !converted && letters.takes(&error) => {
+                let (table, op, origin) = of.map_or((None, None, None), Event::subject);
+                let content = Content::Record(record);
+                self.refuse(&Refusal { error: &error, table, op, origin, content }, unit)?;
+                Ok(sent + 1)
+            }
+            Err(error) if !converted => Err(super::letters::stops(error)),
+            Err(error) => Err(error),
+        }
     }
+
+    /// Sends a dead letter, as part of the unit.
+    fn refuse(&mut self, refusal: &Refusal<'_>, unit: u64) -> Result<()> {
+        let Way { sink, topics, tracker, shutdown, guard, letters, .. } = self;
+        letters.write(refusal, &mut |encoded| queue(encoded, unit, topics, sink, tracker, shutdown, guard))
+    }
+}
+
+/// Into the producer's queue, once there is room.
+#[inline]
+fn queue(
+    encoded: &Encoded<'_>,
+    unit: u64,
+    topics: &mut Topics,
+    sink: &mut Kafka,
+    tracker: &mut Tracker,
+    shutdown: &Shutdown,
+    guard: &WalGuard,
+) -> Result<()> {
+    topics.ensure(encoded.topic)?;
+    tracker.sent(unit, 1)?;
+    while !sink.offer(encoded, unit)? {
+        guard.check()?;
+        make_room(sink, tracker, shutdown)?;
+    }
+    Ok(())
 }
 
 /// The producer's queue is full: serves acknowledgements until there is room, or until we are to stop.

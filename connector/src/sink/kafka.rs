@@ -148,6 +148,7 @@ impl Kafka {
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                self.publish();
                 return Ok(());
             }
             self.producer.poll(left.min(SLICE));
@@ -157,9 +158,14 @@ impl Kafka {
             metrics::SINK_ACKNOWLEDGED.inc_by(count);
             acked(unit, count);
         }
-        metrics::SINK_OUTSTANDING.set(i64::try_from(self.outstanding).unwrap_or(i64::MAX));
-        metrics::SINK_OUTSTANDING_BYTES.set(i64::try_from(self.outstanding_bytes).unwrap_or(i64::MAX));
+        self.publish();
         Ok(())
+    }
+
+    fn publish(&self) {
+        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        metrics::SINK_OUTSTANDING.set(gauge(self.outstanding));
+        metrics::SINK_OUTSTANDING_BYTES.set(gauge(self.outstanding_bytes));
     }
 
     fn failure(&self) -> Result<()> {

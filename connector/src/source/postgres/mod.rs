@@ -39,12 +39,14 @@ mod stream;
 mod tls;
 mod value;
 mod visible;
+mod wal_guard;
 mod wire;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 
 pub use check::check;
+pub use wal_guard::WalGuard;
 
 use crate::config::signal::SignalConfig;
 use crate::config::snapshot::SnapshotConfig;
