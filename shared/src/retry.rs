@@ -14,8 +14,12 @@ pub struct Backoff {
 
 impl Backoff {
     pub fn new(first: Duration, ceiling: Duration) -> Self {
-        let seed = u64::from(std::process::id()).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        Backoff { next: first, first, ceiling, seed }
+        Backoff::seeded(first, ceiling, std::process::id().into())
+    }
+
+    /// The same seed gives the same delays.
+    pub fn seeded(first: Duration, ceiling: Duration, seed: u64) -> Self {
+        Backoff { next: first, first, ceiling, seed: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1 }
     }
 
     /// How long to wait before the next try.

@@ -1,8 +1,11 @@
 //! The only place that reads the clock, so that tests can hold it still.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What [`Clock::monotonic`] counts from.
+static ORIGIN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
 
 /// Wall-clock time as nanoseconds since 1970 (good until 2262).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +53,28 @@ impl Clock {
         }
     }
 
+    /// Time since a moment that stays the same while the program runs: for intervals and limits, as
+    /// nobody can set it back.
+    pub fn monotonic(&self) -> Duration {
+        match self {
+            Clock::System => ORIGIN.elapsed(),
+            Clock::Manual(nanos) => {
+                Duration::from_nanos(u64::try_from(nanos.load(Ordering::Acquire)).unwrap_or_default())
+            }
+        }
+    }
+
+    /// Waits; a manual clock moves on by as much instead.
+    pub fn sleep(&self, duration: Duration) {
+        match self {
+            Clock::System => std::thread::sleep(duration),
+            Clock::Manual(nanos) => {
+                let nanoseconds = i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+                nanos.fetch_add(nanoseconds, Ordering::AcqRel);
+            }
+        }
+    }
+
     /// Moves a manual clock; the system's clock is not moved.
     pub fn set(&self, now: Instant) {
         if let Clock::Manual(nanos) = self {
@@ -91,7 +116,16 @@ pub mod duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[test]
+    fn a_manual_clock_moves_by_what_is_waited() {
+        let clock = Clock::manual(5);
+        clock.sleep(Duration::from_nanos(7));
+        assert_eq!((clock.now().nanos(), clock.monotonic()), (12, Duration::from_nanos(12)));
+        let before = Clock::System.monotonic();
+        Clock::System.sleep(Duration::from_millis(1));
+        assert!(Clock::System.monotonic() - before >= Duration::from_millis(1));
+    }
 
     #[test]
     fn durations() {

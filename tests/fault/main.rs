@@ -3,6 +3,7 @@
 
 mod dead_letter;
 mod full;
+mod kill;
 mod peers;
 mod start;
 mod wal;

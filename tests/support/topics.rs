@@ -20,7 +20,7 @@ pub struct Record {
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Every record of every topic that begins with `prefix`, by topic, in order of partition and offset.
+/// Every committed record of every topic that begins with `prefix`, by topic, in order of partition and offset.
 pub fn read(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
@@ -29,7 +29,7 @@ pub fn read(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
         .create()
         .expect("a consumer can be made");
     let metadata = consumer.fetch_metadata(None, LIMIT).expect("the broker answers");
-    let mut wanted = 0;
+    let mut ends = Vec::new();
     let mut assignment = TopicPartitionList::new();
     let mut topics = BTreeMap::new();
     for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
@@ -37,24 +37,25 @@ pub fn read(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
         for partition in topic.partitions() {
             let (low, high) =
                 consumer.fetch_watermarks(topic.name(), partition.id(), LIMIT).expect("watermarks");
-            wanted += high - low;
+            if low < high {
+                ends.push((topic.name().to_owned(), partition.id(), high));
+            }
             assignment
                 .add_partition_offset(topic.name(), partition.id(), Offset::Beginning)
                 .expect("a partition is assigned once");
         }
     }
     consumer.assign(&assignment).expect("assign");
-    let until = Instant::now() + LIMIT;
-    let mut seen = 0;
-    while seen < wanted {
-        assert!(Instant::now() < until, "read {seen} of {wanted} records of {prefix}* in {LIMIT:?}");
+    let mut until = Instant::now() + LIMIT;
+    while !reached(&consumer, &ends) {
+        assert!(Instant::now() < until, "no record of {prefix}* came for {LIMIT:?}");
         let Some(message) = consumer.poll(Duration::from_millis(200)) else { continue };
         let message = match message {
             // The agent's door keeps no groups, and this reader's assignment needs none.
             Err(KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed)) => continue,
             message => message.expect("a record can be read"),
         };
-        seen += 1;
+        until = Instant::now() + LIMIT;
         topics.get_mut(message.topic()).expect("an assigned topic").push(record(&message));
     }
     for records in topics.values_mut() {
@@ -62,6 +63,15 @@ pub fn read(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
         records.sort_by_key(|record: &Record| record.partition);
     }
     topics
+}
+
+/// By positions, as transactions leave marks that are no records.
+fn reached(consumer: &BaseConsumer, ends: &[(String, i32, i64)]) -> bool {
+    let positions = consumer.position().expect("positions are known here");
+    ends.iter().all(|(topic, partition, end)| {
+        let at = positions.find_partition(topic, *partition).map(|found| found.offset());
+        matches!(at, Some(Offset::Offset(at)) if at >= *end)
+    })
 }
 
 /// How many records all those topics hold.

@@ -20,7 +20,7 @@ pub mod wal_guard;
 
 use serde::Deserialize;
 use shared::config::Overrides;
-use shared::error::{Context, Result};
+use shared::error::{Context, Error, Kind, Result};
 use shared::log::LogConfig;
 use std::path::Path;
 
@@ -68,7 +68,19 @@ impl Config {
         self.avro.check(self.encode.uses_avro())?;
         self.sink.check()?;
         self.offset.check()?;
+        if self.sink.exactly_once() && self.offset.kind != offset::OffsetKind::Kafka {
+            let what = "sink.delivery = \"exactly_once\" stores progress together with the records, in Kafka";
+            return Err(
+                Error::new(Kind::Config, what).remedy("set offset.kind = \"kafka\", and offset.topic")
+            );
+        }
         self.admin.check()
+    }
+
+    /// Under which name transactions are made, if any are: whoever begins with it ends those before.
+    pub fn transactional_id(&self) -> Option<String> {
+        let (connector, prefix) = (&self.offset.connector, &self.event.topic_prefix);
+        self.sink.exactly_once().then(|| format!("tidegate-{connector}-{prefix}"))
     }
 
     /// Logs what became of foreign properties: call it once logging has started.

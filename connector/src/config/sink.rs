@@ -14,23 +14,39 @@ const DEFAULT_QUEUE_BYTES: u32 = 16 * 1024 * 1024;
 /// The Java producer's limit, which is also what brokers take by default.
 const DEFAULT_MESSAGE_MAX_BYTES: u32 = 1_048_576;
 const DEFAULT_START_TIMEOUT_MS: u32 = 10_000;
+/// Each commit costs some round trips in which nothing is sent: this keeps them rare enough.
+const DEFAULT_COMMIT_INTERVAL_MS: u32 = 500;
+/// What brokers allow at most by default: a transaction is as long as the database's largest.
+const DEFAULT_TRANSACTION_TIMEOUT_MS: u32 = 900_000;
+/// Under this a slow broker would end transactions.
+const MIN_TRANSACTION_TIMEOUT_MS: u32 = 10_000;
 /// Under this the queue holds less than a batch, and nothing flows.
 const MIN_QUEUE_BYTES: u32 = 1024 * 1024;
 
 /// Properties of librdkafka that are not the operator's: nothing is confirmed before all in-sync
 /// replicas have it, once and in order.
-const GUARDED: [&str; 5] = [
+const GUARDED: [&str; 7] = [
     "acks",
     "request.required.acks",
     "enable.idempotence",
     "max.in.flight",
     "max.in.flight.requests.per.connection",
+    "transactional.id",
+    "transaction.timeout.ms",
 ];
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SinkConfig {
     pub kafka: KafkaConfig,
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// Exactly once: how often records become visible while they flow without a pause.
+    #[serde(default = "default_commit_interval_ms")]
+    pub commit_interval_ms: u32,
+    /// Exactly once: the brokers end a transaction that takes longer.
+    #[serde(default = "default_transaction_timeout_ms")]
+    pub transaction_timeout_ms: u32,
     #[serde(default)]
     pub compression: Compression,
     /// How long a message may wait for others to share a request with.
@@ -52,6 +68,16 @@ pub struct SinkConfig {
     /// How long to wait for the cluster's first answer at start.
     #[serde(default = "default_start_timeout_ms")]
     pub start_timeout_ms: u32,
+}
+
+/// How often a record may be seen if something fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    #[default]
+    AtLeastOnce,
+    /// By Kafka's transactions, for consumers that read what is committed only.
+    ExactlyOnce,
 }
 
 /// How a topic is made.
@@ -100,16 +126,29 @@ impl Compression {
 }
 
 impl SinkConfig {
+    pub fn exactly_once(&self) -> bool {
+        self.delivery == Delivery::ExactlyOnce
+    }
+
     pub fn check(&self) -> Result<()> {
         if self.kafka.brokers.trim().is_empty() {
             return Err(Error::new(Kind::Config, "sink.kafka.brokers is empty").remedy("write host:port"));
         }
         if let Some(name) = GUARDED.iter().find(|name| self.kafka.properties.contains_key(**name)) {
-            let what = format!("sink.kafka.properties.{name} would allow records to be lost or reordered");
-            return Err(Error::new(Kind::Config, what).remedy("remove it"));
+            let what =
+                format!("sink.kafka.properties.{name} would allow records to be lost, repeated or reordered");
+            return Err(Error::new(Kind::Config, what)
+                .remedy("remove it; transactions are sink.delivery and sink.transaction_timeout_ms"));
         }
         if self.queue_bytes < MIN_QUEUE_BYTES {
             let what = format!("sink.queue_bytes = {} is under {MIN_QUEUE_BYTES}", self.queue_bytes);
+            return Err(Error::new(Kind::Config, what));
+        }
+        if self.transaction_timeout_ms < MIN_TRANSACTION_TIMEOUT_MS {
+            let what = format!(
+                "sink.transaction_timeout_ms = {} is under {MIN_TRANSACTION_TIMEOUT_MS}",
+                self.transaction_timeout_ms
+            );
             return Err(Error::new(Kind::Config, what));
         }
         for rule in &self.topic {
@@ -136,6 +175,12 @@ fn is_topic(name: &str) -> bool {
     (1..=249).contains(&name.len()) && name.chars().all(plain)
 }
 
+fn default_commit_interval_ms() -> u32 {
+    DEFAULT_COMMIT_INTERVAL_MS
+}
+fn default_transaction_timeout_ms() -> u32 {
+    DEFAULT_TRANSACTION_TIMEOUT_MS
+}
 fn default_linger_ms() -> u32 {
     DEFAULT_LINGER_MS
 }

@@ -4,11 +4,13 @@ use super::position::Lsn;
 use super::table::TableId;
 use std::collections::BTreeMap;
 
-/// Which tables, and which of their pages, were read at which points in time.
+/// Which tables, and which of their pages, are read, and since when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotProgress {
-    /// One per start: a crash ends the server's snapshot, so what is left is read at a later one.
-    pub views: Vec<View>,
+    /// The point in time that was read at first. A crash ends the server's snapshot, and what is left is read
+    /// at a later one; but rows may have gone out of which nothing is stored, so the stream passes over no
+    /// more than what this one has seen.
+    pub view: Option<View>,
     /// Tables that were begun.
     pub tables: BTreeMap<TableId, TableProgress>,
     /// Asked for while streaming: these tables, each with the SELECT that gives its rows, if it has one.
@@ -26,8 +28,6 @@ pub struct View {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableProgress {
-    /// The oldest view that rows were read at; an index into [`SnapshotProgress::views`].
-    pub view: usize,
     /// Number of the table's file. Another one now means that its pages are others.
     pub file: u32,
     pub pages: Pages,
@@ -48,50 +48,7 @@ impl Default for Pages {
 }
 
 impl SnapshotProgress {
-    /// Drops views that no table was read at, so that starts in vain add nothing.
-    pub fn keep_used_views(&mut self) {
-        let used: Vec<usize> = (0..self.views.len())
-            .filter(|view| self.tables.values().any(|table| table.view == *view))
-            .collect();
-        for table in self.tables.values_mut() {
-            table.view = used.binary_search(&table.view).unwrap_or_default();
-        }
-        let mut at = 0;
-        self.views.retain(|_| {
-            at += 1;
-            used.binary_search(&(at - 1)).is_ok()
-        });
-    }
-
-    /// What is not listed was read at the last view: for most snapshots that is all.
-    pub fn forget_tables_of_last_view(&mut self) {
-        let last = self.views.len().saturating_sub(1);
-        self.tables.retain(|_, table| table.view != last);
-    }
-
     pub fn finished(&self, table: &TableId) -> bool {
         self.tables.get(table).is_some_and(|table| table.pages == Pages::All)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn views_without_tables_go() {
-        let view = |seen: &str| View { seen: seen.to_owned(), end: Lsn(1) };
-        let id = |name: &str| TableId { schema: "s".to_owned(), name: name.to_owned() };
-        let table = |view| TableProgress { view, ..TableProgress::default() };
-        let mut progress = SnapshotProgress {
-            views: vec![view("a"), view("b"), view("c"), view("d")],
-            tables: [(id("x"), table(1)), (id("y"), table(3))].into(),
-            request: None,
-        };
-        progress.keep_used_views();
-        assert_eq!(progress.views, [view("b"), view("d")]);
-        assert_eq!((progress.tables[&id("x")].view, progress.tables[&id("y")].view), (0, 1));
-        progress.forget_tables_of_last_view();
-        assert_eq!(progress.tables.keys().collect::<Vec<_>>(), [&id("x")]);
     }
 }

@@ -1,6 +1,6 @@
 //! Progress in a compacted Kafka topic, as a distributed Kafka Connect worker keeps it.
 
-use super::{OffsetStore, format};
+use super::{Message, OffsetStore, format};
 use crate::config::offset::OffsetConfig;
 use crate::metrics;
 use crate::model::position::Position;
@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use shared::error::{Context, Error, Kind, OrKind, Result};
@@ -249,6 +249,11 @@ impl OffsetStore for KafkaOffsets {
             Some(value) => format::position(&value).map(Some).doing(doing),
             None => Ok(None),
         }
+    }
+
+    fn message(&self, position: &Position) -> Option<Message> {
+        let (topic, key) = (self.topic.clone(), self.key.clone().into_bytes());
+        Some(Message { topic, key, value: format::value(position).to_string().into_bytes() })
     }
 
     fn save(&mut self, position: &Position) -> Result<()> {

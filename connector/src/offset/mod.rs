@@ -32,6 +32,22 @@ pub fn as_stored(position: &Position) -> String {
     format::value(position).to_string()
 }
 
+/// Reads [`as_stored`], and whatever Debezium stores.
+///
+/// # Errors
+/// `Lost` when it names no position.
+pub fn from_stored(stored: &[u8]) -> Result<Position> {
+    format::position(stored)
+}
+
+/// A stored position as a message of Kafka's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub topic: String,
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
 /// Where progress is kept.
 pub trait OffsetStore {
     /// The stored position; `None` if there has never been one.
@@ -45,6 +61,13 @@ pub trait OffsetStore {
 
     /// What it is, for people: `topic connect-offsets`.
     fn place(&self) -> String;
+
+    /// The Kafka message that stores it, for a sink that stores it together with records; `None` if this
+    /// store is not Kafka.
+    fn message(&self, position: &Position) -> Option<Message> {
+        let _ = position;
+        None
+    }
 }
 
 /// The store that the configuration names. `runtime` runs the calls that make a topic; `load` and

@@ -1,8 +1,8 @@
 //! What a snapshot has read, beside what Debezium stores: under a name of our own, which it ignores. Pure.
 //!
 //! ```text
-//! {"views": [{"seen": "10:12:10", "end": "0/16B3748"}],
-//!  "tables": [{"schema": "public", "name": "orders", "view": 0, "file": 16385, "pages": [[0, 8192]]}],
+//! {"view": {"seen": "10:12:10", "end": "0/16B3748"},
+//!  "tables": [{"schema": "public", "name": "orders", "file": 16385, "pages": [[0, 8192]]}],
 //!  "request": [{"schema": "public", "name": "orders", "select": null}]}
 //! ```
 //! `pages` is `true` for a table that is read to its end.
@@ -15,16 +15,17 @@ use serde_json::{Value, json};
 pub const NAME: &str = "tidegate_snapshot";
 
 pub fn value(progress: &SnapshotProgress) -> Value {
-    let views = progress.views.iter().map(|view| json!({ "seen": view.seen, "end": view.end.to_string() }));
+    let view = progress.view.as_ref();
+    let view = view.map(|view| json!({ "seen": view.seen, "end": view.end.to_string() }));
     let tables = progress.tables.iter().map(|(id, table)| {
         let pages = match &table.pages {
             Pages::All => Value::Bool(true),
             Pages::Some(ranges) => json!(ranges),
         };
         let TableId { schema, name } = id;
-        json!({ "schema": schema, "name": name, "view": table.view, "file": table.file, "pages": pages })
+        json!({ "schema": schema, "name": name, "file": table.file, "pages": pages })
     });
-    let mut out = json!({ "views": views.collect::<Vec<_>>(), "tables": tables.collect::<Vec<_>>() });
+    let mut out = json!({ "view": view, "tables": tables.collect::<Vec<_>>() });
     if let (Some(request), Some(out)) = (&progress.request, out.as_object_mut()) {
         let tables = request.iter().map(
             |(TableId { schema, name }, select)| json!({ "schema": schema, "name": name, "select": select }),
@@ -37,25 +38,24 @@ pub fn value(progress: &SnapshotProgress) -> Value {
 /// `None` if it has another form: then the snapshot begins anew.
 pub fn read(stored: &Value) -> Option<SnapshotProgress> {
     let list = |name: &str| stored.get(name).and_then(Value::as_array);
-    let views = list("views")?.iter().map(|view| {
-        let text = |name: &str| view.get(name).and_then(Value::as_str);
-        Some(View { seen: text("seen")?.to_owned(), end: text("end")?.parse::<Lsn>().ok()? })
-    });
-    let views: Vec<View> = views.collect::<Option<_>>()?;
+    let view = match stored.get("view")? {
+        Value::Null => None,
+        view => {
+            let text = |name: &str| view.get(name).and_then(Value::as_str);
+            Some(View { seen: text("seen")?.to_owned(), end: text("end")?.parse::<Lsn>().ok()? })
+        }
+    };
     let tables = list("tables")?.iter().map(|table| {
-        let number = |name: &str| table.get(name).and_then(Value::as_u64);
-        let view = usize::try_from(number("view")?).ok().filter(|view| *view < views.len())?;
-        let file = u32::try_from(number("file")?).ok()?;
-        Some((id(table)?, TableProgress { view, file, pages: pages(table.get("pages")?)? }))
+        let file = u32::try_from(table.get("file").and_then(Value::as_u64)?).ok()?;
+        Some((id(table)?, TableProgress { file, pages: pages(table.get("pages")?)? }))
     });
     let request = list("request").map(|tables| {
         let select = |table: &Value| table.get("select").and_then(Value::as_str).map(str::to_owned);
         tables.iter().map(|table| Some((id(table)?, select(table)))).collect::<Option<_>>()
     });
-    let tables = tables.collect::<Option<_>>()?;
     Some(SnapshotProgress {
-        views,
-        tables,
+        view,
+        tables: tables.collect::<Option<_>>()?,
         request: request.map_or(Some(None), |list: Option<_>| list.map(Some))?,
     })
 }
@@ -83,17 +83,14 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let id = |name: &str| TableId { schema: "a.b".to_owned(), name: name.to_owned() };
-        let table = |view, pages| TableProgress { view, file: 7, pages };
+        let table = |pages| TableProgress { file: 7, pages };
         for request in [None, Some(vec![(id("x"), None), (id("y"), Some("SELECT 1".to_owned()))])] {
             let progress = SnapshotProgress {
-                views: vec![
-                    View { seen: "1:2:".to_owned(), end: Lsn(5) },
-                    View { seen: "3:9:4,5".to_owned(), end: Lsn(u64::MAX) },
-                ],
+                view: Some(View { seen: "3:9:4,5".to_owned(), end: Lsn(u64::MAX) }),
                 tables: [
-                    (id("x"), table(0, Pages::All)),
-                    (id("y"), table(1, Pages::Some(vec![(0, 10), (20, u32::MAX)]))),
-                    (id("z"), table(1, Pages::default())),
+                    (id("x"), table(Pages::All)),
+                    (id("y"), table(Pages::Some(vec![(0, 10), (20, u32::MAX)]))),
+                    (id("z"), table(Pages::default())),
                 ]
                 .into(),
                 request,
@@ -104,13 +101,13 @@ mod tests {
 
     #[test]
     fn another_form_is_none() {
-        let whole = json!({ "views": [{ "seen": "1:1:", "end": "0/1" }],
-            "tables": [{ "schema": "s", "name": "t", "view": 0, "file": 1, "pages": [[0, 5]] }] });
+        let whole = json!({ "view": { "seen": "1:1:", "end": "0/1" },
+            "tables": [{ "schema": "s", "name": "t", "file": 1, "pages": [[0, 5]] }] });
         assert!(read(&whole).is_some());
         for (pointer, other) in [
-            ("/views", json!(null)),
-            ("/views/0/end", json!("x")),
-            ("/tables/0/view", json!(1)),
+            ("/view", json!([])),
+            ("/view/end", json!("x")),
+            ("/tables/0/file", json!(-1)),
             ("/tables/0/pages", json!([[5, 5]])),
             ("/tables/0/pages", json!([[0, 5], [5, 6]])),
             ("/tables/0/pages", json!(false)),

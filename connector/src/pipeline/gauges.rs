@@ -2,7 +2,7 @@
 
 use crate::metrics;
 use crate::model::position::{Position, SnapshotState};
-use crate::source::postgres::{Progress, SnapshotProgress};
+use crate::source::{Progress, SnapshotProgress};
 use std::time::Instant;
 
 #[derive(Debug, Default)]

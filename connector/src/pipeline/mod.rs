@@ -5,23 +5,22 @@
 //! other way round: read to the end of the running transaction, flush Kafka, store the position,
 //! confirm it to the database.
 
-mod gauges;
 mod control;
+mod gauges;
 mod letters;
 pub mod progress;
 pub mod run;
+mod way;
 
 use crate::config::Config;
-use crate::encode::Encoder;
-use crate::event::Events;
-use crate::offset::{self, Tracker};
-use crate::signal::{Inbox, Signals};
-use crate::sink::{Kafka, Topics};
+use crate::offset;
+use crate::signal::Inbox;
+use crate::sink::{Kafka, Sink};
 use crate::snapshot::mode;
+use crate::source::Open;
 use crate::source::postgres::{Postgres, WalGuard};
-use crate::transform::Transforms;
 use progress::Progress;
-use run::Pipeline;
+use run::{Pipeline, Rooms};
 use shared::Result;
 use shared::error::Context;
 use shared::registry::Registry;
@@ -60,37 +59,21 @@ fn build<'c>(
     if let Some(registry) = &registry {
         runtime.block_on(registry.ping())?;
     }
-    let sink = Kafka::new(&config.sink)?;
+    let sink = Kafka::new(&config.sink, config.transactional_id().as_deref(), runtime.clone())?;
     sink.check(kafka_limit(config))?;
-    let mut offsets = offset::open(config, runtime.clone())?;
-    let stored = offsets.load()?;
-    let source = open_source(config, runtime, stored.as_ref())?;
     let guard = WalGuard::watch(&config.source, mode::steps(&config.snapshot).on_lost, runtime)?;
-    progress.started(stored.as_ref());
-    Ok(Pipeline {
+    let rooms = Rooms {
         config,
+        clock: Clock::System,
+        open: open_source(config, runtime.clone()),
+        sink: Box::new(sink),
+        offsets: offset::open(config, runtime.clone())?,
+        registry,
         runtime: runtime.clone(),
-        source,
-        guard,
-        events: Events::new(&config.event, Clock::System)?,
-        transforms: Transforms::new(config)?,
-        encoder: Encoder::new(config, registry, runtime.clone())?,
-        sink,
-        letters: letters::Letters::new(config),
-        topics: Topics::new(&config.sink, runtime.clone())?,
-        signals: Signals::new(config, inbox.clone())?,
-        asked: Vec::new(),
-        tracker: Tracker::default(),
-        offsets,
-        progress: progress.clone(),
-        gauges: gauges::Gauges::at(stored.as_ref()),
-        shutdown: shutdown.clone(),
-        unit: run::Unit::default(),
-        durable: stored,
-        unsaved: None,
-        saved_at: std::time::Instant::now(),
-        beat_at: std::time::Instant::now(),
-    })
+        watch: Box::new(move || guard.check()),
+        inbox: inbox.clone(),
+    };
+    Pipeline::start(rooms, progress, shutdown)
 }
 
 /// The registry, if any record is written as Avro.
@@ -99,15 +82,13 @@ fn registry(config: &Config) -> Result<Option<Registry>> {
     given.map(Registry::new).transpose()
 }
 
-/// Connects and positions the source; used at start and after every lost connection.
-pub(crate) fn open_source(
-    config: &Config,
-    runtime: &Handle,
-    stored: Option<&crate::model::position::Position>,
-) -> Result<Postgres> {
-    let mut source = Postgres::open(&config.source, &config.snapshot, &config.signal, runtime.clone())?;
-    source.start(stored)?;
-    Ok(source)
+/// How the source is opened.
+fn open_source(config: &Config, runtime: Handle) -> Open<'_> {
+    Box::new(move |stored| {
+        let mut source = Postgres::open(&config.source, &config.snapshot, &config.signal, runtime.clone())?;
+        source.start(stored)?;
+        Ok(Box::new(source))
+    })
 }
 
 /// Does what start would do, without making a slot or sending a record.
@@ -118,8 +99,15 @@ pub fn check(config: &Config, runtime: &Handle) -> Vec<crate::model::finding::Fi
         let answered = registry.and_then(|registry| runtime.block_on(registry.ping()));
         findings.push(Finding::from_result("schema registry answers", answered));
     }
-    let kafka = Kafka::new(&config.sink).and_then(|sink| sink.check(kafka_limit(config)));
+    let kafka =
+        Kafka::new(&config.sink, None, runtime.clone()).and_then(|sink| sink.check(kafka_limit(config)));
     findings.push(Finding::from_result("kafka answers", kafka));
+    if let Some(id) = config.transactional_id() {
+        // Under the connector's own name this would end the one that runs.
+        let trial = Kafka::new(&config.sink, Some(&format!("{id}-check")), runtime.clone());
+        let started = trial.and_then(|mut sink| sink.start());
+        findings.push(Finding::from_result("kafka takes transactions", started));
+    }
     let offsets = offset::open(config, runtime.clone()).and_then(|mut offsets| offsets.load());
     findings.push(Finding::from_result("stored position is readable", offsets.map(|_| ())));
     findings

@@ -1,7 +1,7 @@
 //! Where the pipeline stands, for other threads to read: the status document and readiness.
 
 use crate::model::position::Position;
-use crate::source::postgres::Postgres;
+use crate::source::Source;
 use serde_json::{Value, json};
 use shared::Error;
 use std::sync::Mutex;
@@ -28,7 +28,7 @@ impl Progress {
         self.started.store(true, Ordering::Release);
     }
 
-    pub(super) fn pulled(&self, source: &Postgres, records: u64) {
+    pub(super) fn pulled(&self, source: &dyn Source, records: u64) {
         self.streaming.store(source.streaming(), Ordering::Relaxed);
         self.records.fetch_add(records, Ordering::Relaxed);
         let at = source.progress();

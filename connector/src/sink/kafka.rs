@@ -6,6 +6,9 @@
 //! no retry can help is an error here.
 
 use super::report::{Reports, refused};
+use super::topics::Topics;
+use super::transaction::Transactions;
+use super::{Acked, Sink};
 use crate::config::sink::SinkConfig;
 use crate::metrics;
 use crate::model::encoded::Encoded;
@@ -15,6 +18,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use shared::error::{Context, Error, Kind, OrKind, Result};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 
 /// A twelve-column row with its headers and librdkafka's own bookkeeping; the queue's limit in
 /// messages is derived from it, because librdkafka counts only keys and values as bytes.
@@ -23,11 +27,20 @@ const MESSAGE_BYTES: u32 = 1_024;
 const SLICE: Duration = Duration::from_millis(5);
 /// A cluster that was lost is asked again this often.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the cluster may take to answer before the source is opened.
+const ANSWER: Duration = Duration::from_secs(2);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long taking back an unfinished transaction may take before a new producer does it.
+const ABORT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The one sink: a producer.
 pub struct Kafka {
+    client: ClientConfig,
     producer: BaseProducer<Reports>,
+    /// None at least once.
+    transactions: Option<Transactions>,
+    started: bool,
+    topics: Topics,
     brokers: String,
     outstanding: usize,
     /// Keys and values of them, in bytes.
@@ -38,21 +51,24 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Makes the producer; nothing is sent yet, so this succeeds without a cluster.
+    /// Makes the producer; nothing is sent yet, so this succeeds without a cluster. `runtime` runs the
+    /// calls that make topics; [`Sink::offer`] waits for them, so it must not be called from its tasks.
+    /// With a `transactional_id` it delivers exactly once.
     ///
     /// # Errors
     /// `Config`, if librdkafka refuses a property.
-    pub fn new(config: &SinkConfig) -> Result<Kafka> {
-        let producer = client(config)
-            .create_with_context(Reports::default())
-            .or_kind(Kind::Config)
-            .doing(|| "prepare the Kafka producer")?;
-        let brokers = config.kafka.brokers.clone();
+    pub fn new(config: &SinkConfig, transactional_id: Option<&str>, runtime: Handle) -> Result<Kafka> {
+        let transactions = transactional_id.map(|id| Transactions::new(id, config));
+        let client = client(config, transactions.as_ref());
         metrics::SINK_LIMIT.with_label_values(&["bytes"]).set(config.queue_bytes.into());
         metrics::SINK_LIMIT.with_label_values(&["records"]).set(queue_messages(config).into());
         Ok(Kafka {
-            producer,
-            brokers,
+            producer: producer(&client)?,
+            client,
+            transactions,
+            started: false,
+            topics: Topics::new(config, runtime)?,
+            brokers: config.kafka.brokers.clone(),
             outstanding: 0,
             outstanding_bytes: 0,
             asked: None,
@@ -76,28 +92,80 @@ impl Kafka {
             .doing(format!("reach Kafka at {}", self.brokers))
     }
 
-    /// Whether the cluster can be reached, as far as is known. Records wait while it cannot.
-    ///
-    /// # Errors
-    /// `Unreachable`.
-    pub fn health(&mut self) -> Result<()> {
-        let Some(words) = self.producer.context().lost() else { return Ok(()) };
-        if self.asked.is_none_or(|asked| asked.elapsed() >= HEALTH_INTERVAL) {
-            self.asked = Some(Instant::now());
-            if self.check(HEALTH_TIMEOUT).is_ok() {
-                self.producer.context().found();
-                return Ok(());
-            }
-        }
-        Err(Error::new(Kind::Unreachable, words).doing(format!("reach Kafka at {}", self.brokers)))
+    fn failure(&self) -> Result<()> {
+        let Some((error, topic)) = self.producer.context().failure() else { return Ok(()) };
+        Err(self.refused(&error, &topic))
     }
 
-    /// Queues a message that belongs to `unit`; units only grow. `false` if the queue is full: poll,
-    /// then offer it again.
-    ///
-    /// # Errors
-    /// What no retry can help: see [`Kafka::poll`].
-    pub fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<bool> {
+    /// A record that failed in a transaction may have failed because of it: then a fatal error says why.
+    fn refused(&self, error: &KafkaError, topic: &str) -> Error {
+        match (&self.transactions, self.producer.client().fatal_error()) {
+            (Some(transactions), Some((code, _))) => {
+                transactions.refused(&KafkaError::MessageProduction(code), "go on with")
+            }
+            _ => refused(error, topic),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.acknowledged.clear();
+        (self.outstanding, self.outstanding_bytes) = (0, 0);
+    }
+
+    /// A producer that failed for good is of no use any more.
+    fn renew(&mut self) -> Result<()> {
+        self.producer = producer(&self.client)?;
+        self.forget();
+        Ok(())
+    }
+
+    fn begin_transactions(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.started, true) {
+            match self.abort(ABORT_LIMIT) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.retryable() => self.renew()?,
+                Err(error) => return Err(error),
+            }
+        }
+        let Kafka { producer, transactions, .. } = self;
+        transactions.as_mut().map_or(Ok(()), |transactions| transactions.start(producer))
+    }
+}
+
+fn producer(client: &ClientConfig) -> Result<BaseProducer<Reports>> {
+    let made = client.create_with_context(Reports::default());
+    made.or_kind(Kind::Config).doing(|| "prepare the Kafka producer")
+}
+
+fn no_transactions() -> Error {
+    Error::new(Kind::Bug, "this producer has no transactions")
+}
+
+impl Kafka {
+    fn publish(&self) {
+        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        metrics::SINK_OUTSTANDING.set(gauge(self.outstanding));
+        metrics::SINK_OUTSTANDING_BYTES.set(gauge(self.outstanding_bytes));
+    }
+}
+
+impl Sink for Kafka {
+    fn start(&mut self) -> Result<()> {
+        if self.transactions.is_some() {
+            return self.begin_transactions();
+        }
+        if self.failure().is_err() {
+            self.renew()?;
+        }
+        // A snapshot or a stream that nobody takes would only hold the database's log.
+        self.check(ANSWER)
+    }
+
+    fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<bool> {
+        self.topics.ensure(message.topic)?;
+        if let Some(transactions) = &mut self.transactions {
+            transactions.begin(&self.producer)?;
+        }
         let token = usize::try_from(unit).or_kind(Kind::Bug)?;
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(message.topic, token);
         record.partition = message.partition;
@@ -125,18 +193,12 @@ impl Kafka {
             }
             Err((error, _)) => {
                 metrics::SINK_FAILED.inc();
-                Err(refused(&error, message.topic))
+                Err(self.refused(&error, message.topic))
             }
         }
     }
 
-    /// Serves delivery reports for up to `wait`, but not after the first ones have come; tells
-    /// `acked` of units and how many of their records are newly durable.
-    ///
-    /// # Errors
-    /// A delivery that failed for good, with its topic and the broker's words: `Rejected` (no such
-    /// topic), `Data` (too large), `Denied`, `Unreachable` (start again).
-    pub fn poll(&mut self, wait: Duration, acked: &mut dyn FnMut(u64, u64)) -> Result<()> {
+    fn poll(&mut self, wait: Duration, acked: Acked<'_>) -> Result<()> {
         let end = Instant::now() + wait;
         loop {
             self.producer.poll(Duration::ZERO);
@@ -162,21 +224,7 @@ impl Kafka {
         Ok(())
     }
 
-    fn publish(&self) {
-        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-        metrics::SINK_OUTSTANDING.set(gauge(self.outstanding));
-        metrics::SINK_OUTSTANDING_BYTES.set(gauge(self.outstanding_bytes));
-    }
-
-    fn failure(&self) -> Result<()> {
-        self.producer.context().failure().map_or(Ok(()), Err)
-    }
-
-    /// Waits until everything queued is durable.
-    ///
-    /// # Errors
-    /// As [`Kafka::poll`]; `Unreachable` when the limit has passed.
-    pub fn flush(&mut self, limit: Duration, acked: &mut dyn FnMut(u64, u64)) -> Result<()> {
+    fn flush(&mut self, limit: Duration, acked: Acked<'_>) -> Result<()> {
         let end = Instant::now() + limit;
         while self.outstanding > 0 {
             let left = end.saturating_duration_since(Instant::now());
@@ -191,9 +239,32 @@ impl Kafka {
         Ok(())
     }
 
-    /// Records queued and not yet acknowledged.
-    pub fn outstanding(&self) -> usize {
+    fn outstanding(&self) -> usize {
         self.outstanding
+    }
+
+    fn health(&mut self) -> Result<()> {
+        let Some(words) = self.producer.context().lost() else { return Ok(()) };
+        if self.asked.is_none_or(|asked| asked.elapsed() >= HEALTH_INTERVAL) {
+            self.asked = Some(Instant::now());
+            if self.check(HEALTH_TIMEOUT).is_ok() {
+                self.producer.context().found();
+                return Ok(());
+            }
+        }
+        Err(Error::new(Kind::Unreachable, words).doing(format!("reach Kafka at {}", self.brokers)))
+    }
+
+    fn commit(&mut self, limit: Duration) -> Result<()> {
+        let transactions = self.transactions.as_mut().ok_or_else(no_transactions)?;
+        transactions.commit(&self.producer, limit)
+    }
+
+    fn abort(&mut self, limit: Duration) -> Result<()> {
+        let transactions = self.transactions.as_mut().ok_or_else(no_transactions)?;
+        transactions.abort(&self.producer, limit)?;
+        self.forget();
+        Ok(())
     }
 }
 
@@ -203,7 +274,7 @@ fn queue_messages(config: &SinkConfig) -> u32 {
 }
 
 /// Ours, then what the operator set for librdkafka.
-fn client(config: &SinkConfig) -> ClientConfig {
+fn client(config: &SinkConfig, transactions: Option<&Transactions>) -> ClientConfig {
     let mut client = ClientConfig::new();
     for (name, value) in [
         ("client.id", "tidegate-connector".to_owned()),
@@ -233,6 +304,9 @@ fn client(config: &SinkConfig) -> ClientConfig {
     }
     for (name, value) in config.kafka.client_properties() {
         client.set(name, value);
+    }
+    if let Some(transactions) = transactions {
+        transactions.set(&mut client);
     }
     client
 }

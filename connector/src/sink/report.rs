@@ -41,8 +41,16 @@ impl Reports {
         std::mem::take(&mut state.bytes)
     }
 
-    pub fn failure(&self) -> Option<Error> {
-        self.state().failed.as_ref().map(|(error, topic)| refused(error, topic))
+    /// The first delivery that failed for good, and its topic.
+    pub fn failure(&self) -> Option<(KafkaError, String)> {
+        self.state().failed.clone()
+    }
+
+    /// Reports of what was taken back mean nothing.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        (state.failed, state.bytes) = (None, 0);
+        state.acknowledged.clear();
     }
 
     pub fn lost(&self) -> Option<String> {

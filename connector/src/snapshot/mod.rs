@@ -1,7 +1,9 @@
-//! Whether the tables' present content is read, in which pieces, and how its rows are marked: pure
-//! decisions.
+//! Whether the tables' present content is read, in which pieces, how its rows are marked, and what of the
+//! stream they make superfluous: pure decisions.
 
 pub mod chunk;
 pub mod marker;
 pub mod mode;
+pub mod piece;
+pub mod visible;
 pub mod window;

@@ -6,6 +6,7 @@ use super::throwaway::Server;
 use connector::config::snapshot::SnapshotMode;
 use connector::config::source::{LsnFlush, OffsetMismatch, SourceConfig};
 use connector::model::position::{Lsn, Position};
+use connector::source::Source as _;
 use shared::Kind;
 use std::time::{Duration, Instant};
 

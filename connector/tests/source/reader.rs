@@ -7,6 +7,7 @@ use connector::model::change::{Change, Event, Origin, PostgresOrigin};
 use connector::model::position::{Position, PostgresPosition};
 use connector::model::table::Table;
 use connector::model::value::{Row, Value};
+use connector::source::Source as _;
 use connector::source::postgres::Postgres;
 use shared::{Error, Kind, Result};
 use std::time::{Duration, Instant};

@@ -7,6 +7,7 @@ use connector::config::snapshot::SnapshotConfig;
 use connector::config::snapshot::SnapshotMode;
 use connector::model::position::Position;
 use connector::model::request::{Action, Request, Tables};
+use connector::source::Source as _;
 
 use std::collections::{BTreeMap, BTreeSet};
 

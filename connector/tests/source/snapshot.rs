@@ -5,6 +5,7 @@ use super::server;
 use connector::config::snapshot::{SnapshotConfig, SnapshotMode};
 use connector::model::position::{PostgresPosition, SnapshotState};
 use connector::model::progress::{Pages, TableProgress};
+use connector::source::Source as _;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use connector::config::snapshot::SnapshotMode;
 use connector::config::source::SourceConfig;
 use connector::model::change::Event;
 use connector::model::position::{Lsn, Position};
+use connector::source::Source as _;
 use shared::Kind;
 use std::time::{Duration, Instant};
 

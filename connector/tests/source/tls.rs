@@ -4,6 +4,7 @@ use super::reader::Source;
 use super::throwaway::Server;
 use connector::config::snapshot::SnapshotMode;
 use connector::config::source::TlsMode;
+use connector::source::Source as _;
 
 /// The server's certificate is believed, or not, by the configured mode; all logins that it may ask for.
 #[test]

@@ -6,6 +6,7 @@ use connector::config::snapshot::SnapshotMode;
 use connector::config::source::SourceConfig;
 use connector::model::change::Event;
 use connector::model::value::{UNIX_EPOCH, Value};
+use connector::source::Source as _;
 use std::time::Duration;
 
 /// Every value as we decode it against what the server itself computes from it.

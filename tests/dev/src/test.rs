@@ -14,7 +14,7 @@ use std::process::Stdio;
 const SERVER_TEST_THREADS: &str = "--test-threads=2";
 
 /// Needs no server, so it runs on any machine.
-const WITHOUT_SERVERS: &[&str] = &["lint", "tidy", "unit"];
+const WITHOUT_SERVERS: &[&str] = &["lint", "simulate", "tidy", "unit"];
 
 /// What a suite's own lines said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

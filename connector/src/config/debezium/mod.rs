@@ -154,6 +154,7 @@ fn import(connector: &Properties, worker: &Properties) -> Result<Imported> {
     }
     target.apply(table::WORKER, "", worker);
     offsets(worker, &mut target);
+    delivery(connector, worker, &mut target)?;
     security(worker, &mut target)?;
     target.apply(table::CONNECTOR, "", connector);
     shaping::apply(connector, &mut target)?;
@@ -180,6 +181,21 @@ fn offsets(worker: &Properties, target: &mut Target) {
         target.set("offset.kind", Value::from("file"));
         target.set("offset.path", Value::from(file.as_str()));
     }
+}
+
+/// As Kafka Connect does: the worker allows it for all connectors, and one connector may insist on it.
+fn delivery(connector: &Properties, worker: &Properties, target: &mut Target) -> Result<()> {
+    let word = |from: &Properties, name: &str| from.get(name).map(|word| word.trim().to_lowercase());
+    let wanted = word(connector, "exactly.once.support");
+    if let Some(other) = wanted.as_deref().filter(|word| !["requested", "required"].contains(word)) {
+        let what = format!("exactly.once.support = {other:?} is neither requested nor required");
+        return Err(Error::new(Kind::Config, what));
+    }
+    let enabled = word(worker, "exactly.once.source.support").is_some_and(|word| word == "enabled");
+    if enabled || wanted.as_deref() == Some("required") {
+        target.set("sink.delivery", Value::from("exactly_once"));
+    }
+    Ok(())
 }
 
 /// The producer's own settings win over the worker's, as in Kafka Connect.

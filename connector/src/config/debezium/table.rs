@@ -308,8 +308,12 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("statistics.metrics.enabled", Ignored("metrics are always on")),
     ("custom.sanitize.pattern", Ignored("secrets are never shown")),
     ("openlineage.*", Unless(&["false", ""], "OpenLineage is not supported")),
-    ("exactly.once.support", Only(&["requested"], "delivery is at least once")),
-    ("transaction.boundary*", Ignored("delivery is at least once")),
+    ("exactly.once.support", Together("sink.delivery")),
+    (
+        "transaction.boundary",
+        Only(&["poll", "interval"], "records become visible between the database's transactions"),
+    ),
+    ("transaction.boundary.interval.ms", Set("sink.commit_interval_ms", Number)),
     ("offsets.storage.topic", Set("offset.topic", Text)),
     (
         "producer.override.compression.type",
@@ -320,6 +324,7 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("producer.override.max.request.size", Set("sink.message_max_bytes", Number)),
     ("producer.override.buffer.memory", Set("sink.queue_bytes", Number)),
     ("producer.override.acks", Only(&["all", "-1"], "the producer always waits for all in-sync replicas")),
+    ("producer.override.transaction.timeout.ms", Set("sink.transaction_timeout_ms", Number)),
     ("producer.override.*", Unless(&[], "set it as librdkafka names it, under sink.kafka.properties")),
     ("consumer.override.*", Ignored("the connector reads nothing but its offsets")),
 ];
@@ -362,7 +367,8 @@ pub const WORKER: &[(&str, Rule)] = &[
         Refused("name the authority's PEM file in sink.kafka.security.ca_file instead"),
     ),
     ("producer.*", Unless(&[], "set it as librdkafka names it, under sink.kafka.properties")),
-    ("exactly.once.source.support", Unless(&["disabled"], "delivery is at least once")),
+    ("exactly.once.source.support", Together("sink.delivery")),
+    ("transaction.timeout.ms", Ignored("it is of the worker's own transactions")),
     ("topic.creation.enable", Together("sink.topic")),
     ("config.providers*", Ignored("${file:…} and ${env:…} are always understood")),
     ("group.id", Ignored(CONNECT)),

@@ -386,3 +386,19 @@ fn the_document_says_what_became_of_each() {
     let published: Vec<&str> = config.source.publish.iter().map(|operation| operation.word()).collect();
     assert_eq!(published, ["insert", "update"]);
 }
+
+#[test]
+fn exactly_once_is_the_worker_s_to_allow_and_the_connector_s_to_insist_on() {
+    use crate::config::sink::Delivery::{AtLeastOnce, ExactlyOnce};
+    let (support, allowed) = ("exactly.once.support", "exactly.once.source.support");
+    for (connector, worker, want) in [
+        (&[][..], &[][..], AtLeastOnce),
+        (&[(support, "requested")], &[(allowed, "preparing")], AtLeastOnce),
+        (&[(support, "requested")], &[(allowed, "enabled")], ExactlyOnce),
+        (&[(support, "REQUIRED"), ("transaction.boundary.interval.ms", "250")], &[], ExactlyOnce),
+    ] {
+        let (config, _) = take_over(connector, worker).expect("valid");
+        assert_eq!(config.sink.delivery, want, "{connector:?} {worker:?}");
+        assert_eq!(config.transactional_id().is_some(), want == ExactlyOnce);
+    }
+}

@@ -11,7 +11,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -20,6 +20,13 @@ fn config(brokers: &str) -> SinkConfig {
         "[kafka]\nbrokers = {brokers:?}\n[kafka.properties]\n\"topic.metadata.propagation.max.ms\" = \"300\""
     );
     shared::config::parse(&text, &shared::config::Overrides { env_prefix: "NONE", set: &[] }).expect("valid")
+}
+
+static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+    LazyLock::new(|| tokio::runtime::Runtime::new().expect("a runtime"));
+
+fn kafka(config: &SinkConfig) -> Result<Kafka> {
+    Kafka::new(config, None, RUNTIME.handle().clone())
 }
 
 fn cluster() -> MockCluster<'static, DefaultProducerContext> {
@@ -42,7 +49,7 @@ fn drain(sink: &mut Kafka) -> Result<BTreeMap<u64, u64>> {
 fn every_record_is_acknowledged_for_its_unit() {
     let cluster = cluster();
     cluster.create_topic("t", 3, 1).expect("a topic");
-    let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
+    let mut sink = kafka(&config(&cluster.bootstrap_servers())).expect("a producer");
     sink.check(LIMIT).expect("reachable");
     for at in 0..5_000_u64 {
         assert!(sink.offer(&message("t", &at.to_be_bytes(), b"value"), at / 100).expect("queued"));
@@ -58,7 +65,7 @@ fn every_record_is_acknowledged_for_its_unit() {
 fn keys_tombstones_and_headers_arrive_as_they_are_in_java_s_partition() {
     let cluster = cluster();
     cluster.create_topic("t", 3, 1).expect("a topic");
-    let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
+    let mut sink = kafka(&config(&cluster.bootstrap_servers())).expect("a producer");
     let schema = Arc::new(Schema::int32());
     let given = [
         Given { name: "link", value: HeaderValue::Datum(Datum { schema: &schema, value: Value::Int(1) }) },
@@ -99,7 +106,7 @@ fn a_failing_broker_is_tried_again_and_nothing_is_lost() {
     cluster.create_topic("t", 1, 1).expect("a topic");
     let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION; 3];
     cluster.request_errors(RDKafkaApiKey::Produce, &errors);
-    let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
+    let mut sink = kafka(&config(&cluster.bootstrap_servers())).expect("a producer");
     assert!(sink.offer(&message("t", b"k", b"v"), 7).expect("queued"));
     assert_eq!(drain(&mut sink).expect("delivered"), [(7, 1)].into());
 }
@@ -114,7 +121,7 @@ fn refusals_say_the_topic_and_what_to_do() {
         let cluster = cluster();
         cluster.create_topic("orders", 1, 1).expect("a topic");
         cluster.request_errors(RDKafkaApiKey::Produce, &[code]);
-        let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
+        let mut sink = kafka(&config(&cluster.bootstrap_servers())).expect("a producer");
         assert!(sink.offer(&message("orders", b"k", b"v"), 1).expect("queued"));
         let error = drain(&mut sink).expect_err("refused");
         assert_eq!(error.kind(), kind, "{error}");
@@ -126,7 +133,7 @@ fn refusals_say_the_topic_and_what_to_do() {
 fn a_record_above_the_limit_is_refused_at_once() {
     let mut small = config("127.0.0.1:1");
     small.message_max_bytes = 10_000;
-    let mut sink = Kafka::new(&small).expect("a producer");
+    let mut sink = kafka(&small).expect("a producer");
     let error = sink.offer(&message("orders", b"k", &[0; 20_000]), 1).expect_err("too large");
     assert_eq!(error.kind(), Kind::Data);
     assert!(error.hint().contains("message_max_bytes"));
@@ -137,7 +144,7 @@ fn an_unknown_topic_is_said() {
     let cluster = cluster();
     let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     cluster.topic_error("orders", unknown).expect("set");
-    let mut sink = Kafka::new(&config(&cluster.bootstrap_servers())).expect("a producer");
+    let mut sink = kafka(&config(&cluster.bootstrap_servers())).expect("a producer");
     assert!(sink.offer(&message("orders", b"k", b"v"), 1).expect("queued"));
     let error = drain(&mut sink).expect_err("no such topic");
     assert_eq!(error.kind(), Kind::Rejected, "{error}");
@@ -148,7 +155,7 @@ fn an_unknown_topic_is_said() {
 fn no_cluster_is_said_and_a_full_queue_stays_bounded() {
     let mut few = config("127.0.0.1:1");
     few.queue_bytes = 1024 * 1024;
-    let mut sink = Kafka::new(&few).expect("no cluster is needed yet");
+    let mut sink = kafka(&few).expect("no cluster is needed yet");
     let error = sink.check(Duration::from_millis(300)).expect_err("nobody there");
     assert_eq!(error.kind(), Kind::Unreachable);
     assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
@@ -171,7 +178,74 @@ fn no_cluster_is_said_and_a_full_queue_stays_bounded() {
 fn a_wrong_property_is_a_matter_of_configuration() {
     let mut wrong = config("b:1");
     wrong.kafka.properties.insert("no.such.property".to_owned(), "1".to_owned());
-    let error = Kafka::new(&wrong).map(drop).expect_err("unknown");
+    let error = kafka(&wrong).map(drop).expect_err("unknown");
     assert_eq!(error.kind(), Kind::Config);
     assert!(error.to_string().contains("no.such.property"), "{error}");
+}
+
+fn transactional(cluster: &MockCluster<'static, DefaultProducerContext>) -> Kafka {
+    let handle = RUNTIME.handle().clone();
+    Kafka::new(&config(&cluster.bootstrap_servers()), Some("shop"), handle).expect("a producer")
+}
+
+#[test]
+fn what_was_taken_back_does_not_hinder_the_next_transaction() {
+    let cluster = cluster();
+    cluster.create_topic("t", 3, 1).expect("a topic");
+    let mut sink = transactional(&cluster);
+    sink.start().expect("begun");
+    for unit in 1..=3 {
+        for at in 0..100_u64 {
+            assert!(sink.offer(&message("t", &at.to_be_bytes(), b"value"), unit).expect("queued"));
+        }
+        if unit == 2 {
+            // At once, so that much of it is still in the queue.
+            sink.abort(LIMIT).expect("taken back");
+            assert_eq!(sink.outstanding(), 0);
+            continue;
+        }
+        assert_eq!(drain(&mut sink).expect("acknowledged"), [(unit, 100)].into());
+        sink.commit(LIMIT).expect("committed");
+    }
+    // What start does after a failure in mid-transaction.
+    assert!(sink.offer(&message("t", b"k", b"v"), 4).expect("queued"));
+    sink.start().expect("begun anew");
+    assert_eq!((sink.outstanding(), drain(&mut sink).expect("nothing")), (0, BTreeMap::new()));
+}
+
+#[test]
+fn a_process_that_another_one_ended_says_so_and_does_not_push_back() {
+    let cluster = cluster();
+    cluster.create_topic("t", 1, 1).expect("a topic");
+    let mut sink = transactional(&cluster);
+    sink.start().expect("begun");
+    assert!(sink.offer(&message("t", b"k", b"v"), 1).expect("queued"));
+    drain(&mut sink).expect("acknowledged");
+    cluster.request_errors(RDKafkaApiKey::EndTxn, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_PRODUCER_FENCED]);
+    let error = sink.commit(LIMIT).expect_err("fenced");
+    assert_eq!((error.kind(), error.exit_code()), (Kind::Rejected, 3), "{error}");
+    assert!(error.to_string().contains("another process"), "{error}");
+    assert_eq!(sink.start().expect_err("it is at its end").kind(), Kind::Rejected);
+}
+
+#[test]
+fn brokers_that_take_no_transactions_are_said() {
+    for (code, kind, words) in [
+        (
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            Kind::Denied,
+            "at_least_once",
+        ),
+        (
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT,
+            Kind::Config,
+            "transaction.max.timeout.ms",
+        ),
+    ] {
+        let cluster = cluster();
+        cluster.request_errors(RDKafkaApiKey::InitProducerId, &[code]);
+        let error = transactional(&cluster).start().expect_err("refused");
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.hint().contains(words), "{error:?}");
+    }
 }

@@ -38,7 +38,6 @@ mod start;
 mod stream;
 mod tls;
 mod value;
-mod visible;
 mod wal_guard;
 mod wire;
 
@@ -56,6 +55,7 @@ use crate::model::notice::Notice;
 use crate::model::position::{Lsn, Position, PostgresPosition};
 use crate::model::request::Request;
 use crate::snapshot::mode::{Steps, steps};
+use crate::source::{Progress, Source, Take};
 use catalog::Catalog;
 use connect::{Purpose, connect};
 use filter::{Names, TableFilter};
@@ -72,28 +72,8 @@ use stream::{Start, Stream};
 use tokio::runtime::Handle;
 use wire::Wire;
 
-/// Where the source stands, for status and metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// LSN of the last message read.
-    pub received: Lsn,
-    /// End of the server's log as it last told us.
-    pub server_end: Lsn,
-    /// What the server was told, or will be with the next status, is durable.
-    pub confirmed: Lsn,
-    /// Commit time of the last transaction read, microseconds since 1970; 0 before the first.
-    pub commit_time_us: i64,
-    /// While a snapshot is being read.
-    pub snapshot: Option<SnapshotProgress>,
-}
-
-/// How far a snapshot is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SnapshotProgress {
-    pub tables: usize,
-    pub tables_done: usize,
-    pub rows: u64,
-}
+/// Requests that wait at most.
+const REQUESTS: usize = 1_024;
 
 /// A PostgreSQL database as a source of changes.
 pub struct Postgres {
@@ -186,36 +166,6 @@ impl Postgres {
         Ok(())
     }
 
-    /// Waits at most `wait` for something to read and hands every complete message to `take`, in
-    /// order. True if anything was handed over.
-    ///
-    /// # Errors
-    /// `Unreachable` when the connection broke: open and start again. `Data` names the table, the
-    /// column and the place of what cannot be read.
-    pub fn poll(&mut self, wait: Duration, take: &mut dyn FnMut(Event<'_>) -> Result<()>) -> Result<bool> {
-        if self.too_early(wait) {
-            return Ok(false);
-        }
-        self.read_xmin()?;
-        self.follow_requests()?;
-        for notice in self.notices.drain(..) {
-            take(Event::Notice(&notice))?;
-        }
-        match &mut self.phase {
-            Phase::Stream(stream) => stream.poll(wait, &mut self.relations, &mut self.catalog, take),
-            Phase::Snapshot(snapshot) if snapshot.done() => {
-                let position = snapshot.position();
-                self.end_snapshot(position).map(|()| false)
-            }
-            Phase::Snapshot(snapshot) => snapshot.poll(wait, &mut self.relations, &mut self.catalog, take),
-            Phase::Rest => {
-                std::thread::sleep(wait);
-                Ok(false)
-            }
-            Phase::Ready => Err(Error::new(Kind::Bug, "the source was not started")),
-        }
-    }
-
     /// Whether a delay that the operator asked for is not over.
     fn too_early(&mut self, wait: Duration) -> bool {
         let left = self.not_before.map(|at| at.saturating_duration_since(Instant::now()));
@@ -245,18 +195,6 @@ impl Postgres {
         Ok(())
     }
 
-    /// Runs the query that goes with a heartbeat, if there is one. A failure is told and passed over,
-    /// as with Debezium: the next heartbeat tries again.
-    pub fn run_heartbeat_query(&mut self) {
-        let Some(query) = self.config.heartbeat_query.as_deref().filter(|query| !query.trim().is_empty())
-        else {
-            return;
-        };
-        if let Err(error) = self.catalog.sql.execute(query) {
-            tracing::warn!(event = "heartbeat_query_failed", %error, "source.heartbeat_query failed");
-        }
-    }
-
     fn end_snapshot(&mut self, position: PostgresPosition) -> Result<()> {
         if self.steps.stream {
             let confirmed = position.lsn;
@@ -264,14 +202,6 @@ impl Postgres {
         }
         self.phase = Phase::Rest;
         Ok(())
-    }
-
-    /// Everything at or below `position` is durable: the server may forget it.
-    pub fn confirm(&mut self, position: &Position) -> Result<()> {
-        match &mut self.phase {
-            Phase::Stream(stream) => stream.confirm(position.lsn()),
-            _ => Ok(()),
-        }
     }
 
     /// Tells the server that we are alive, if it is time. For whoever has to wait between two
@@ -283,17 +213,75 @@ impl Postgres {
         }
     }
 
-    /// Whether the snapshot is done and the server streams.
-    pub fn streaming(&self) -> bool {
-        matches!(self.phase, Phase::Stream(_))
-    }
-
     /// Whether there is nothing left to do (`snapshot.mode = "initial_only"`).
     pub fn finished(&self) -> bool {
         matches!(self.phase, Phase::Rest)
     }
+}
 
-    pub fn progress(&self) -> Progress {
+impl Source for Postgres {
+    fn beginning(&self) -> Option<Position> {
+        match &self.phase {
+            Phase::Snapshot(snapshot) => Some(Position::Postgres(snapshot.position())),
+            _ => None,
+        }
+    }
+
+    fn poll(&mut self, wait: Duration, take: Take<'_>) -> Result<bool> {
+        if self.too_early(wait) {
+            return Ok(false);
+        }
+        self.read_xmin()?;
+        self.follow_requests()?;
+        for notice in self.notices.drain(..) {
+            take(Event::Notice(&notice))?;
+        }
+        match &mut self.phase {
+            Phase::Stream(stream) => stream.poll(wait, &mut self.relations, &mut self.catalog, take),
+            Phase::Snapshot(snapshot) if snapshot.done() => {
+                let position = snapshot.position();
+                self.end_snapshot(position).map(|()| false)
+            }
+            Phase::Snapshot(snapshot) => snapshot.poll(wait, &mut self.relations, &mut self.catalog, take),
+            Phase::Rest => {
+                std::thread::sleep(wait);
+                Ok(false)
+            }
+            Phase::Ready => Err(Error::new(Kind::Bug, "the source was not started")),
+        }
+    }
+
+    fn request(&mut self, request: Request) -> Result<()> {
+        if self.requests.len() >= REQUESTS {
+            return Err(Error::new(Kind::Full, format!("{REQUESTS} signals wait already"))
+                .remedy("the running snapshot has to end first"));
+        }
+        self.requests.push_back(request);
+        Ok(())
+    }
+
+    fn run_heartbeat_query(&mut self) {
+        let Some(query) = self.config.heartbeat_query.as_deref().filter(|query| !query.trim().is_empty())
+        else {
+            return;
+        };
+        if let Err(error) = self.catalog.sql.execute(query) {
+            tracing::warn!(event = "heartbeat_query_failed", %error, "source.heartbeat_query failed");
+        }
+    }
+
+    fn confirm(&mut self, position: &Position) -> Result<()> {
+        match &mut self.phase {
+            Phase::Stream(stream) => stream.confirm(position.lsn()),
+            _ => Ok(()),
+        }
+    }
+
+    fn streaming(&self) -> bool {
+        matches!(self.phase, Phase::Stream(_))
+    }
+
+    fn progress(&self) -> Progress {
         match &self.phase {
             Phase::Stream(stream) => Progress {
                 received: stream.received(),
@@ -310,7 +298,7 @@ impl Postgres {
     }
 
     /// Ends the stream, and drops the slot if so configured.
-    pub fn stop(&mut self) -> Result<()> {
+    fn stop(&mut self) -> Result<()> {
         if let Phase::Stream(stream) = std::mem::replace(&mut self.phase, Phase::Ready) {
             stream.stop().doing(|| "end the stream")?;
         }

@@ -5,8 +5,8 @@
 //! - Between transactions, a keepalive's end of log is a boundary as well: everything committed
 //!   before it was sent before it. So an idle or unrelated load does not hold the slot back.
 //! - The server is told a position only after [`Stream::confirm`] named it.
-//! - After a snapshot that was not the slot's own, what it has read already is passed over, table by
-//!   table; as long as that may be, what it has read is stored with each position.
+//! - After a snapshot that was not the slot's own, transactions that it has seen are passed over; as long as
+//!   that may be, what it has seen is stored with each position.
 
 use super::catalog::Catalog;
 use super::cursor::Cursor;
@@ -16,14 +16,14 @@ use super::incremental::{Beside, Place};
 use super::pgoutput::{Begin, Commit, Logical, Message, Old, Truncate, Tuple};
 use super::relation::{Relation, Relations};
 use super::row::{decode_tuple, empty, fill_unavailable, raw_tuple};
-use super::visible::Seen;
 use super::wire::{Wire, protocol};
 use crate::metrics;
 use crate::model::change::{self, Change, Event, Marker, Op, Origin, PostgresOrigin};
 use crate::model::position::{Lsn, Position, PostgresPosition};
 use crate::model::refusal::RawRow;
-use crate::model::table::TableId;
 use crate::model::value::{RowBuffer, Value};
+use crate::snapshot::visible::Seen;
+use crate::source::Take;
 use bumpalo::Bump;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
@@ -41,9 +41,6 @@ const OPS: [Op; 3] = [Op::Create, Op::Update, Op::Delete];
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long the server may take to end the stream in good order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Takes what was read.
-pub type Take<'t> = &'t mut dyn FnMut(Event<'_>) -> Result<()>;
 
 /// What a stream starts with.
 pub struct Start {
@@ -73,7 +70,7 @@ pub struct Reader {
     database: String,
     position: PostgresPosition,
     transaction: Option<Transaction>,
-    /// What snapshots have read of what the stream brings.
+    /// What a snapshot has of what the stream brings.
     seen: Option<Seen>,
     messages: Names,
     beside: Option<Box<Beside>>,
@@ -96,7 +93,7 @@ pub struct Reader {
 #[derive(Clone, Copy, Debug)]
 struct Transaction {
     begin: Begin,
-    /// Snapshots have all of it already.
+    /// A snapshot has it already.
     seen: bool,
 }
 
@@ -366,9 +363,6 @@ impl Reader {
         if let Some(beside) = &mut self.beside {
             beside.changed(relation, old, new);
         }
-        if self.hides(&relation.table.id) {
-            return Ok(false);
-        }
         empty(&mut self.arena);
         let mut before = self.before.take();
         let mut after = self.after.take();
@@ -396,11 +390,6 @@ impl Reader {
         Ok(true)
     }
 
-    #[inline]
-    fn hides(&self, table: &TableId) -> bool {
-        self.seen.as_ref().is_some_and(|seen| seen.hides(table))
-    }
-
     /// Of a message outside a transaction there is no number, and the time is the last commit's.
     fn origin(&self, lsn: Lsn, transaction: Option<Transaction>) -> Origin<'_> {
         Origin::Postgres(PostgresOrigin {
@@ -416,7 +405,7 @@ impl Reader {
     }
 
     fn begin(&mut self, lsn: Lsn, begin: Begin, take: Take<'_>) -> Result<bool> {
-        let seen = self.seen.as_mut().is_some_and(|seen| seen.begin(begin.transaction_id));
+        let seen = self.seen.as_ref().is_some_and(|seen| seen.contains(begin.transaction_id));
         self.transaction = Some(Transaction { begin, seen });
         self.replicated_from = None;
         if !seen {
@@ -437,9 +426,7 @@ impl Reader {
         let transaction = self.transaction.filter(|transaction| !transaction.seen);
         let Some(transaction) = transaction else { return Ok(false) };
         for number in truncate.relations() {
-            if let Some(relation) = relations.get(number)?
-                && !self.hides(&relation.table.id)
-            {
+            if let Some(relation) = relations.get(number)? {
                 if let Some(beside) = &mut self.beside {
                     beside.emptied(&relation.table.id);
                 }

@@ -2,7 +2,7 @@
 //!
 //! The point is the slot's own if the slot was just made: then rows and stream fit without a gap or a
 //! repeat by themselves. Otherwise it is taken now, and the stream passes over what it has seen already
-//! ([`Seen`](super::visible::Seen)).
+//! ([`Seen`](crate::snapshot::visible::Seen)).
 //!
 //! ```text
 //!   tables ─> pieces of pages ─┬─> worker ─┐
@@ -10,8 +10,9 @@
 //!                              └─> worker ─┘   is read so far: after a crash the rest is read
 //! ```
 //!
-//! After a crash the point in time is gone. Tables not begun are read at a new one; so is what is left of a
-//! table, and of its pages read before only the rows that changed since, of which one may have moved there.
+//! After a crash the point in time is gone. What is left of the tables is read at a new one, and of pages read
+//! before only the rows that changed since, of which one may have moved there. What changed between the two
+//! is streamed all the same: rows of the first may be in Kafka although nothing is stored of them.
 
 mod table;
 mod view;
@@ -19,11 +20,9 @@ mod worker;
 
 pub use table::{Wanted, name};
 
-use super::SnapshotProgress as Counts;
 use super::catalog::Catalog;
 use super::relation::Relations;
 use super::row::{decode_copied, empty, raw_copied};
-use super::stream::Take;
 use super::wire::{Wire, ready};
 use crate::config::snapshot::SnapshotConfig;
 use crate::config::source::SourceConfig;
@@ -36,13 +35,15 @@ use crate::model::refusal::RawRow;
 use crate::model::table::TableId;
 use crate::model::value::RowBuffer;
 use crate::snapshot::marker::{Place, marker};
+use crate::snapshot::piece::{Piece, pieces};
+use crate::source::{SnapshotProgress as Counts, Take};
 use bumpalo::Bump;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use table::{Piece, Reading, pieces, statement};
+use table::{Reading, statement};
 use worker::{Found, Held, Worker};
 
 /// What is read so far is told at most this often, but for the end.
@@ -105,8 +106,8 @@ impl Snapshot {
         let Start { of, position: base, tables, mut progress, server_version } = start;
         let count = usize::try_from(config.max_threads).unwrap_or(1);
         let (wires, taken) = view::open(source, &of, count, config.lock_timeout_ms)?;
-        progress.keep_used_views();
-        progress.views.push(taken.view);
+        let first = progress.view.is_none();
+        progress.view.get_or_insert(taken.view);
         let (transaction_id, commit_time_us) = (taken.transaction_id, taken.time_us);
         let position = match &of {
             Of::Now { asked_at: Some(at) } => PostgresPosition { commit_time_us, ..at.clone() },
@@ -133,7 +134,7 @@ impl Snapshot {
             tables: (0..total).map(|_| None).collect(),
             rows: 0,
             base,
-            own: matches!(of, Of::NewSlot { .. }) && progress.views.len() == 1,
+            own: first && matches!(of, Of::NewSlot { .. }),
             out: Out {
                 database: source.database.clone(),
                 position,
@@ -243,8 +244,8 @@ impl Snapshot {
             .map_err(|e| denied(e, &name))
             .doing(|| read.clone())?;
         let relation = relations.present(&wanted.id, catalog).doing(|| read.clone())?;
-        let pieces =
-            pieces(&mut worker.wire, &wanted, self.chunk_pages, self.server_version, &mut self.progress)?;
+        let file = table::file(&mut worker.wire, &wanted, self.server_version)?;
+        let pieces = pieces(&wanted.id, &file, self.chunk_pages, &mut self.progress)?;
         let (id, tables) = (wanted.id.clone(), self.names.clone());
         self.notices.push(notice(News::Table { table: id, tables, keys: None }));
         let reading = Reading::new(wanted, relation, &pieces);
@@ -374,7 +375,7 @@ impl Snapshot {
             worker.wire.close();
         }
         self.done = true;
-        self.progress.forget_tables_of_last_view();
+        self.progress.tables.clear();
         self.notices.push(notice(News::Completed));
         self.notify(take)?;
         tracing::info!(

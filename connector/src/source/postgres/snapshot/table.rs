@@ -1,13 +1,14 @@
-//! Tables and their pieces, in the order in which they are read, and the statements that read them.
+//! A table being read, and the statements that read its pieces.
 
-use crate::model::progress::{Pages, SnapshotProgress, TableProgress};
+use crate::model::progress::SnapshotProgress;
 use crate::model::table::TableId;
-use crate::snapshot::chunk::{self, END, Range};
+use crate::snapshot::chunk::{END, Range};
+use crate::snapshot::piece::{File, Notes, Piece};
 use crate::source::postgres::relation::Relation;
 use crate::source::postgres::sql::{identifier, literal};
 use crate::source::postgres::wire::Wire;
+use shared::Result;
 use shared::error::Context;
-use shared::{Error, Kind, Result};
 use std::sync::Arc;
 
 /// Servers before this one read a whole table for each piece of it.
@@ -32,71 +33,13 @@ pub struct Reading {
     /// Rows read, and of them those handed over.
     pub rows: u64,
     pub handed: u64,
-    /// Pages read while [`Piece::Changed`] is not: they count when it is.
-    waiting: Option<Vec<Range>>,
+    notes: Notes,
 }
 
-/// What one statement reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// All of it at once.
-    Whole,
-    Pages(Range),
-    /// Rows that changed since these pages were read before a crash, at a view that began at this
-    /// transaction: one of them may have moved into them from a page that was not read yet.
-    Changed {
-        pages: Vec<Range>,
-        since: u32,
-    },
-}
-
-/// What the server says about a table's file.
-struct File {
-    /// Plain, without children, so that its pages are its rows.
-    plain: bool,
-    pages: u32,
-    number: u32,
-}
-
-/// Cuts a table into what is left to read of it; nothing if that is nothing. `progress` gets its entry.
-pub fn pieces(
-    wire: &mut Wire,
-    wanted: &Wanted,
-    chunk_pages: u32,
-    server_version: i32,
-    progress: &mut SnapshotProgress,
-) -> Result<Vec<Piece>> {
-    let view = progress.views.len().saturating_sub(1);
-    let file = file(wire, &wanted.id)?;
-    let divisible = file.plain && wanted.select.is_none() && server_version >= PAGES_VERSION;
-    let begun = progress.tables.get(&wanted.id).filter(|begun| divisible && begun.file == file.number);
-    let done = match begun.map(|begun| (&begun.pages, begun.view)) {
-        Some((Pages::Some(done), view)) if !done.is_empty() => Some((done.clone(), view)),
-        _ => None,
-    };
-    let Some((done, first_view)) = done else {
-        let entry = TableProgress { view, file: file.number, pages: Pages::default() };
-        progress.tables.insert(wanted.id.clone(), entry);
-        let small = file.pages <= chunk_pages;
-        let all = chunk::pieces(file.pages, chunk_pages, &[]);
-        return Ok(match divisible && !small {
-            true => all.into_iter().map(Piece::Pages).collect(),
-            false => vec![Piece::Whole],
-        });
-    };
-    let since = progress.views.get(first_view).and_then(|view| oldest(&view.seen));
-    let since = since.ok_or_else(|| Error::new(Kind::Lost, "the stored snapshot has another form"))?;
-    let left = chunk::pieces(file.pages, chunk_pages, &done).into_iter().map(Piece::Pages);
-    Ok([Piece::Changed { pages: done, since }].into_iter().chain(left).collect())
-}
-
-/// The lower half of the oldest transaction that a snapshot `xmin:xmax:…` found under way.
-fn oldest(seen: &str) -> Option<u32> {
-    let whole: u64 = seen.split(':').next()?.parse().ok()?;
-    u32::try_from(whole & u64::from(u32::MAX)).ok()
-}
-
-fn file(wire: &mut Wire, id: &TableId) -> Result<File> {
+/// What the server says about a table's file, whose pages are its rows if it is a plain one that is read
+/// whole.
+pub fn file(wire: &mut Wire, wanted: &Wanted, server_version: i32) -> Result<File> {
+    let Wanted { id, select } = wanted;
     let name = literal(&name(id));
     let rows = wire
         .query(&format!(
@@ -108,10 +51,10 @@ fn file(wire: &mut Wire, id: &TableId) -> Result<File> {
         ))
         .doing(|| format!("look at table {id}"))?;
     let Some([Some(plain), Some(pages), Some(number)]) = rows.first().map(Vec::as_slice) else {
-        return Ok(File { plain: false, pages: 0, number: 0 });
+        return Ok(File { divisible: false, pages: 0, number: 0 });
     };
     Ok(File {
-        plain: plain == "t",
+        divisible: plain == "t" && select.is_none() && server_version >= PAGES_VERSION,
         pages: pages.parse().unwrap_or(END - 1),
         number: number.parse().unwrap_or_default(),
     })
@@ -148,7 +91,6 @@ fn within((from, to): Range) -> String {
 
 impl Reading {
     pub fn new(wanted: Wanted, relation: Relation, pieces: &[Piece]) -> Self {
-        let changed = pieces.iter().any(|piece| matches!(piece, Piece::Changed { .. }));
         Reading {
             id: wanted.id,
             relation: Arc::new(relation),
@@ -156,22 +98,12 @@ impl Reading {
             open: pieces.len(),
             rows: 0,
             handed: 0,
-            waiting: changed.then(Vec::new),
+            notes: Notes::new(pieces),
         }
     }
 
     /// Takes note that a piece was read, and its rows handed over.
     pub fn note(&mut self, progress: &mut SnapshotProgress, piece: Piece) {
-        let Some(table) = progress.tables.get_mut(&self.id) else { return };
-        match (piece, &mut self.waiting) {
-            (Piece::Whole, _) => table.pages = Pages::All,
-            (Piece::Pages(range), Some(waiting)) => waiting.push(range),
-            (Piece::Pages(range), None) => chunk::add(&mut table.pages, range),
-            (Piece::Changed { .. }, waiting) => {
-                for range in waiting.take().unwrap_or_default() {
-                    chunk::add(&mut table.pages, range);
-                }
-            }
-        }
+        self.notes.add(progress.tables.get_mut(&self.id), piece);
     }
 }

@@ -1,7 +1,7 @@
 //! One connection that reads pieces of tables. It holds back the row read last, because that row's
 //! marker depends on what follows.
 
-use super::table::Piece;
+use crate::snapshot::piece::Piece;
 use crate::source::postgres::copy::CopyRow;
 use crate::source::postgres::failure::ServerError;
 use crate::source::postgres::wire::{Wire, protocol};

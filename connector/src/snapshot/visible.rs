@@ -2,7 +2,6 @@
 
 use crate::model::position::Lsn;
 use crate::model::progress::SnapshotProgress;
-use crate::model::table::TableId;
 use std::sync::Arc;
 
 /// `xmin:xmax:xip,…`: numbers below `xmin` are done; from `xmax` on not begun; between them those
@@ -38,39 +37,22 @@ impl Visible {
     }
 }
 
-/// What the stream passes over because snapshots have read it: of each table, the transactions that the
-/// oldest view has seen at which rows of it were read.
+/// What the stream passes over because a snapshot has read it: the transactions that it saw.
 pub struct Seen {
     progress: Arc<SnapshotProgress>,
-    views: Vec<Visible>,
-    /// Of the transaction being read: which views have seen it.
-    by_view: Vec<bool>,
+    view: Visible,
 }
 
 impl Seen {
-    /// `None` if a view's text is no snapshot, or there is none.
+    /// `None` if there is no view, or its text is no snapshot.
     pub fn new(progress: Arc<SnapshotProgress>) -> Option<Self> {
-        let views = progress.views.iter().map(|view| Visible::parse(&view.seen, view.end));
-        let views: Vec<Visible> = views.collect::<Option<_>>()?;
-        let by_view = vec![false; views.len()];
-        (!views.is_empty()).then_some(Seen { progress, views, by_view })
+        let view = progress.view.as_ref()?;
+        let view = Visible::parse(&view.seen, view.end)?;
+        Some(Seen { progress, view })
     }
 
-    /// A transaction begins. Whether all views have seen it.
-    pub fn begin(&mut self, transaction_id: u32) -> bool {
-        for (seen, view) in self.by_view.iter_mut().zip(&self.views) {
-            *seen = view.contains(transaction_id);
-        }
-        self.by_view.iter().all(|seen| *seen)
-    }
-
-    /// Whether the rows of the table that the transaction changed were read already.
-    pub fn hides(&self, table: &TableId) -> bool {
-        let view = match self.progress.tables.get(table) {
-            Some(table) => self.by_view.get(table.view),
-            None => self.by_view.last(),
-        };
-        view.is_some_and(|seen| *seen)
+    pub fn contains(&self, transaction_id: u32) -> bool {
+        self.view.contains(transaction_id)
     }
 
     /// What is stored as long as something may have to be passed over.
@@ -80,7 +62,7 @@ impl Seen {
 
     /// Beyond this all transactions are new.
     pub fn end(&self) -> Lsn {
-        self.views.iter().map(|view| view.end).max().unwrap_or_default()
+        self.view.end
     }
 }
 
@@ -103,26 +85,6 @@ mod tests {
         let visible = Visible::parse("4294967290:4294967306:", Lsn(1)).expect("a snapshot");
         for (id, want) in [(u32::MAX, true), (9, true), (10, false), (11, false), (4_294_967_000, true)] {
             assert_eq!(visible.contains(id), want, "{id}");
-        }
-    }
-
-    #[test]
-    fn a_table_is_as_old_as_its_oldest_rows() {
-        use crate::model::progress::{TableProgress, View};
-        let view = |seen: &str| View { seen: seen.to_owned(), end: Lsn(9) };
-        let id = |name: &str| TableId { schema: "s".to_owned(), name: name.to_owned() };
-        let half = TableProgress { view: 0, ..TableProgress::default() };
-        let progress = SnapshotProgress {
-            views: vec![view("10:10:"), view("20:20:")],
-            tables: [(id("half"), half)].into(),
-            request: None,
-        };
-        let mut seen = Seen::new(Arc::new(progress)).expect("two views");
-        for (transaction, whole, half, later) in
-            [(5, true, true, true), (15, false, false, true), (25, false, false, false)]
-        {
-            assert_eq!(seen.begin(transaction), whole, "{transaction}");
-            assert_eq!((seen.hides(&id("half")), seen.hides(&id("later"))), (half, later), "{transaction}");
         }
     }
 
