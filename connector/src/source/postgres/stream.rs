@@ -363,6 +363,9 @@ impl Reader {
         if let Some(beside) = &mut self.beside {
             beside.changed(relation, old, new);
         }
+        if transaction.seen {
+            return Ok(false);
+        }
         empty(&mut self.arena);
         let mut before = self.before.take();
         let mut after = self.after.take();
