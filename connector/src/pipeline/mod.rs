@@ -5,6 +5,7 @@
 //! other way round: read to the end of the running transaction, flush Kafka, store the position,
 //! confirm it to the database.
 
+mod check;
 mod control;
 mod gauges;
 mod letters;
@@ -12,10 +13,12 @@ pub mod progress;
 pub mod run;
 mod way;
 
+pub use check::check;
+
 use crate::config::Config;
 use crate::offset;
 use crate::signal::Inbox;
-use crate::sink::{Kafka, Sink};
+use crate::sink::Kafka;
 use crate::snapshot::mode;
 use crate::source::Open;
 use crate::source::postgres::{Postgres, WalGuard};
@@ -89,26 +92,4 @@ fn open_source(config: &Config, runtime: Handle) -> Open<'_> {
         source.start(stored)?;
         Ok(Box::new(source))
     })
-}
-
-/// Does what start would do, without making a slot or sending a record.
-pub fn check(config: &Config, runtime: &Handle) -> Vec<crate::model::finding::Finding> {
-    use crate::model::finding::Finding;
-    let mut findings = crate::source::postgres::check(&config.source, runtime);
-    if let Some(registry) = registry(config).transpose() {
-        let answered = registry.and_then(|registry| runtime.block_on(registry.ping()));
-        findings.push(Finding::from_result("schema registry answers", answered));
-    }
-    let kafka =
-        Kafka::new(&config.sink, None, runtime.clone()).and_then(|sink| sink.check(kafka_limit(config)));
-    findings.push(Finding::from_result("kafka answers", kafka));
-    if let Some(id) = config.transactional_id() {
-        // Under the connector's own name this would end the one that runs.
-        let trial = Kafka::new(&config.sink, Some(&format!("{id}-check")), runtime.clone());
-        let started = trial.and_then(|mut sink| sink.start());
-        findings.push(Finding::from_result("kafka takes transactions", started));
-    }
-    let offsets = offset::open(config, runtime.clone()).and_then(|mut offsets| offsets.load());
-    findings.push(Finding::from_result("stored position is readable", offsets.map(|_| ())));
-    findings
 }

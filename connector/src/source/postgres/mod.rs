@@ -44,7 +44,7 @@ mod wire;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 
-pub use check::check;
+pub use check::{check, privileges};
 pub use wal_guard::WalGuard;
 
 use crate::config::signal::SignalConfig;
