@@ -92,6 +92,8 @@ impl<'c> Pipeline<'c> {
     /// Whatever keeps one of the rooms from starting.
     pub fn start(rooms: Rooms<'c>, progress: &Arc<Progress>, shutdown: &Shutdown) -> Result<Pipeline<'c>> {
         let Rooms { config, clock, mut open, mut sink, mut offsets, registry, runtime, watch, inbox } = rooms;
+        // It fetches the schemas that the registry has, while the rest goes on.
+        let encoder = Encoder::new(config, registry, runtime)?;
         sink.start()?;
         let stored = offsets.load()?;
         let source = open(stored.as_ref())?;
@@ -102,7 +104,7 @@ impl<'c> Pipeline<'c> {
             config,
             clock: clock.clone(),
             transforms: Transforms::new(config)?,
-            encoder: Encoder::new(config, registry, runtime)?,
+            encoder,
             gate: Gate { sink, tracker: Tracker::default(), shutdown: shutdown.clone(), watch },
             letters: Letters::new(config),
             offsets,

@@ -7,6 +7,7 @@ use connector::config::snapshot::SnapshotMode;
 use connector::config::source::{PublicationAutocreate, Publish, SourceConfig};
 use connector::model::finding::{Finding, Severity};
 use connector::model::position::Position;
+use connector::source::Source as _;
 use connector::source::postgres;
 
 fn check(config: &SourceConfig, stored: Option<&Position>) -> Vec<Finding> {

@@ -56,7 +56,8 @@ fn a_snapshot_is_marked_and_handed_over_to_the_stream() {
         ]
     );
     // The first boundary is the snapshot's; rows bear its number and place.
-    let snapshot = source.seen.positions.iter().rfind(|position| position.snapshot.is_some());
+    let mut positions = source.seen.positions.iter();
+    let snapshot = positions.find(|position| position.snapshot == Some(SnapshotState::Completed));
     let snapshot = snapshot.expect("the snapshot's own");
     assert_eq!((snapshot.snapshot, snapshot.commit_lsn), (Some(SnapshotState::Completed), None));
     for origin in &source.seen.origins[..10] {
