@@ -1,7 +1,7 @@
 //! The command line: `run`, `check`, `import`, `offset show|export|import`, `status`.
 
 use crate::config::Config;
-use crate::model::finding::Severity;
+use crate::model::finding::{self, Severity};
 use crate::pipeline::{self, progress::Progress};
 use crate::signal::Inbox;
 use clap::{Args, Parser, Subcommand};
@@ -24,7 +24,13 @@ enum Command {
     /// Stream until asked to stop.
     Run(Settings),
     /// Look at everything that a start would trip over, and print it with remedies.
-    Check(Settings),
+    Check {
+        #[command(flatten)]
+        settings: Settings,
+        /// Print instead the SQL that gives this role what the configuration needs, and nothing more.
+        #[arg(long, value_name = "ROLE")]
+        sql: Option<String>,
+    },
     /// Turn a Debezium connector's JSON into a configuration file, and say what became of each property.
     Import(Import),
     /// The stored position.
@@ -131,7 +137,7 @@ pub fn main() -> u8 {
     };
     let done = match &cli.command {
         Command::Run(settings) => run(settings),
-        Command::Check(settings) => check(settings),
+        Command::Check { settings, sql } => check(settings, sql.as_deref()),
         Command::Import(command) => import(command),
         Command::Offset { command } => offset(command),
         Command::Signal(command) => signal(command),
@@ -187,15 +193,17 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .map_err(|e| Error::from_source(Kind::Unreachable, e).doing("start the runtime"))
 }
 
-fn check(settings: &Settings) -> Result<u8> {
+fn check(settings: &Settings, role: Option<&str>) -> Result<u8> {
     let config = settings.load()?;
     shared::tls::install_provider();
     let runtime = runtime()?;
-    let findings = pipeline::check(&config, runtime.handle());
-    let mut out = std::io::stdout().lock();
-    for finding in &findings {
-        let _ = writeln!(out, "{finding}");
+    if let Some(role) = role {
+        let script = crate::source::postgres::privileges(&config.source, role, runtime.handle())?;
+        let _ = write!(std::io::stdout(), "{script}");
+        return Ok(0);
     }
+    let findings = pipeline::check(&config, runtime.handle());
+    let _ = write!(std::io::stdout(), "{}", finding::table(&findings));
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
     Ok(if failed { 3 } else { 0 })
 }

@@ -50,6 +50,12 @@ metrics! {
         "LSN that the server was told is durable";
     IntGauge SOURCE_LAG_BYTES "tidegate_connector_source_lag_bytes"
         "Log that the server reports and that is not confirmed";
+    IntGauge SOURCE_SLOT_RETAINED_BYTES "tidegate_connector_source_slot_retained_bytes"
+        "Log that the server keeps for the slot";
+    IntGauge SOURCE_SLOT_SAFE_BYTES "tidegate_connector_source_slot_safe_bytes"
+        "What may still be written before the server gives the slot up; -1 it never does";
+    IntGaugeVec SOURCE_SLOT_STATUS "tidegate_connector_source_slot_status" ["status"]
+        "1 for what the server calls the slot's wal_status";
     Gauge SOURCE_UP_TO_DATE "tidegate_connector_source_up_to_date_timestamp_seconds"
         "Everything committed before this time is in Kafka, seconds since 1970; 0 not known yet";
 

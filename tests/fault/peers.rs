@@ -29,7 +29,7 @@ pub fn connector(postgres: &Postgres, brokers: &str, registry: &str) -> Launch {
     launch
 }
 
-const CONNECTOR: &str = "
+pub const CONNECTOR: &str = "
 [source]
 database = \"postgres\"
 user = \"postgres\"

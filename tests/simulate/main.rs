@@ -16,7 +16,7 @@ use broker::{Offsets, Producer};
 use connector::config::{Config, parse};
 use connector::pipeline::progress::Progress;
 use connector::pipeline::run::{Pipeline, Rooms};
-use connector::signal::{Inbox, Signals};
+use connector::signal::Inbox;
 use shared::Result;
 use shared::shutdown::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -61,9 +61,10 @@ fn process(world: &Shared, config: &Config, runtime: &Runtime) -> Result<()> {
         open: source::open(config, world.clone()),
         sink: Box::new(Producer::new(world.clone(), once)),
         offsets: Box::new(Offsets { world: world.clone(), with_records: once }),
-        signals: Signals::new(config, Inbox::default())?,
         registry: None,
         runtime: runtime.handle().clone(),
+        watch: Box::new(|| Ok(())),
+        inbox: Inbox::default(),
     };
     Pipeline::start(rooms, &Arc::new(Progress::default()), &shutdown)?.run()
 }

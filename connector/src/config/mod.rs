@@ -16,6 +16,7 @@ pub mod snapshot;
 pub mod source;
 pub mod transform;
 pub mod values;
+pub mod wal_guard;
 
 use serde::Deserialize;
 use shared::config::Overrides;
@@ -62,6 +63,7 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         self.snapshot.check()?;
         self.signal.check()?;
+        self.source.check()?;
         self.event.check()?;
         self.avro.check(self.encode.uses_avro())?;
         self.sink.check()?;

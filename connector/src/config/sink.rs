@@ -62,6 +62,9 @@ pub struct SinkConfig {
     /// How topics are made; the first rule that fits counts. Where none does, the brokers make them.
     #[serde(default)]
     pub topic: Vec<TopicRule>,
+    /// What cannot be converted goes to this topic; without one it stops the connector.
+    #[serde(default)]
+    pub dead_letter_topic: Option<String>,
     /// How long to wait for the cluster's first answer at start.
     #[serde(default = "default_start_timeout_ms")]
     pub start_timeout_ms: u32,
@@ -154,12 +157,22 @@ impl SinkConfig {
                     .remedy("leave one out to take what the brokers take by default"));
             }
         }
+        if self.dead_letter_topic.as_ref().is_some_and(|topic| !is_topic(topic)) {
+            let what = format!("sink.dead_letter_topic = {:?} is no name of a topic", self.dead_letter_topic);
+            return Err(Error::new(Kind::Config, what)
+                .remedy("Kafka takes letters, digits, '.', '_' and '-', at most 249 of them"));
+        }
         if self.message_max_bytes > self.queue_bytes {
             let what = "sink.message_max_bytes is above sink.queue_bytes: such a message never fits";
             return Err(Error::new(Kind::Config, what));
         }
         Ok(())
     }
+}
+
+fn is_topic(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=249).contains(&name.len()) && name.chars().all(plain)
 }
 
 fn default_commit_interval_ms() -> u32 {

@@ -1,5 +1,6 @@
 //! `[source]`: the database, its slot and publication, and which tables.
 
+use super::wal_guard::WalGuardConfig;
 use serde::Deserialize;
 use shared::secret::Secret;
 use shared::tls::TlsConfig;
@@ -101,6 +102,8 @@ pub struct SourceConfig {
     /// How often the server is told what is confirmed, beside every time that it moves.
     #[serde(default = "default_status_interval_ms")]
     pub status_interval_ms: u64,
+    #[serde(default)]
+    pub wal_guard: WalGuardConfig,
 }
 
 /// PostgreSQL's own words (`sslmode`).
@@ -252,7 +255,7 @@ impl SourceConfig {
             return Err(Error::new(Kind::Config, "source.status_interval_ms is 0")
                 .remedy("10000 is usual; it must stay well under the server's wal_sender_timeout"));
         }
-        Ok(())
+        self.wal_guard.check()
     }
 }
 

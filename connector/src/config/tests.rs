@@ -87,6 +87,8 @@ fn what_cannot_be_is_refused() {
         ("offset.connector=\"\"", "offset.connector"),
         ("offset.topic_partitions=0", "offset.topic_partitions"),
         ("admin.listen=\"0.0.0.0:9470\"", "admin.listen"),
+        ("sink.dead_letter_topic=\"a b\"", "sink.dead_letter_topic"),
+        ("source.wal_guard.act=\"drop_slot\"", "wal_guard.act"),
         ("sink.linger=5", "linger"),
         ("sinks.linger_ms=5", "sinks"),
     ] {

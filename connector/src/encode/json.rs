@@ -43,7 +43,7 @@ impl Json {
             Error::new(ErrorKind::Data, fault.text())
                 .doing(format!("write a {} of topic {topic} as JSON", self.side))
         };
-        let writer = Writer { decimals: self.decimals, keep_nulls: self.keep_nulls };
+        let writer = Writer { decimals: self.decimals, keep_nulls: self.keep_nulls, lenient: false };
         if !self.schemas {
             writer.value(&mut self.buffer, datum.schema, &datum.value).map_err(refused)?;
             return Ok(self.buffer.as_bytes());
@@ -69,9 +69,11 @@ impl Json {
 }
 
 #[derive(Clone, Copy)]
-struct Writer {
+pub struct Writer {
     decimals: Decimals,
     keep_nulls: bool,
+    /// What does not fit its schema is written as it is, and decimals as texts: for people to read.
+    lenient: bool,
 }
 
 type Written = std::result::Result<(), Fault>;
@@ -81,7 +83,29 @@ fn is_cell(schema: &Schema) -> bool {
 }
 
 impl Writer {
+    /// Writes whatever the value is, for people to read.
+    pub fn lenient(out: &mut String, schema: &Schema, value: &Value<'_>) {
+        let writer = Writer { decimals: Decimals::Base64, keep_nulls: true, lenient: true };
+        let start = out.len();
+        if writer.value(out, schema, value).is_err() {
+            out.truncate(start);
+            plain(out, value);
+        }
+    }
+
     fn value(self, out: &mut String, schema: &Schema, value: &Value<'_>) -> Written {
+        let start = out.len();
+        match self.fitting(out, schema, value) {
+            Err(_) if self.lenient => {
+                out.truncate(start);
+                plain(out, value);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn fitting(self, out: &mut String, schema: &Schema, value: &Value<'_>) -> Written {
         let start = out.len();
         let written = match (value, &schema.default, &schema.fallback, &schema.unavailable) {
             (Value::Null, Some(default), ..) if !self.keep_nulls || !schema.optional => {
@@ -105,7 +129,7 @@ impl Writer {
         };
         match written {
             // As for Avro: what does not fit, NaN in a numeric above all, is NULL; but never a whole row.
-            Err(Fault::Unfit) if schema.optional && is_cell(schema) => {
+            Err(Fault::Unfit) if schema.optional && is_cell(schema) && !self.lenient => {
                 out.truncate(start);
                 out.push_str("null");
                 Ok(())
@@ -157,6 +181,9 @@ impl Writer {
             (Leaf::Text, Value::Text(content)) => text(out, content),
             (Leaf::Text | Leaf::Written(_), _) => {
                 text(out, std::str::from_utf8(&content()?).map_err(|_| Fault::WrongType)?);
+            }
+            (Leaf::Decimal { .. } | Leaf::VariableDecimal, Value::Decimal(digits)) if self.lenient => {
+                text(out, digits);
             }
             (Leaf::Decimal { .. }, Value::Decimal(digits)) if self.decimals == Decimals::Numeric => {
                 out.push_str(digits);
@@ -250,6 +277,37 @@ impl Writer {
 /// Debezium's number of variable scale is a struct of these.
 const VARIABLE_FIELDS: &str = r#"[{"type":"int32","optional":false,"field":"scale"},{"type":"bytes","optional":false,"field":"value"}]"#;
 
+/// A value without its schema.
+fn plain(out: &mut String, value: &Value<'_>) {
+    let done = match value {
+        Value::Null | Value::Unavailable => return out.push_str("null"),
+        Value::Bool(flag) => return out.push_str(if *flag { "true" } else { "false" }),
+        Value::Int(number)
+        | Value::Time(number)
+        | Value::Timestamp(number)
+        | Value::TimestampTz(number)
+        | Value::TimeTz(number) => return out.push_str(&number.to_string()),
+        Value::Date(days) => return out.push_str(&days.to_string()),
+        Value::Float32(number) => return float(out, &java::float(*number)),
+        Value::Float64(number) => return float(out, &java::double(*number)),
+        Value::Decimal(content) | Value::Text(content) => return text(out, content),
+        Value::Bytes(bytes) => return base64(out, bytes),
+        Value::Hex(digits) | Value::Bits(digits) => return text(out, &String::from_utf8_lossy(digits)),
+        Value::Interval { months, days, micros } => {
+            return out.push_str(&format!("[{months},{days},{micros}]"));
+        }
+        Value::List(values) | Value::Struct(values) => list(out, ['[', ']'], values.iter(), |out, value| {
+            plain(out, value);
+            Ok(())
+        }),
+        Value::Map(entries) => list(out, ['[', ']'], entries.iter(), |out, (key, value)| {
+            plain(out, &Value::Struct(&[*key, *value]));
+            Ok(())
+        }),
+    };
+    debug_assert!(done.is_ok(), "nothing above fails");
+}
+
 fn list<T>(
     out: &mut String,
     [open, close]: [char; 2],
@@ -281,7 +339,7 @@ fn base64(out: &mut String, bytes: &[u8]) {
 }
 
 /// As Jackson writes texts to bytes: what is beyond the basic plane as two escapes.
-fn text(out: &mut String, content: &str) {
+pub fn text(out: &mut String, content: &str) {
     let quoted = java::json_text(content);
     if content.chars().all(|c| u32::from(c) < 0x1_0000) {
         out.push_str(&quoted);

@@ -4,6 +4,7 @@
 //! record then costs no allocation. The others write what their converters write, plainly.
 
 mod avro;
+mod dead_letter;
 mod header;
 mod json;
 mod plain;
@@ -17,6 +18,8 @@ use crate::config::encode::{Format, SideConfig};
 use crate::model::encoded::{Encoded, Headers};
 use crate::model::record::{Datum, HeaderValue, Record};
 use crate::model::value::Value;
+pub use dead_letter::DeadLetters;
+
 use avro::{Scratch, Side, Subjects};
 use json::Json;
 use shared::error::{Error, Kind, Result};

@@ -146,7 +146,8 @@ impl Events {
             Event::Begin(transaction) => self.begin(transaction, take),
             Event::End(transaction) => self.end(transaction, take),
             Event::Notice(notice) => self.notices.tell(notice, self.clock.now().millis(), take),
-            Event::Boundary(_) => Ok(()),
+            // Without values there is no record.
+            Event::Refused(_) | Event::Boundary(_) => Ok(()),
         }
     }
 

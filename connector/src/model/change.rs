@@ -2,7 +2,8 @@
 
 use super::notice::Notice;
 use super::position::{Lsn, Position};
-use super::table::Table;
+use super::refusal::RawRow;
+use super::table::{Table, TableId};
 use super::value::Row;
 use std::sync::Arc;
 
@@ -124,10 +125,27 @@ pub enum Event<'a> {
     Change(Change<'a>),
     Truncate(Truncate<'a>),
     Message(Message<'a>),
+    /// A row that cannot be read. Whoever takes it decides whether that stops the connector.
+    Refused(RawRow<'a>),
     End(Transaction),
     /// How a snapshot comes on.
     Notice(&'a Notice),
     /// Everything handed over before this is one finished unit (a transaction, a snapshot):
     /// once it is durable, `Position` may be stored and confirmed.
     Boundary(Position),
+}
+
+impl<'a> Event<'a> {
+    /// Table, Debezium's letter of the operation, and origin, of events that have them.
+    pub fn subject(&self) -> (Option<&'a TableId>, Option<&'static str>, Option<Origin<'a>>) {
+        match *self {
+            Event::Change(Change { op, table, origin, .. }) => {
+                (Some(&table.id), Some(op.code()), Some(origin))
+            }
+            Event::Truncate(Truncate { table, origin }) => (Some(&table.id), Some("t"), Some(origin)),
+            Event::Message(Message { origin, .. }) => (None, Some("m"), Some(origin)),
+            Event::Refused(RawRow { op, table, origin, .. }) => (Some(&table.id), Some(op), Some(origin)),
+            Event::Begin(_) | Event::End(_) | Event::Notice(_) | Event::Boundary(_) => (None, None, None),
+        }
+    }
 }

@@ -8,6 +8,7 @@
 //! | [`schema::Schema`] | `event`, `transform` | `avro` |
 //! | [`record::Record`] | `event`, `transform` | `avro` |
 //! | [`encoded::Encoded`] | `avro` | `sink` |
+//! | [`refusal::Refusal`] | `source`, `pipeline` | `encode`: what could not be converted |
 //! | [`position::Position`] | `source` | `offset`, and back to `source` to confirm |
 //! | [`progress::SnapshotProgress`] | `source` | `offset`, and back to `source` at start |
 //! | [`key_cell::KeyCell`] | `source`, `offset` | `source`: where an incremental snapshot goes on |
@@ -23,6 +24,7 @@ pub mod key_cell;
 pub mod position;
 pub mod progress;
 pub mod record;
+pub mod refusal;
 pub mod request;
 pub mod schema;
 pub mod table;

@@ -3,8 +3,9 @@
 use super::{Message, OffsetStore, format};
 use crate::config::offset::OffsetConfig;
 use crate::metrics;
+use crate::model::finding::Finding;
 use crate::model::position::Position;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -96,6 +97,29 @@ impl KafkaOffsets {
         runtime: Handle,
     ) -> Result<Self> {
         Ok(KafkaOffsets { makes: false, ..KafkaOffsets::new(config, kafka, server, runtime)? })
+    }
+
+    /// Whether the topic keeps the newest position for ever.
+    pub fn compacted(&self) -> Finding {
+        let ask = || -> Result<Option<String>> {
+            let admin: AdminClient<DefaultClientContext> = self.client.create().or_kind(Kind::Config)?;
+            let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+            let wanted = [ResourceSpecifier::Topic(&self.topic)];
+            let answers = self.runtime.block_on(admin.describe_configs(&wanted, &options));
+            let answers = answers.or_kind(Kind::Unreachable)?;
+            let policy =
+                answers.iter().flatten().find_map(|topic| topic.get("cleanup.policy")?.value.clone());
+            Ok(policy)
+        };
+        let topic = &self.topic;
+        match ask() {
+            Ok(Some(policy)) if policy != "compact" => Finding::error(
+                "offset",
+                format!("topic {topic} has cleanup.policy={policy}: positions are forgotten after a while"),
+                "set cleanup.policy=compact on the topic",
+            ),
+            _ => Finding::ok("offset", format!("progress is stored in topic {topic}")),
+        }
     }
 
     /// The topic's partitions; makes the topic if there is none.

@@ -13,11 +13,13 @@ mod java_map;
 mod format;
 mod file;
 mod kafka;
+mod check;
 pub mod transfer;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 
+pub use check::check;
 pub use file::FileOffsets;
 pub use kafka::KafkaOffsets;
 pub use tracker::Tracker;

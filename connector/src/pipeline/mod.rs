@@ -1,26 +1,30 @@
 //! Builds the rooms from the configuration, and starts and stops them in order.
 //!
-//! Start: registry client → Kafka (must answer) → offsets (must be readable) → database (must let
-//! us in). Everything that can refuse does so before a slot is made or a record sent. Stop is the
-//! other way round: read to the end of the running transaction, flush Kafka, store the position,
-//! confirm it to the database.
+//! Start: registry, Kafka (must answer) and database (must let us in), all at once, as each takes a few
+//! round trips → offsets (must be readable) → publication, slot, snapshot or stream. Everything that can
+//! refuse does so before a slot is made or a record sent. Stop is the other way round: read to the end of
+//! the running transaction, flush Kafka, store the position, confirm it to the database.
 
+mod check;
 mod control;
 mod gauges;
+mod letters;
 pub mod progress;
 pub mod run;
 mod way;
 
+pub use check::check;
+
 use crate::config::Config;
 use crate::offset;
-use crate::signal::{Inbox, Signals};
-use crate::sink::{Kafka, Sink};
+use crate::signal::Inbox;
+use crate::sink::Kafka;
+use crate::snapshot::mode;
 use crate::source::Open;
-use crate::source::postgres::Postgres;
+use crate::source::postgres::{Postgres, WalGuard};
 use progress::Progress;
 use run::{Pipeline, Rooms};
-use shared::Result;
-use shared::error::Context;
+use shared::error::{Context, Error, Kind, Result};
 use shared::registry::Registry;
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
@@ -54,20 +58,19 @@ fn build<'c>(
     shutdown: &Shutdown,
 ) -> Result<Pipeline<'c>> {
     let registry = registry(config)?;
-    if let Some(registry) = &registry {
-        runtime.block_on(registry.ping())?;
-    }
     let sink = Kafka::new(&config.sink, config.transactional_id().as_deref(), runtime.clone())?;
-    sink.check(kafka_limit(config))?;
+    let source = open_all(config, registry.as_ref(), &sink, runtime)?;
+    let guard = WalGuard::watch(&config.source, mode::steps(&config.snapshot).on_lost, runtime)?;
     let rooms = Rooms {
         config,
         clock: Clock::System,
-        open: open_source(config, runtime.clone()),
+        open: open_source(config, runtime.clone(), source),
         sink: Box::new(sink),
         offsets: offset::open(config, runtime.clone())?,
-        signals: Signals::new(config, inbox.clone())?,
         registry,
         runtime: runtime.clone(),
+        watch: Box::new(move || guard.check()),
+        inbox: inbox.clone(),
     };
     Pipeline::start(rooms, progress, shutdown)
 }
@@ -78,33 +81,37 @@ fn registry(config: &Config) -> Result<Option<Registry>> {
     given.map(Registry::new).transpose()
 }
 
-/// How the source is opened.
-fn open_source(config: &Config, runtime: Handle) -> Open<'_> {
+/// How the source is opened: the first time it is connected already.
+fn open_source(config: &Config, runtime: Handle, connected: Postgres) -> Open<'_> {
+    let mut connected = Some(connected);
     Box::new(move |stored| {
-        let mut source = Postgres::open(&config.source, &config.snapshot, &config.signal, runtime.clone())?;
+        let mut source = match connected.take() {
+            Some(source) => source,
+            None => Postgres::open(&config.source, &config.snapshot, &config.signal, runtime.clone())?,
+        };
         source.start(stored)?;
         Ok(Box::new(source))
     })
 }
 
-/// Does what start would do, without making a slot or sending a record.
-pub fn check(config: &Config, runtime: &Handle) -> Vec<crate::model::finding::Finding> {
-    use crate::model::finding::Finding;
-    let mut findings = crate::source::postgres::check(&config.source, runtime);
-    if let Some(registry) = registry(config).transpose() {
-        let answered = registry.and_then(|registry| runtime.block_on(registry.ping()));
-        findings.push(Finding::from_result("schema registry answers", answered));
-    }
-    let kafka =
-        Kafka::new(&config.sink, None, runtime.clone()).and_then(|sink| sink.check(kafka_limit(config)));
-    findings.push(Finding::from_result("kafka answers", kafka));
-    if let Some(id) = config.transactional_id() {
-        // Under the connector's own name this would end the one that runs.
-        let trial = Kafka::new(&config.sink, Some(&format!("{id}-check")), runtime.clone());
-        let started = trial.and_then(|mut sink| sink.start());
-        findings.push(Finding::from_result("kafka takes transactions", started));
-    }
-    let offsets = offset::open(config, runtime.clone()).and_then(|mut offsets| offsets.load());
-    findings.push(Finding::from_result("stored position is readable", offsets.map(|_| ())));
-    findings
+/// Asks the servers, and connects to the database, all at once. Nothing is made there yet. Of several
+/// that refuse, the first one's error is told.
+fn open_all(
+    config: &Config,
+    registry: Option<&Registry>,
+    sink: &Kafka,
+    runtime: &Handle,
+) -> Result<Postgres> {
+    std::thread::scope(|scope| {
+        let kafka = scope.spawn(|| sink.check(kafka_limit(config)));
+        let source =
+            scope.spawn(|| Postgres::open(&config.source, &config.snapshot, &config.signal, runtime.clone()));
+        registry.map_or(Ok(()), |registry| runtime.block_on(registry.ping()))?;
+        kafka.join().unwrap_or_else(|_| Err(broke_off("ask Kafka")))?;
+        source.join().unwrap_or_else(|_| Err(broke_off("connect to the database")))
+    })
+}
+
+fn broke_off(doing: &'static str) -> Error {
+    Error::new(Kind::Bug, "a thread panicked").doing(doing)
 }

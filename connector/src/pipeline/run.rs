@@ -16,16 +16,18 @@
 
 use super::control;
 use super::gauges::Gauges;
+use super::letters::Letters;
 use super::progress::Progress;
-use super::way::{Unit, Way};
+use super::way::{Gate, Unit, Way};
 use crate::config::Config;
 use crate::config::signal::Channel;
 use crate::encode::Encoder;
 use crate::event::Events;
 use crate::model::change::Event;
+use crate::model::refusal::Refusal;
 use crate::model::request::Request;
 use crate::offset::{OffsetStore, Tracker};
-use crate::signal::Signals;
+use crate::signal::{Inbox, Signals};
 use crate::sink::Sink;
 use crate::source::{Open, Source};
 use crate::transform::Transforms;
@@ -48,16 +50,19 @@ const SLOWEST_RETRY: Duration = Duration::from_secs(10);
 /// How long a stop waits for the end of the running transaction.
 const STOP_TRANSACTION: Duration = Duration::from_secs(2);
 
+/// Says if something has happened that ends all waiting: the database had to let the log go.
+pub type Watch<'c> = Box<dyn Fn() -> Result<()> + 'c>;
+
 pub struct Pipeline<'c> {
-    config: &'c Config,
+    pub(super) config: &'c Config,
     clock: Clock,
     open: Open<'c>,
     pub(super) source: Box<dyn Source + 'c>,
-    events: Events,
-    way: Way<'c>,
     pub(super) signals: Signals,
     /// What rows of the signal table ask for.
     pub(super) asked: Vec<Request>,
+    events: Events,
+    way: Way<'c>,
     progress: Arc<Progress>,
     gauges: Gauges,
     shutdown: Shutdown,
@@ -71,10 +76,12 @@ pub struct Rooms<'c> {
     pub open: Open<'c>,
     pub sink: Box<dyn Sink + 'c>,
     pub offsets: Box<dyn OffsetStore + 'c>,
-    pub signals: Signals,
     /// Needed if any record is written as Avro, and asked from `runtime`.
     pub registry: Option<Registry>,
     pub runtime: Handle,
+    pub watch: Watch<'c>,
+    /// Where other threads put requests.
+    pub inbox: Inbox,
 }
 
 impl<'c> Pipeline<'c> {
@@ -84,21 +91,23 @@ impl<'c> Pipeline<'c> {
     /// # Errors
     /// Whatever keeps one of the rooms from starting.
     pub fn start(rooms: Rooms<'c>, progress: &Arc<Progress>, shutdown: &Shutdown) -> Result<Pipeline<'c>> {
-        let Rooms { config, clock, mut open, mut sink, mut offsets, signals, registry, runtime } = rooms;
+        let Rooms { config, clock, mut open, mut sink, mut offsets, registry, runtime, watch, inbox } = rooms;
+        // It fetches the schemas that the registry has, while the rest goes on.
+        let encoder = Encoder::new(config, registry, runtime)?;
         sink.start()?;
         let stored = offsets.load()?;
         let source = open(stored.as_ref())?;
         progress.started(stored.as_ref());
+        let gauges = Gauges::at(stored.as_ref());
         let now = clock.monotonic();
         let way = Way {
             config,
             clock: clock.clone(),
             transforms: Transforms::new(config)?,
-            encoder: Encoder::new(config, registry, runtime)?,
-            sink,
+            encoder,
+            gate: Gate { sink, tracker: Tracker::default(), shutdown: shutdown.clone(), watch },
+            letters: Letters::new(config),
             offsets,
-            tracker: Tracker::default(),
-            shutdown: shutdown.clone(),
             unit: Unit::default(),
             records: 0,
             durable: stored,
@@ -112,13 +121,13 @@ impl<'c> Pipeline<'c> {
             config,
             open,
             source,
+            signals: Signals::new(config, inbox)?,
+            asked: Vec::new(),
             events: Events::new(&config.event, clock.clone())?,
             clock,
             way,
-            signals,
-            asked: Vec::new(),
             progress: progress.clone(),
-            gauges: Gauges::default(),
+            gauges,
             shutdown: shutdown.clone(),
             beat_at: now,
         };
@@ -150,12 +159,13 @@ impl Pipeline<'_> {
 
     /// Takes in what there is, and passes on what Kafka acknowledged.
     fn turn(&mut self) -> Result<()> {
-        let waiting = self.way.sink.outstanding() > 0 || self.way.began.is_some();
+        (self.way.gate.watch)()?;
+        let waiting = self.way.gate.sink.outstanding() > 0 || self.way.began.is_some();
         let busy = self.pull(if waiting { BUSY_WAIT } else { IDLE_WAIT })?;
         self.control()?;
         self.beat()?;
         self.way.serve(Duration::ZERO)?;
-        self.progress.sink(self.way.sink.health());
+        self.progress.sink(self.way.gate.sink.health());
         self.settle(busy)
     }
 
@@ -166,8 +176,9 @@ impl Pipeline<'_> {
         let busy = source.poll(wait, &mut |event| match event {
             Event::Boundary(position) => way.close(position),
             Event::Notice(_) => events.records(&event, &mut |record| way.send_apart(record)),
+            Event::Refused(row) => way.refuse(&Refusal::from(&row)),
             event => {
-                events.records(&event, &mut |record| way.send(record))?;
+                events.records(&event, &mut |record| way.send(record, Some(&event)))?;
                 asked.extend(signals.and_then(|table| control::asked(&event, table)));
                 Ok(())
             }
@@ -194,7 +205,7 @@ impl Pipeline<'_> {
     /// Stores the newest position if it is time, and confirms what is stored.
     fn settle(&mut self, busy: bool) -> Result<()> {
         self.way.advance();
-        let idle = !busy && self.way.sink.outstanding() == 0 && self.way.unit.sent == 0;
+        let idle = !busy && self.way.gate.sink.outstanding() == 0 && self.way.unit.sent == 0;
         if self.way.due(!busy) {
             self.way.save()?;
         }
@@ -226,6 +237,7 @@ impl Pipeline<'_> {
             if self.pause(backoff.delay()) {
                 return Ok(());
             }
+            (self.way.gate.watch)()?;
             match self.reopen() {
                 Ok(()) => {
                     tracing::info!(event = "connection_restored", "going on from the last durable position");

@@ -7,13 +7,16 @@
 //! interval has passed, or when the source has nothing more. What a failure leaves is taken back, and the
 //! stored position says where to go on.
 
-use super::run::IDLE_WAIT;
+use super::letters::Letters;
+use super::run::{IDLE_WAIT, Watch};
 use crate::config::Config;
 use crate::encode::Encoder;
 use crate::metrics;
+use crate::model::change::Event;
 use crate::model::encoded::{Encoded, Headers};
 use crate::model::position::Position;
 use crate::model::record::Record;
+use crate::model::refusal::{Content, Refusal};
 use crate::offset::{OffsetStore, Tracker};
 use crate::sink::Sink;
 use crate::transform::Transforms;
@@ -41,10 +44,9 @@ pub(super) struct Way<'c> {
     pub clock: Clock,
     pub transforms: Transforms,
     pub encoder: Encoder,
-    pub sink: Box<dyn Sink + 'c>,
+    pub gate: Gate<'c>,
+    pub letters: Letters,
     pub offsets: Box<dyn OffsetStore + 'c>,
-    pub tracker: Tracker,
-    pub shutdown: Shutdown,
     pub unit: Unit,
     /// Records sent, for whoever counts them.
     pub records: u64,
@@ -62,6 +64,14 @@ pub(super) struct Way<'c> {
     pub broken: bool,
 }
 
+/// The way's end: the sink, what it still owes, and what ends the waiting for it.
+pub(super) struct Gate<'c> {
+    pub sink: Box<dyn Sink + 'c>,
+    pub tracker: Tracker,
+    pub shutdown: Shutdown,
+    pub watch: Watch<'c>,
+}
+
 impl Way<'_> {
     pub fn exactly_once(&self) -> bool {
         self.config.sink.exactly_once()
@@ -72,25 +82,49 @@ impl Way<'_> {
         self.clock.monotonic().saturating_sub(moment)
     }
 
-    /// Into the sink's queue.
+    /// Into the sink's queue. What cannot be converted goes to the dead-letter topic, if there is one. `of` is
+    /// what the record was made of, if of anything.
     #[inline]
-    pub fn send(&mut self, record: &Record<'_>) -> Result<()> {
+    pub fn send(&mut self, record: &Record<'_>, of: Option<&Event<'_>>) -> Result<()> {
+        self.begin();
+        let Way { transforms, encoder, gate, letters, unit, records, .. } = self;
+        let mut converted = false;
+        let done = transforms.apply(record, &mut |record| {
+            let encoded = encoder.encode(record)?;
+            (unit.sent, *records, converted) = (unit.sent + 1, *records + 1, true);
+            gate.offer(&encoded, unit.number)?;
+            converted = false;
+            Ok(())
+        });
+        match done {
+            Err(error) if !converted && letters.takes(&error) => {
+                let (table, op, origin) = of.map_or((None, None, None), Event::subject);
+                let content = Content::Record(record);
+                self.refuse(&Refusal { error: &error, table, op, origin, content })
+            }
+            Err(error) if !converted => Err(super::letters::stops(error)),
+            done => done,
+        }
+    }
+
+    /// Sends a dead letter, as part of the unit.
+    pub fn refuse(&mut self, refusal: &Refusal<'_>) -> Result<()> {
+        self.begin();
+        let Way { gate, letters, unit, records, .. } = self;
+        (unit.sent, *records) = (unit.sent + 1, *records + 1);
+        letters.write(refusal, &mut |encoded| gate.offer(encoded, unit.number))
+    }
+
+    fn begin(&mut self) {
         if self.began.is_none() && self.exactly_once() {
             self.began = Some(self.clock.monotonic());
         }
-        let Way { transforms, encoder, sink, tracker, shutdown, unit, records, .. } = self;
-        transforms.apply(record, &mut |record| {
-            let encoded = encoder.encode(record)?;
-            unit.sent += 1;
-            *records += 1;
-            offer(&mut **sink, tracker, shutdown, &encoded, unit.number)
-        })
     }
 
     /// The same for what belongs to no unit: no boundary need follow it.
     pub fn send_apart(&mut self, record: &Record<'_>) -> Result<()> {
         let sent = self.unit.sent;
-        self.send(record)?;
+        self.send(record, None)?;
         self.unit.sent = sent;
         Ok(())
     }
@@ -100,7 +134,7 @@ impl Way<'_> {
         if self.exactly_once() {
             self.unsaved = Some(position.clone());
         }
-        self.tracker.close(self.unit.number, position)?;
+        self.gate.tracker.close(self.unit.number, position)?;
         self.unit = Unit { number: self.unit.number + 1, sent: 0 };
         match self.began {
             Some(began) if self.since(began) >= self.commit_interval() => self.commit(),
@@ -110,16 +144,16 @@ impl Way<'_> {
 
     /// Counts what was acknowledged, for up to `wait`.
     pub fn serve(&mut self, wait: Duration) -> Result<()> {
-        let (tracker, mut counted) = (&mut self.tracker, Ok(()));
-        self.sink.poll(wait, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)))?;
+        let (tracker, mut counted) = (&mut self.gate.tracker, Ok(()));
+        self.gate.sink.poll(wait, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)))?;
         counted
     }
 
     /// Waits until all that was sent is acknowledged.
     pub fn flush(&mut self, limit: Duration) -> Result<()> {
-        let (tracker, mut counted) = (&mut self.tracker, Ok(()));
+        let (tracker, mut counted) = (&mut self.gate.tracker, Ok(()));
         let acked = &mut |unit, count| note(&mut counted, tracker.acked(unit, count));
-        self.sink.flush(limit, acked).and(counted)
+        self.gate.sink.flush(limit, acked).and(counted)
     }
 
     /// At least once: takes the position that follows from the acknowledgements.
@@ -127,7 +161,7 @@ impl Way<'_> {
         if self.exactly_once() {
             return;
         }
-        if let Some(position) = self.tracker.take() {
+        if let Some(position) = self.gate.tracker.take() {
             self.durable = Some(position.clone());
             self.unsaved = Some(position);
         }
@@ -137,7 +171,7 @@ impl Way<'_> {
     pub fn due(&self, idle: bool) -> bool {
         let since = self.since(self.saved_at);
         // Not after each single transaction of many that are not far apart.
-        let idle = idle && self.sink.outstanding() == 0 && since >= IDLE_WAIT;
+        let idle = idle && self.gate.sink.outstanding() == 0 && since >= IDLE_WAIT;
         let stale = since >= Duration::from_millis(self.config.offset.interval_ms.into());
         match self.began {
             Some(began) => self.unit.sent == 0 && (idle || self.since(began) >= self.commit_interval()),
@@ -187,16 +221,15 @@ impl Way<'_> {
                 headers: Headers::default(),
                 timestamp_ms: None,
             };
-            let Way { sink, tracker, shutdown, unit, .. } = self;
-            offer(&mut **sink, tracker, shutdown, &encoded, unit.number)?;
+            self.gate.offer(&encoded, self.unit.number)?;
         }
         self.flush(COMMIT_LIMIT)?;
-        self.sink.commit(COMMIT_LIMIT)?;
+        self.gate.sink.commit(COMMIT_LIMIT)?;
         self.began = None;
         metrics::SINK_COMMITS.inc();
         metrics::SINK_COMMIT_SECONDS.inc_by(self.since(start).as_secs_f64());
         // All is acknowledged, so what the tracker gives is the last boundary: the position just stored.
-        match (self.tracker.take(), position) {
+        match (self.gate.tracker.take(), position) {
             (Some(_), Some(position)) => {
                 metrics::OFFSET_SAVES.inc();
                 self.durable = Some(position.clone());
@@ -210,7 +243,7 @@ impl Way<'_> {
 
     /// After a failure: what is in flight is waited for, or taken back; then `durable` says where to go on.
     pub fn begin_anew(&mut self) -> Result<()> {
-        self.sink.start()?;
+        self.gate.sink.start()?;
         if self.exactly_once() {
             // Only the store knows whether a commit without an answer took place.
             self.durable = self.offsets.load()?;
@@ -220,7 +253,7 @@ impl Way<'_> {
             self.advance();
         }
         // Nothing is in flight any more; what is left open is the unit to be read again.
-        self.tracker = Tracker::default();
+        self.gate.tracker = Tracker::default();
         self.unit = Unit { number: self.unit.number + 1, sent: 0 };
         self.began = None;
         self.broken = false;
@@ -230,7 +263,7 @@ impl Way<'_> {
     /// Before leaving: what is complete is stored. Exactly once: what is not is taken back.
     pub fn finish(&mut self) -> Result<()> {
         if self.exactly_once() && (self.unit.sent > 0 || self.broken) {
-            return self.sink.abort(FLUSH_LIMIT);
+            return self.gate.sink.abort(FLUSH_LIMIT);
         }
         let flushed = self.flush(FLUSH_LIMIT);
         self.advance();
@@ -239,30 +272,27 @@ impl Way<'_> {
     }
 }
 
-/// Hands a message over, and waits for room while the queue is full.
-#[inline]
-fn offer(
-    sink: &mut dyn Sink,
-    tracker: &mut Tracker,
-    shutdown: &Shutdown,
-    message: &Encoded<'_>,
-    unit: u64,
-) -> Result<()> {
-    tracker.sent(unit, 1)?;
-    while !sink.offer(message, unit)? {
-        make_room(sink, tracker, shutdown)?;
+impl Gate<'_> {
+    /// Hands a message over, and waits for room while the queue is full.
+    #[inline]
+    fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<()> {
+        self.tracker.sent(unit, 1)?;
+        while !self.sink.offer(message, unit)? {
+            (self.watch)()?;
+            self.make_room()?;
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// The queue is full: serves acknowledgements until there is room, or until we are to stop.
-fn make_room(sink: &mut dyn Sink, tracker: &mut Tracker, shutdown: &Shutdown) -> Result<()> {
-    if shutdown.requested() {
-        return Err(Error::new(Kind::Unreachable, "asked to stop while Kafka takes no records"));
+    /// The queue is full: serves acknowledgements until there is room, or until we are to stop.
+    fn make_room(&mut self) -> Result<()> {
+        if self.shutdown.requested() {
+            return Err(Error::new(Kind::Unreachable, "asked to stop while Kafka takes no records"));
+        }
+        let (tracker, mut counted) = (&mut self.tracker, Ok(()));
+        self.sink.poll(ROOM_WAIT, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)))?;
+        counted
     }
-    let mut counted = Ok(());
-    sink.poll(ROOM_WAIT, &mut |unit, count| note(&mut counted, tracker.acked(unit, count)))?;
-    counted
 }
 
 /// Keeps the first failure.

@@ -27,6 +27,8 @@ const MESSAGE_BYTES: u32 = 1_024;
 const SLICE: Duration = Duration::from_millis(5);
 /// A cluster that was lost is asked again this often.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the cluster may take to answer before the source is opened.
+const ANSWER: Duration = Duration::from_secs(2);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long taking back an unfinished transaction may take before a new producer does it.
 const ABORT_LIMIT: Duration = Duration::from_secs(10);
@@ -139,15 +141,24 @@ fn no_transactions() -> Error {
     Error::new(Kind::Bug, "this producer has no transactions")
 }
 
+impl Kafka {
+    fn publish(&self) {
+        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        metrics::SINK_OUTSTANDING.set(gauge(self.outstanding));
+        metrics::SINK_OUTSTANDING_BYTES.set(gauge(self.outstanding_bytes));
+    }
+}
+
 impl Sink for Kafka {
     fn start(&mut self) -> Result<()> {
         if self.transactions.is_some() {
-            self.begin_transactions()
-        } else if self.failure().is_err() {
-            self.renew()
-        } else {
-            Ok(())
+            return self.begin_transactions();
         }
+        if self.failure().is_err() {
+            self.renew()?;
+        }
+        // A snapshot or a stream that nobody takes would only hold the database's log.
+        self.check(ANSWER)
     }
 
     fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<bool> {
@@ -199,6 +210,7 @@ impl Sink for Kafka {
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                self.publish();
                 return Ok(());
             }
             self.producer.poll(left.min(SLICE));
@@ -208,8 +220,7 @@ impl Sink for Kafka {
             metrics::SINK_ACKNOWLEDGED.inc_by(count);
             acked(unit, count);
         }
-        metrics::SINK_OUTSTANDING.set(i64::try_from(self.outstanding).unwrap_or(i64::MAX));
-        metrics::SINK_OUTSTANDING_BYTES.set(i64::try_from(self.outstanding_bytes).unwrap_or(i64::MAX));
+        self.publish();
         Ok(())
     }
 

@@ -1,10 +1,12 @@
 //! Bytes → outside. One sink stands: Kafka, or whatever speaks its protocol.
 
+mod check;
 mod kafka;
 mod report;
 mod topics;
 mod transaction;
 
+pub use check::check;
 pub use kafka::Kafka;
 
 use crate::model::encoded::Encoded;

@@ -23,12 +23,6 @@ pub type Open<'c> = Box<dyn FnMut(Option<&Position>) -> Result<Box<dyn Source + 
 
 /// A database that was opened and positioned.
 pub trait Source {
-    /// Does what was asked for, once that is possible.
-    ///
-    /// # Errors
-    /// `Full` when too many requests wait.
-    fn request(&mut self, request: Request) -> Result<()>;
-
     /// What has to be stored before anything that is read goes out: after a crash it says since when that
     /// was read. `None` if what it was opened with is enough.
     fn beginning(&self) -> Option<Position>;
@@ -48,6 +42,12 @@ pub trait Source {
     fn streaming(&self) -> bool;
 
     fn progress(&self) -> Progress;
+
+    /// Takes a request; it is followed as soon as no transaction is being read and no snapshot runs.
+    ///
+    /// # Errors
+    /// `Full` when too many wait.
+    fn request(&mut self, request: Request) -> Result<()>;
 
     /// Runs the query that goes with a heartbeat, if there is one. A failure is told and passed over:
     /// the next heartbeat tries again.

@@ -3,6 +3,7 @@
 mod reader;
 mod throwaway;
 
+mod check;
 mod positions;
 mod refusal;
 mod request;

@@ -58,6 +58,7 @@ impl Seen {
                 self.lines.push(format!("{kind} {} {content}", message.prefix));
             }
             // Every transaction has them; tests count boundaries.
+            Event::Refused(row) => self.lines.push(format!("refused {} {}", row.table.id.name, row.error)),
             Event::Begin(_) | Event::End(_) | Event::Notice(_) => {}
         }
     }

@@ -5,7 +5,6 @@ use super::server;
 use super::throwaway::Server;
 use connector::config::snapshot::SnapshotMode;
 use connector::config::source::{PublicationAutocreate, SourceConfig};
-use connector::model::finding::Severity;
 use shared::Kind;
 
 #[test]
@@ -119,33 +118,5 @@ fn a_slot_that_lost_its_log_is_lost() {
         let error = Source::start(&config, mode, stored).err().expect("refused");
         assert_eq!((error.kind(), error.exit_code()), (Kind::Lost, 3), "{error}");
         assert!(error.hint().contains("pg_drop_replication_slot('lost')"), "{}", error.hint());
-    }
-}
-
-#[test]
-fn a_check_finds_what_starting_would_trip_over() {
-    let Some(server) = server() else { return };
-    let config = server.database(
-        "checks",
-        "create role watcher login replication password 'secret';
-         create table good (id int primary key); grant select on good to watcher;
-         create table secret_table (id int);",
-    );
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let findings = connector::source::postgres::check(&config, runtime.handle());
-    assert!(findings.iter().all(|f| f.severity < Severity::Error), "{findings:#?}");
-    let watcher = server.over_tcp(&config, "watcher", "secret");
-    let findings = connector::source::postgres::check(&watcher, runtime.handle());
-    for (severity, words, remedy) in [
-        (Severity::Error, "may not read public.secret_table", "GRANT SELECT ON \"public\".\"secret_table\""),
-        (Severity::Warn, "public.secret_table has no replica identity", "REPLICA IDENTITY FULL"),
-        (Severity::Error, "only a superuser", "CREATE PUBLICATION"),
-        (Severity::Ok, "wal_level is logical", ""),
-        (Severity::Ok, "slot checks will be made", ""),
-    ] {
-        let found = findings.iter().find(|f| f.what.contains(words));
-        let found = found.unwrap_or_else(|| panic!("{words} not in {findings:#?}"));
-        assert_eq!(found.severity, severity, "{found:?}");
-        assert!(found.remedy.as_deref().unwrap_or_default().contains(remedy), "{found:?}");
     }
 }

@@ -176,9 +176,16 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ),
     (
         "event.converting.failure.handling.mode",
-        Ignored("a value that cannot be converted always stops the connector"),
+        Ignored("no field is left out: its record stops the connector, or goes to sink.dead_letter_topic"),
     ),
-    ("event.*.failure.handling.mode", Ignored("an event that cannot be read always stops the connector")),
+    (
+        "event.*.failure.handling.mode",
+        Unless(
+            &["fail"],
+            "no event is skipped: it stops the connector, or goes to sink.dead_letter_topic \
+             (errors.deadletterqueue.topic.name)",
+        ),
+    ),
     ("transforms*", Together("transform")),
     ("predicates*", Together("predicate")),
     ("header.converter", Only(&["org.apache.kafka.connect.storage.SimpleHeaderConverter"], CHANGES_RECORDS)),
@@ -283,7 +290,16 @@ pub const CONNECTOR: &[(&str, Rule)] = &[
     ("max.queue.size*", Ignored(RUNTIME)),
     ("poll.interval.ms", Ignored(RUNTIME)),
     ("queue.provider.type", Ignored(RUNTIME)),
-    ("errors.tolerance", Only(&["none"], "a value that cannot be converted always stops the connector")),
+    (
+        "errors.tolerance",
+        Unless(
+            &["none"],
+            "no record is skipped: it stops the connector, or goes to sink.dead_letter_topic \
+             (errors.deadletterqueue.topic.name)",
+        ),
+    ),
+    // In Kafka Connect it is for sinks alone.
+    ("errors.deadletterqueue.topic.name", Set("sink.dead_letter_topic", Text)),
     ("errors.*", Ignored("what may pass by itself is always tried again")),
     ("retriable.restart.connector.wait.ms", Ignored("what may pass by itself is always tried again")),
     ("custom.retriable.exception", Ignored("what may pass by itself is always tried again")),

@@ -62,7 +62,7 @@ impl CopyRow {
     }
 
     /// The cells in order; `None` is null.
-    pub fn cells(&self) -> impl Iterator<Item = Option<&[u8]>> {
+    pub fn cells<'a>(&'a self) -> impl Iterator<Item = Option<&'a [u8]>> + use<'a> {
         let mut start = 0;
         self.cells.iter().map(move |(end, null)| {
             let cell = self.bytes.get(start..*end).unwrap_or_default();

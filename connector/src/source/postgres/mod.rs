@@ -38,12 +38,14 @@ mod start;
 mod stream;
 mod tls;
 mod value;
+mod wal_guard;
 mod wire;
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 
-pub use check::check;
+pub use check::{check, privileges};
+pub use wal_guard::WalGuard;
 
 use crate::config::signal::SignalConfig;
 use crate::config::snapshot::SnapshotConfig;
@@ -69,6 +71,9 @@ use std::time::{Duration, Instant};
 use stream::{Start, Stream};
 use tokio::runtime::Handle;
 use wire::Wire;
+
+/// Requests that wait at most.
+const REQUESTS: usize = 1_024;
 
 /// A PostgreSQL database as a source of changes.
 pub struct Postgres {
@@ -215,10 +220,6 @@ impl Postgres {
 }
 
 impl Source for Postgres {
-    fn request(&mut self, request: Request) -> Result<()> {
-        self.ask(request)
-    }
-
     fn beginning(&self) -> Option<Position> {
         match &self.phase {
             Phase::Snapshot(snapshot) => Some(Position::Postgres(snapshot.position())),
@@ -248,6 +249,15 @@ impl Source for Postgres {
             }
             Phase::Ready => Err(Error::new(Kind::Bug, "the source was not started")),
         }
+    }
+
+    fn request(&mut self, request: Request) -> Result<()> {
+        if self.requests.len() >= REQUESTS {
+            return Err(Error::new(Kind::Full, format!("{REQUESTS} signals wait already"))
+                .remedy("the running snapshot has to end first"));
+        }
+        self.requests.push_back(request);
+        Ok(())
     }
 
     fn run_heartbeat_query(&mut self) {

@@ -8,23 +8,7 @@ use crate::model::request::{Action, Request, Tables};
 use crate::model::table::TableId;
 use shared::{Error, Kind, Result};
 
-/// Requests that wait at most.
-const WAITING: usize = 1_024;
-
 impl Postgres {
-    /// Takes a request; it is followed as soon as no transaction is being read and no snapshot runs.
-    ///
-    /// # Errors
-    /// `Full` when too many wait.
-    pub(super) fn ask(&mut self, request: Request) -> Result<()> {
-        if self.requests.len() >= WAITING {
-            return Err(Error::new(Kind::Full, format!("{WAITING} signals wait already"))
-                .remedy("the running snapshot has to end first"));
-        }
-        self.requests.push_back(request);
-        Ok(())
-    }
-
     pub(super) fn follow_requests(&mut self) -> Result<()> {
         while !self.requests.is_empty() {
             let Phase::Stream(stream) = &self.phase else { return Ok(()) };

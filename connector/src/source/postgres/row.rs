@@ -4,6 +4,7 @@ use super::copy::CopyRow;
 use super::cursor::Malformed;
 use super::pgoutput::{Cell, Tuple};
 use super::relation::Relation;
+use crate::model::refusal::{RawCell, RawContent};
 use crate::model::value::Value;
 use bumpalo::Bump;
 use shared::{Error, Kind, Result};
@@ -49,6 +50,27 @@ pub fn decode_copied<'a>(
         row.push(value.map_err(|error| undecodable(relation, row.len(), error))?);
     }
     Ok(())
+}
+
+/// A streamed tuple's captured cells as they came.
+pub fn raw_tuple<'a>(relation: &'a Relation, tuple: Tuple<'a>) -> Vec<RawCell<'a>> {
+    let captured = tuple.cells().zip(&relation.decoders).filter(|(_, decoder)| decoder.is_some());
+    let contents = captured.map(|(cell, _)| match cell {
+        Ok(Cell::Text(text)) => RawContent::Text(text),
+        Ok(Cell::Null) => RawContent::Null,
+        Ok(Cell::Unchanged) | Err(_) => RawContent::Unavailable,
+    });
+    named(relation, contents)
+}
+
+/// A copied row's cells as they came.
+pub fn raw_copied<'a>(relation: &'a Relation, copied: &'a CopyRow) -> Vec<RawCell<'a>> {
+    named(relation, copied.cells().map(|cell| cell.map_or(RawContent::Null, RawContent::Text)))
+}
+
+fn named<'a>(relation: &'a Relation, cells: impl Iterator<Item = RawContent<'a>>) -> Vec<RawCell<'a>> {
+    let columns = relation.table.columns.iter();
+    columns.zip(cells).map(|(column, content)| RawCell { column: &column.name, content }).collect()
 }
 
 /// Takes what the server did not send again from the whole old row, if that is there.

@@ -105,6 +105,39 @@ impl Slot {
     }
 }
 
+/// Where the slot stands, if a stored position can be resumed with it.
+///
+/// # Errors
+/// `Lost`, if changes after the position are gone.
+pub fn resumable(config: &SourceConfig, server: &Server, stored: Lsn, slot: Option<&Slot>) -> Result<Lsn> {
+    let name = &config.slot;
+    let Some(slot) = slot else {
+        let what = format!("slot {name} is gone, but {stored} is stored to resume from");
+        return Err(Error::new(Kind::Lost, what).remedy(
+            "the changes since then are lost: remove the stored offset and start again for a new snapshot",
+        ));
+    };
+    slot.check(config)?;
+    let end: Lsn = server.end_lsn.parse().unwrap_or(Lsn(u64::MAX));
+    if stored > end {
+        let what = format!("{stored} is stored to resume from, but the server's log ends at {end}");
+        return Err(Error::new(Kind::Lost, what).remedy(
+            "this is another server or one restored from a backup: remove the stored offset and start \
+             again for a new snapshot",
+        ));
+    }
+    if stored < slot.confirmed && !config.offset_mismatch.skips() {
+        // We store before we confirm, so only somebody else can have moved the slot.
+        let what = format!("{stored} is stored to resume from, but slot {name} begins at {}", slot.confirmed);
+        return Err(Error::new(Kind::Lost, what).remedy(
+            "the slot was made anew or moved by somebody else, and the changes between are lost: remove the \
+             stored offset and start again for a new snapshot, or set source.offset_mismatch = \"trust_slot\" to go \
+             on without them",
+        ));
+    }
+    Ok(slot.confirmed)
+}
+
 /// Since this version the plug-in passes logical messages on.
 const MESSAGES_VERSION: i32 = 140_000;
 

@@ -115,34 +115,38 @@ impl Sql {
 
     fn client(&mut self) -> Result<&Client> {
         if self.broken() {
-            let client = self.connect().doing(|| format!("connect to PostgreSQL at {}", self.address))?;
-            for (at, statement) in self.initial.iter().enumerate() {
-                let done = self.runtime.block_on(client.batch_execute(statement));
-                done.map_err(|e| failure::of_sql(&e))
-                    .doing(|| format!("run source.initial_statements[{at}]"))?;
-            }
+            let client = self.runtime.block_on(self.open())?;
             self.prepared.clear();
             self.client = Some(client);
         }
         self.client.as_ref().ok_or_else(|| Error::new(Kind::Bug, "the connection vanished"))
     }
 
-    fn connect(&self) -> Result<Client> {
-        let connected = self.runtime.block_on(async {
-            match &self.tls {
-                Some(tls) => {
-                    let (client, connection) = self.config.connect(tls.clone()).await?;
-                    Ok((client, self.runtime.spawn(connection)))
-                }
-                None => {
-                    let (client, connection) = self.config.connect(NoTls).await?;
-                    Ok((client, self.runtime.spawn(connection)))
-                }
+    /// A connection ready for statements, apart from this one's own.
+    pub async fn open(&self) -> Result<Client> {
+        let client = self.connect().await.map_err(|e| failure::of_sql(&e));
+        let client = client.doing(|| format!("connect to PostgreSQL at {}", self.address))?;
+        for (at, statement) in self.initial.iter().enumerate() {
+            let done = client.batch_execute(statement).await;
+            done.map_err(|e| failure::of_sql(&e)).doing(|| format!("run source.initial_statements[{at}]"))?;
+        }
+        Ok(client)
+    }
+
+    /// Each connection's task ends when its client is dropped or it breaks; the next statement sees which.
+    async fn connect(&self) -> std::result::Result<Client, tokio_postgres::Error> {
+        match &self.tls {
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await?;
+                self.runtime.spawn(connection);
+                Ok(client)
             }
-        });
-        // The task ends when the client is dropped or the connection breaks; the next statement
-        // sees which.
-        connected.map(|(client, _task)| client).map_err(|e| failure::of_sql(&e))
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                self.runtime.spawn(connection);
+                Ok(client)
+            }
+        }
     }
 }
 

@@ -197,43 +197,12 @@ impl Postgres {
 
     /// Where the slot stands, if the stored position can be resumed with it.
     fn resumable(&mut self, stored: &PostgresPosition, slot: Option<&Slot>) -> Result<Lsn> {
-        let Some(slot) = slot else {
-            return Err(Error::new(
-                Kind::Lost,
-                format!("slot {} is gone, but {} is stored to resume from", self.config.slot, stored.lsn),
-            )
-            .remedy(
-                "the changes since then are lost: remove the stored offset and start again for a new snapshot",
-            ));
-        };
-        slot.check(&self.config)?;
-        let end: Lsn = self.server.end_lsn.parse().unwrap_or(Lsn(u64::MAX));
-        if stored.lsn > end {
-            return Err(Error::new(
-                Kind::Lost,
-                format!("{} is stored to resume from, but the server's log ends at {end}", stored.lsn),
-            )
-            .remedy(
-                "this is another server or one restored from a backup: remove the stored offset and start \
-                 again for a new snapshot",
-            ));
-        }
-        if stored.lsn > slot.confirmed && self.config.offset_mismatch.advances() {
+        let confirmed = slot::resumable(&self.config, &self.server, stored.lsn, slot)?;
+        if stored.lsn > confirmed && self.config.offset_mismatch.advances() {
             slot::advance(&mut self.catalog.sql, &self.config.slot, stored.lsn)?;
             return Ok(stored.lsn);
         }
-        if stored.lsn < slot.confirmed && !self.config.offset_mismatch.skips() {
-            // We store before we confirm, so only somebody else can have moved the slot.
-            return Err(Error::new(
-                Kind::Lost,
-                format!("{} is stored to resume from, but slot {} begins at {}", stored.lsn, self.config.slot, slot.confirmed),
-            )
-            .remedy(
-                "the slot was made anew or moved by somebody else, and the changes between are lost: remove the \
-                 stored offset and start again for a new snapshot, or set source.offset_mismatch = \"trust_slot\" to go on without them",
-            ));
-        }
-        Ok(slot.confirmed)
+        Ok(confirmed)
     }
 
     fn create_slot(&mut self) -> Result<slot::Created> {

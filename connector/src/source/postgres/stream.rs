@@ -14,13 +14,14 @@ use super::failure::ServerError;
 use super::filter::Names;
 use super::incremental::{Beside, Place};
 use super::pgoutput::{Begin, Commit, Logical, Message, Old, Truncate, Tuple};
-use super::relation::Relations;
-use super::row::{decode_tuple, empty, fill_unavailable};
+use super::relation::{Relation, Relations};
+use super::row::{decode_tuple, empty, fill_unavailable, raw_tuple};
 use super::wire::{Wire, protocol};
 use crate::metrics;
 use crate::model::change::{self, Change, Event, Marker, Op, Origin, PostgresOrigin};
 use crate::model::position::{Lsn, Position, PostgresPosition};
-use crate::model::value::RowBuffer;
+use crate::model::refusal::RawRow;
+use crate::model::value::{RowBuffer, Value};
 use crate::snapshot::visible::Seen;
 use crate::source::Take;
 use bumpalo::Bump;
@@ -368,16 +369,11 @@ impl Reader {
         empty(&mut self.arena);
         let mut before = self.before.take();
         let mut after = self.after.take();
-        if let Some(old) = old {
-            decode_tuple(relation, old.tuple, &self.arena, &mut before)?;
-        }
-        if let Some(new) = new {
-            decode_tuple(relation, new, &self.arena, &mut after)?;
-            if old.is_some_and(|old| old.whole) {
-                fill_unavailable(&mut after, &before);
-            }
-        }
+        let decoded = decode(relation, old, new, &self.arena, &mut before, &mut after);
         let origin = self.origin(lsn, Some(transaction));
+        if let Err(error) = decoded {
+            return refuse(op, relation, old, new, origin, &error, take);
+        }
         take(Event::Change(Change {
             op,
             table: &relation.table,
@@ -527,6 +523,46 @@ impl Reader {
         let end = self.server_end.max(self.received);
         metrics::SOURCE_LAG_BYTES.set(gauge(Lsn(end.0.saturating_sub(self.confirmed.0))));
     }
+}
+
+/// Both rows of a change.
+#[inline]
+fn decode<'a>(
+    relation: &Relation,
+    old: Option<Old<'a>>,
+    new: Option<Tuple<'a>>,
+    arena: &'a Bump,
+    before: &mut Vec<Value<'a>>,
+    after: &mut Vec<Value<'a>>,
+) -> Result<()> {
+    if let Some(old) = old {
+        decode_tuple(relation, old.tuple, arena, before)?;
+    }
+    if let Some(new) = new {
+        decode_tuple(relation, new, arena, after)?;
+        if old.is_some_and(|old| old.whole) {
+            fill_unavailable(after, before);
+        }
+    }
+    Ok(())
+}
+
+/// Hands over what cannot be read, as it came.
+#[cold]
+fn refuse(
+    op: Op,
+    relation: &Relation,
+    old: Option<Old<'_>>,
+    new: Option<Tuple<'_>>,
+    origin: Origin<'_>,
+    error: &Error,
+    take: Take<'_>,
+) -> Result<bool> {
+    let before = old.map(|old| raw_tuple(relation, old.tuple));
+    let after = new.map(|new| raw_tuple(relation, new));
+    let (before, after) = (before.as_deref(), after.as_deref());
+    take(Event::Refused(RawRow { op: op.code(), table: &relation.table, before, after, origin, error }))?;
+    Ok(true)
 }
 
 fn gauge(lsn: Lsn) -> i64 {

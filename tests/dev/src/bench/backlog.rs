@@ -6,23 +6,23 @@
 
 use super::meter::{self, Usage, ended_children, now_ms, number, usage};
 use super::plain::{Line, ratio};
+use super::servers::{DATABASE, LIMIT, Servers, Setup, alive, build};
 use super::shape::Shape;
 use crate::say;
 use serde_json::json;
 use stack::error::Doing;
 use stack::folder::Folder;
-use stack::process::{Process, Signal, command};
-use stack::{Connect, Error, Kafka, Postgres, Registry, Result};
-use std::path::{Path, PathBuf};
+use stack::process::{Process, Signal};
+use stack::{Connect, Error, Result};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const DATABASE: &str = "postgres";
 /// Measured rounds, ours and the reference in turn.
 const ROUNDS: usize = 3;
-/// The end is the broker's time, so we may look seldom; looking costs CPU that the drain wants.
-const LOOK: Duration = Duration::from_millis(300);
-const LIMIT: Duration = Duration::from_secs(600);
+/// librdkafka's broker within the process.
+const MOCK: &str =
+    "[snapshot]\nmode = \"no_data\"\n[sink.kafka.properties]\n\"test.mock.num.brokers\" = \"1\"\n";
 
 /// Rate against `pg_recvlogical`, CPU of a row in µs, peak memory in MiB; the broker's own work is in
 /// the latter two if it is the one within the process.
@@ -61,9 +61,7 @@ impl Options {
 }
 
 struct World {
-    postgres: Postgres,
-    kafka: Kafka,
-    registry: Registry,
+    servers: Servers,
     shape: Shape,
     rows: u64,
     end_lsn: String,
@@ -122,16 +120,6 @@ fn median(mut lines: Vec<Line>) -> Line {
     Line { peak_mib, ..middle }
 }
 
-fn build() -> Result<PathBuf> {
-    let mut cargo = crate::cargo();
-    cargo.args(["build", "--release", "-p", "tidegate-connector"]);
-    let built = cargo.status().doing(|| "build the connector".to_owned())?;
-    if !built.success() {
-        return Err(Error::new("the connector does not build"));
-    }
-    Ok(crate::target().join("release/tidegate-connector"))
-}
-
 struct Ours {
     drain: Line,
     first_record_ms: i64,
@@ -139,42 +127,35 @@ struct Ours {
 
 impl World {
     fn new(options: &Options) -> Result<World> {
-        let postgres = Postgres::start(stack::postgres::Options::default())?;
-        let stamp = ("log.message.timestamp.type".to_owned(), "LogAppendTime".to_owned());
-        let kafka = Kafka::start(stack::kafka::Options { settings: vec![stamp], ..Default::default() })?;
-        let registry = Registry::start()?;
-        postgres.psql(DATABASE, &options.shape.create())?;
-        let slot = "SELECT pg_create_logical_replication_slot('base', 'pgoutput')";
-        postgres.psql(DATABASE, slot)?;
+        let servers = Servers::start(stack::postgres::Options::default())?;
+        servers.psql(&options.shape.create())?;
+        servers.create_slot("base")?;
         say(&format!("writing {} rows of shape {} …", options.rows, options.shape.name()));
-        postgres.psql(DATABASE, &options.shape.load(options.rows))?;
-        postgres.psql(DATABASE, "CHECKPOINT")?;
-        let end_lsn = postgres.psql(DATABASE, "SELECT pg_current_wal_lsn()")?;
-        Ok(World {
-            postgres,
-            kafka,
-            registry,
-            shape: options.shape,
-            rows: options.rows,
-            end_lsn,
-            tcp: options.tcp,
-            mock: options.mock,
-        })
+        servers.psql(&options.shape.load(options.rows))?;
+        servers.psql("CHECKPOINT")?;
+        let end_lsn = servers.psql("SELECT pg_current_wal_lsn()")?.trim().to_owned();
+        let Options { shape, rows, tcp, mock, .. } = *options;
+        Ok(World { servers, shape, rows, end_lsn, tcp, mock })
     }
 
     fn host(&self) -> String {
-        if self.tcp { stack::HOST.to_owned() } else { self.postgres.socket_dir().display().to_string() }
+        if self.tcp {
+            stack::HOST.to_owned()
+        } else {
+            self.servers.postgres.socket_dir().display().to_string()
+        }
     }
 
     /// The server's own client, to nowhere: what the walsender can give.
     fn pg_recvlogical(&self, slot: &str) -> Result<Line> {
-        self.copy_slot(slot)?;
-        let port = self.postgres.port().to_string();
-        let mut client = Command::new(self.postgres.programs().join("pg_recvlogical"));
+        self.servers.copy_slot("base", slot)?;
+        let postgres = &self.servers.postgres;
+        let mut client = Command::new(postgres.programs().join("pg_recvlogical"));
         client.env("PGPASSWORD", stack::postgres::PASSWORD);
+        let port = postgres.port().to_string();
         client.args(["-U", stack::postgres::USER, "-d", DATABASE, "-h", &self.host(), "-p", &port]);
         client.args(["--slot", slot, "--start", "-o", "proto_version=1", "-o", "publication_names=bench"]);
-        client.args(["-f", "/dev/null", "--no-loop", "--endpos", self.end_lsn.trim()]);
+        client.args(["-f", "/dev/null", "--no-loop", "--endpos", &self.end_lsn]);
         let (cpu_before, start) = (ended_children()?, Instant::now());
         let done = client.output().doing(|| "run pg_recvlogical".to_owned())?;
         let seconds = start.elapsed().as_secs_f64();
@@ -182,33 +163,25 @@ impl World {
             return Err(Error::new(format!("pg_recvlogical: {}", String::from_utf8_lossy(&done.stderr))));
         }
         let cpu_seconds = ended_children()? - cpu_before;
-        self.drop_slot(slot)?;
+        self.servers.drop_slot(slot)?;
         Ok(self.line("pg_recvlogical to /dev/null", seconds, cpu_seconds, 0.0))
     }
 
-    /// A slot of its own for each reader, all at the same place.
-    fn copy_slot(&self, slot: &str) -> Result<()> {
-        self.postgres
-            .psql(DATABASE, &format!("SELECT pg_copy_logical_replication_slot('base', '{slot}')"))
-            .map(drop)
-    }
-
-    fn drop_slot(&self, slot: &str) -> Result<()> {
-        self.postgres.psql(DATABASE, &format!("SELECT pg_drop_replication_slot('{slot}')")).map(drop)
-    }
-
     fn start(&self, program: &Path, name: &str, folder: &Folder) -> Result<Process> {
-        let config = folder.write("connector.toml", &self.connector_config(name, folder.path()))?;
-        let mut run = command(program, Signal::Kill, None);
-        run.arg("run").arg("-c").arg(config);
-        Process::spawn("tidegate-connector", run, &folder.path().join("connector.log"))
+        let setup = Setup {
+            // Where topics and schemas are many, making them is the brokers' and the registry's work.
+            prefix: if self.shape == Shape::Many { "many" } else { name },
+            socket: (!self.tcp).then(|| self.servers.postgres.socket_dir()),
+            more: if self.mock { MOCK } else { Setup::stream(name).more },
+            ..Setup::stream(name)
+        };
+        self.servers.connector(program, &setup, folder)
     }
 
     /// Memory of a connector that streams and has nothing to do.
     fn idle(&self, program: &Path) -> Result<f64> {
         let folder = Folder::new("bench-idle")?;
-        let create = "SELECT pg_create_logical_replication_slot('idle', 'pgoutput')";
-        self.postgres.psql(DATABASE, create)?;
+        self.servers.create_slot("idle")?;
         let mut process = self.start(program, "idle", &folder)?;
         std::thread::sleep(Duration::from_secs(3));
         let used = usage(process.id())?;
@@ -218,70 +191,41 @@ impl World {
 
     /// Our connector, with a slot and topics of this name.
     fn connector(&self, program: &Path, name: &str) -> Result<Ours> {
-        self.copy_slot(name)?;
+        self.servers.copy_slot("base", name)?;
         let folder = Folder::new("bench-connector")?;
         let started_ms = now_ms();
         let mut process = self.start(program, name, &folder)?;
         let id = process.id();
         let (used, first_ms, last_ms) = if self.shape == Shape::Rows && !self.mock {
-            let alive = || match process.ended() {
-                Some(_) => Err(Error::new(format!("the connector ended:\n{}", process.last_lines()))),
-                None => Ok(()),
-            };
-            let used = self.wait_drained(name, alive, id)?;
+            let used = self.wait_drained(name, || alive(&mut process), id)?;
             let (first_ms, last_ms) = self.times(name)?;
             (used, first_ms, last_ms)
         } else {
-            self.wait_confirmed(name)?;
+            self.servers.wait_confirmed(name, &self.end_lsn)?;
             (usage(id)?, started_ms, now_ms())
         };
         process.stop(Signal::Term, Duration::from_secs(15))?;
         let seconds = (last_ms - started_ms) as f64 / 1e3;
         let drain = self.line("tidegate-connector to Kafka", seconds, used.cpu_seconds, used.peak_mib);
-        self.drop_slot(name)?;
+        self.servers.drop_slot(name)?;
         Ok(Ours { drain, first_record_ms: first_ms - started_ms })
-    }
-
-    fn connector_config(&self, name: &str, folder: &Path) -> String {
-        let socket = if self.tcp { String::new() } else { format!("socket_dir = \"{}\"\n", self.host()) };
-        format!(
-            "[source]\nport = {port}\n{socket}database = \"{DATABASE}\"\nuser = \"{user}\"\npassword = \"{password}\"\n\
-             slot = \"{name}\"\npublication = \"bench\"\npublication_autocreate = \"disabled\"\n\
-             [snapshot]\nmode = \"no_data\"\n[event]\ntopic_prefix = \"{prefix}\"\n\
-             [avro.registry]\nurl = [\"{registry}\"]\n[sink.kafka]\nbrokers = \"{brokers}\"\n\
-             {mock}[offset]\nkind = \"file\"\npath = \"{folder}/offsets.json\"\ninterval_ms = 200\n[admin]\nlisten = \"127.0.0.1:0\"\n",
-            // Where topics and schemas are many, making them is the brokers' and the registry's work.
-            prefix = if self.shape == Shape::Many { "many" } else { name },
-            port = self.postgres.port(),
-            user = stack::postgres::USER,
-            password = stack::postgres::PASSWORD,
-            registry = self.registry.url(),
-            brokers = self.kafka.bootstrap(),
-            folder = folder.display(),
-            mock =
-                if self.mock { "[sink.kafka.properties]\n\"test.mock.num.brokers\" = \"1\"\n" } else { "" },
-        )
     }
 
     /// Real Debezium with large batches and lz4, the tuning that its users do. Its start is not counted.
     fn debezium(&self, name: &str) -> Result<Line> {
-        self.copy_slot(name)?;
-        let mut connect = Connect::start(&self.kafka, &self.registry)?;
+        self.servers.copy_slot("base", name)?;
+        let mut connect = Connect::start(&self.servers.kafka, &self.servers.registry)?;
         let id = connect
             .process()
             .map(|process| process.id())
             .ok_or_else(|| Error::new("the worker does not run"))?;
         let before = usage(id)?;
-        let port = self.postgres.port().to_string();
-        connect.run("bench", &json!({
-            "connector.class": "io.debezium.connector.postgresql.PostgresConnector", "plugin.name": "pgoutput",
-            "database.hostname": stack::HOST, "database.port": port, "database.dbname": DATABASE,
-            "database.user": stack::postgres::USER, "database.password": stack::postgres::PASSWORD,
-            "slot.name": name, "publication.name": "bench", "publication.autocreate.mode": "disabled",
-            "topic.prefix": name, "snapshot.mode": "no_data", "max.batch.size": "20480", "max.queue.size": "81920",
-            "poll.interval.ms": "50", "producer.override.compression.type": "lz4", "producer.override.linger.ms": "5",
+        let tuning = json!({
+            "max.batch.size": "20480", "max.queue.size": "81920", "poll.interval.ms": "50",
+            "producer.override.compression.type": "lz4", "producer.override.linger.ms": "5",
             "producer.override.batch.size": "1000000",
-        }))?;
+        });
+        connect.run("bench", &self.servers.debezium(name, &tuning))?;
         let started_ms = now_ms();
         let used = self.wait_drained(name, || connect.wait_running("bench", LIMIT), id)?;
         let (first_ms, last_ms) =
@@ -291,72 +235,18 @@ impl World {
         Ok(self.line("Debezium 3.6.3 to Kafka", (last_ms - first_ms) as f64 / 1e3, cpu, used.peak_mib))
     }
 
-    /// Waits, within the server, until the slot is confirmed to the end of the backlog.
-    fn wait_confirmed(&self, slot: &str) -> Result<()> {
-        let limit = LIMIT.as_secs();
-        let end = self.end_lsn.trim();
-        let sql = format!(
-            "DO $$ BEGIN FOR i IN 1 .. {limit} * 100 LOOP
-               EXIT WHEN (SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = '{slot}');
-               PERFORM pg_sleep(0.01);
-             END LOOP; END $$"
-        );
-        self.postgres.psql(DATABASE, &sql).map(drop)
-    }
-
-    /// Waits until the topic holds every row, and reads what the process used by then.
-    fn wait_drained(&self, prefix: &str, mut alive: impl FnMut() -> Result<()>, id: u32) -> Result<Usage> {
-        let start = Instant::now();
-        while self.end_offset(prefix)? < self.rows as i64 {
-            alive()?;
-            if start.elapsed() > LIMIT {
-                return Err(Error::new(format!(
-                    "{} of {} rows after {LIMIT:?}",
-                    self.end_offset(prefix)?,
-                    self.rows
-                )));
-            }
-            std::thread::sleep(LOOK);
-        }
+    /// Waits until the topics hold every row, and reads what the process used by then.
+    fn wait_drained(&self, prefix: &str, alive: impl FnMut() -> Result<()>, id: u32) -> Result<Usage> {
+        self.servers.wait_records(&self.shape.topics(prefix), self.rows, alive)?;
         meter::usage(id)
-    }
-
-    /// Records in all topics of this prefix.
-    fn end_offset(&self, prefix: &str) -> Result<i64> {
-        let ends = self.shape.topics(prefix).into_iter().map(|topic| format!("{topic}:0:-1"));
-        let words: Vec<String> = ends.flat_map(|end| ["-t".to_owned(), end]).collect();
-        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
-        words.insert(0, "-Q");
-        // Until the first record there is no topic.
-        let offset = |line: &str| line.rsplit_once(' ').and_then(|(_, offset)| offset.parse::<i64>().ok());
-        Ok(self.kcat(&words)?.lines().filter_map(offset).sum())
     }
 
     /// The broker's times of the first and the last record.
     fn times(&self, prefix: &str) -> Result<(i64, i64)> {
-        let topic = self.shape.topics(prefix).swap_remove(0);
-        let stamp = |offset: &str| {
-            let text =
-                self.kcat(&["-C", "-q", "-e", "-t", &topic, "-p", "0", "-o", offset, "-c", "1", "-f", "%T"])?;
-            number("the time of a record", &text)
-        };
-        Ok((stamp("beginning")?, stamp("-1")?))
-    }
-
-    fn kcat(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new(self.kafka.kcat()?);
-        command.args(["-b", &self.kafka.bootstrap()]).args(arguments);
-        let done = command.output().doing(|| "run kcat".to_owned())?;
-        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+        self.servers.times(&self.shape.topics(prefix).swap_remove(0))
     }
 
     fn line(&self, what: &str, seconds: f64, cpu_seconds: f64, peak_mib: f64) -> Line {
-        let rows = self.rows as f64;
-        Line {
-            what: what.to_owned(),
-            rows_per_second: rows / seconds,
-            cpu_us_per_row: cpu_seconds * 1e6 / rows,
-            peak_mib,
-        }
+        Line::of(what, self.rows, seconds, cpu_seconds, peak_mib)
     }
 }

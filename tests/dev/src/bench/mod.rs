@@ -3,14 +3,27 @@
 //! A bench is never a test: this machine's speed decides no verdict.
 
 mod backlog;
+mod flags;
+mod large;
+mod latency;
 pub mod meter;
 mod plain;
+mod servers;
 mod shape;
+mod snapshot;
+mod start;
 
+use flags::Flags;
 use stack::error::Doing;
 use stack::{Error, Result};
 
-const USAGE: &str = "cargo dev bench backlog [--shape rows|wide|large|many] [--rows N] [--unix] [--mock] [--without-debezium], or cargo dev bench row";
+const USAGE: &str = "\
+cargo dev bench backlog [--shape rows|wide|large|many] [--rows N] [--unix] [--mock] [--without-debezium]
+cargo dev bench snapshot [--rows N] [--workers 1,2,4]
+cargo dev bench latency [--rate N] [--debezium-rate N] [--seconds N]
+cargo dev bench large [--megabytes N]
+cargo dev bench start [--rounds N]
+cargo dev bench row";
 
 /// So many times more rows than the test itself takes.
 const ROW_COST: &str = "400";
@@ -18,6 +31,10 @@ const ROW_COST: &str = "400";
 pub fn run(words: &[&str]) -> Result<()> {
     match words {
         ["backlog", rest @ ..] => backlog::run(&backlog::Options::parse(rest)?),
+        ["snapshot", rest @ ..] => snapshot::run(&Flags::parse(rest, &snapshot::KNOWN)?),
+        ["latency", rest @ ..] => latency::run(&Flags::parse(rest, &latency::KNOWN)?),
+        ["large", rest @ ..] => large::run(&Flags::parse(rest, &large::KNOWN)?),
+        ["start", rest @ ..] => start::run(&Flags::parse(rest, &start::KNOWN)?),
         ["row"] => row(),
         _ => Err(Error::new("which bench?").remedy(USAGE)),
     }

@@ -10,6 +10,17 @@ pub struct Line {
 }
 
 impl Line {
+    /// Of so many rows in so many seconds.
+    pub fn of(what: &str, rows: u64, seconds: f64, cpu_seconds: f64, peak_mib: f64) -> Line {
+        let rows = rows as f64;
+        Line {
+            what: what.to_owned(),
+            rows_per_second: rows / seconds,
+            cpu_us_per_row: cpu_seconds * 1e6 / rows,
+            peak_mib,
+        }
+    }
+
     pub fn print(&self) {
         crate::say(&format!(
             "{:<34} {:>9.0} rows/s {:>8.2} µs CPU/row {:>8.1} MiB peak",

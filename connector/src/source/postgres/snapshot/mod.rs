@@ -22,7 +22,7 @@ pub use table::{Wanted, name};
 
 use super::catalog::Catalog;
 use super::relation::Relations;
-use super::row::{decode_copied, empty};
+use super::row::{decode_copied, empty, raw_copied};
 use super::wire::{Wire, ready};
 use crate::config::snapshot::SnapshotConfig;
 use crate::config::source::SourceConfig;
@@ -31,6 +31,7 @@ use crate::model::change::{Change, Event, Marker, Op, Origin, PostgresOrigin};
 use crate::model::notice::{News, Notice, Outcome, Reading as ReadingOf};
 use crate::model::position::{Position, PostgresPosition, SnapshotState};
 use crate::model::progress::SnapshotProgress;
+use crate::model::refusal::RawRow;
 use crate::model::table::TableId;
 use crate::model::value::RowBuffer;
 use crate::snapshot::marker::{Place, marker};
@@ -412,8 +413,8 @@ impl Out {
     fn row(&mut self, reading: &Reading, held: &Held, marker: Marker, take: Take<'_>) -> Result<()> {
         empty(&mut self.arena);
         let mut row = self.buffer.take();
-        decode_copied(&reading.relation, &held.row, &self.arena, &mut row)?;
-        let origin = PostgresOrigin {
+        let decoded = decode_copied(&reading.relation, &held.row, &self.arena, &mut row);
+        let origin = Origin::Postgres(PostgresOrigin {
             database: &self.database,
             transaction_id: self.position.transaction_id,
             lsn: self.position.lsn,
@@ -422,14 +423,14 @@ impl Out {
             xmin: None,
             replicated_from: None,
             snapshot: marker,
-        };
-        take(Event::Change(Change {
-            op: Op::Read,
-            table: &reading.relation.table,
-            before: None,
-            after: Some(&row),
-            origin: Origin::Postgres(origin),
-        }))?;
+        });
+        let (op, table) = (Op::Read, &reading.relation.table);
+        if let Err(error) = &decoded {
+            let cells = raw_copied(&reading.relation, &held.row);
+            let after = Some(cells.as_slice());
+            return take(Event::Refused(RawRow { op: op.code(), table, before: None, after, origin, error }));
+        }
+        take(Event::Change(Change { op, table, before: None, after: Some(&row), origin }))?;
         self.buffer.give_back(row);
         Ok(())
     }

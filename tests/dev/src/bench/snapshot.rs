@@ -1,0 +1,77 @@
+//! A table read whole: our snapshot into Kafka against `COPY … TO STDOUT` to /dev/null.
+
+use super::flags::Flags;
+use super::meter::{ended_children, now_ms, usage};
+use super::plain::{Line, ratio};
+use super::servers::{DATABASE, Servers, Setup, alive, build};
+use super::shape::Shape;
+use crate::say;
+use stack::error::Doing;
+use stack::folder::Folder;
+use stack::process::Signal;
+use stack::{Error, Result};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub const KNOWN: [&str; 2] = ["--rows", "--workers"];
+const ROWS: u64 = 1_000_000;
+const WORKERS: &str = "1,2,4";
+
+pub fn run(flags: &Flags) -> Result<()> {
+    let rows = flags.number("--rows", ROWS)?;
+    let program = build()?;
+    let servers = Servers::start(Default::default())?;
+    servers.psql(&Shape::Rows.create())?;
+    say(&format!("writing {rows} rows …"));
+    servers.psql(&Shape::Rows.load(rows))?;
+    servers.psql("VACUUM ANALYZE")?;
+    copy(&servers, rows)?;
+    let copied = copy(&servers, rows)?;
+    copied.print();
+    for workers in flags.numbers("--workers", WORKERS)? {
+        // The first one makes the topic and warms the broker.
+        snapshot(&servers, &program, rows, workers, "warm")?;
+        let read = snapshot(&servers, &program, rows, workers, "read")?;
+        read.print();
+        let what = format!("rows/s against COPY to /dev/null, {workers} at once");
+        ratio(&what, read.rows_per_second / copied.rows_per_second, 0.5, true);
+    }
+    Ok(())
+}
+
+/// The server's own client, to nowhere.
+fn copy(servers: &Servers, rows: u64) -> Result<Line> {
+    let postgres = &servers.postgres;
+    let mut client = Command::new(postgres.programs().join("psql"));
+    client.env("PGPASSWORD", stack::postgres::PASSWORD).stdout(Stdio::null());
+    client.args(["-U", stack::postgres::USER, "-d", DATABASE, "-h", stack::HOST]);
+    client.args(["-p", &postgres.port().to_string(), "-c", "COPY orders TO STDOUT"]);
+    let (cpu_before, start) = (ended_children()?, Instant::now());
+    let done = client.status().doing(|| "run psql".to_owned())?;
+    if !done.success() {
+        return Err(Error::new("psql could not copy the table"));
+    }
+    let (seconds, cpu_seconds) = (start.elapsed().as_secs_f64(), ended_children()? - cpu_before);
+    Ok(Line::of("psql COPY to /dev/null", rows, seconds, cpu_seconds, 0.0))
+}
+
+/// From the start of the process to the last record's arrival at the broker.
+fn snapshot(servers: &Servers, program: &Path, rows: u64, workers: u64, name: &str) -> Result<Line> {
+    let prefix = format!("{name}_{workers}");
+    let more = format!("[snapshot]\nmode = \"initial\"\nmax_threads = {workers}\n");
+    let setup = Setup { prefix: &prefix, more: &more, ..Setup::stream(&prefix) };
+    let folder = Folder::new("bench-snapshot")?;
+    let started_ms = now_ms();
+    let mut process = servers.connector(program, &setup, &folder)?;
+    let id = process.id();
+    let topics = Shape::Rows.topics(&prefix);
+    servers.wait_records(&topics, rows, || alive(&mut process))?;
+    let used = usage(id)?;
+    let (_, last_ms) = servers.times(&topics.concat())?;
+    process.stop(Signal::Term, Duration::from_secs(15))?;
+    servers.drop_slot(&prefix)?;
+    let seconds = (last_ms - started_ms) as f64 / 1e3;
+    let what = format!("tidegate-connector, {workers} at once");
+    Ok(Line::of(&what, rows, seconds, used.cpu_seconds, used.peak_mib))
+}

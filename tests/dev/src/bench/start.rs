@@ -1,0 +1,71 @@
+//! From the start of the process to the first record in Kafka, on a new topic and on one that is known.
+
+use super::flags::Flags;
+use super::meter::{now_ms, usage};
+use super::plain::ratio;
+use super::servers::{LIMIT, Servers, Setup, alive, build};
+use crate::say;
+use stack::Result;
+use stack::folder::Folder;
+use stack::process::Signal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+pub const KNOWN: [&str; 1] = ["--rounds"];
+const ROUNDS: u64 = 9;
+const LOOK: Duration = Duration::from_millis(20);
+
+const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, v text); CREATE PUBLICATION bench FOR TABLE t;";
+const ROW: &str = "INSERT INTO t SELECT coalesce(max(id), 0) + 1, 'v' FROM t";
+
+pub fn run(flags: &Flags) -> Result<()> {
+    let rounds = flags.number("--rounds", ROUNDS)?;
+    let program = build()?;
+    let servers = Servers::start(Default::default())?;
+    servers.psql(TABLE)?;
+    let (mut new, mut known, mut idle_mib) = (Vec::new(), Vec::new(), 0.0);
+    for round in 0..=rounds {
+        let name = format!("start_{round}");
+        servers.create_slot(&name)?;
+        let folder = Folder::new("bench-start")?;
+        let (first, _) = once(&servers, &program, &name, &folder, 1)?;
+        let (second, resident_mib) = once(&servers, &program, &name, &folder, 2)?;
+        servers.drop_slot(&name)?;
+        // The first round warms broker, registry and page cache.
+        if round > 0 {
+            new.push(first);
+            known.push(second);
+            idle_mib = f64::max(idle_mib, resident_mib);
+        }
+    }
+    new.sort_unstable();
+    known.sort_unstable();
+    say(&format!("start to first record, new topic and schemas: {new:?} ms"));
+    say(&format!("start to first record, known ones: {known:?} ms"));
+    let middle = |times: &[i64]| times.get(times.len() / 2).map_or(f64::NAN, |ms| *ms as f64);
+    ratio("start to first record, ms (new topic)", middle(&new), 100.0, false);
+    ratio("start to first record, ms (known topic)", middle(&known), 100.0, false);
+    ratio("idle memory, MiB", idle_mib, 15.0, false);
+    Ok(())
+}
+
+/// Writes a row, starts, waits for its record; milliseconds by the broker's clock, and memory when idle.
+fn once(servers: &Servers, program: &Path, name: &str, folder: &Folder, records: u64) -> Result<(i64, f64)> {
+    servers.psql(ROW)?;
+    let topic = format!("{name}.public.t");
+    let setup = Setup::stream(name);
+    let started_ms = now_ms();
+    let mut process = servers.connector(program, &setup, folder)?;
+    let until = Instant::now() + LIMIT;
+    while servers.records(std::slice::from_ref(&topic))? < i64::try_from(records).unwrap_or(1)
+        && Instant::now() < until
+    {
+        alive(&mut process)?;
+        std::thread::sleep(LOOK);
+    }
+    let (_, last_ms) = servers.times(&topic)?;
+    std::thread::sleep(Duration::from_millis(500));
+    let used = usage(process.id())?;
+    process.stop(Signal::Term, Duration::from_secs(15))?;
+    Ok((last_ms - started_ms, used.resident_mib))
+}
