@@ -3,6 +3,7 @@
 
 mod check;
 mod dead_letter;
+mod exactly_once;
 mod full;
 mod kill;
 mod large;
