@@ -78,4 +78,6 @@ pub struct SnapshotProgress {
     pub tables: usize,
     pub tables_done: usize,
     pub rows: u64,
+    /// Thousandths of the work that are done, each table counted alike.
+    pub permille: u32,
 }
