@@ -197,6 +197,10 @@ impl Postgres {
 
     /// Where the slot stands, if the stored position can be resumed with it.
     fn resumable(&mut self, stored: &PostgresPosition, slot: Option<&Slot>) -> Result<Lsn> {
+        if stored.lsn > self.server.log_end() {
+            // It may have grown since we connected.
+            self.server = super::server::inspect(&mut self.catalog.sql)?;
+        }
         let confirmed = slot::resumable(&self.config, &self.server, stored.lsn, slot)?;
         if stored.lsn > confirmed && self.config.offset_mismatch.advances() {
             slot::advance(&mut self.catalog.sql, &self.config.slot, stored.lsn)?;
