@@ -5,6 +5,7 @@ mod check;
 mod dead_letter;
 mod full;
 mod kill;
+mod network;
 mod peers;
 mod start;
 mod wal;

@@ -55,6 +55,9 @@ pub trait Source {
 
     /// Ends the stream in good order.
     fn stop(&mut self) -> Result<()>;
+
+    /// Lets go of the database at once: whoever opens another source must not find its place taken.
+    fn close(&mut self);
 }
 
 /// Where the source stands, for status and metrics.
