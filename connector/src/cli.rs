@@ -154,7 +154,11 @@ pub fn main() -> u8 {
 
 fn run(settings: &Settings) -> Result<u8> {
     let config = settings.load()?;
-    shared::log::start(&config.log)?;
+    let lines = crate::terminal::lines();
+    match lines.clone() {
+        Some(lines) => shared::log::start_to(&config.log, move || lines.clone())?,
+        None => shared::log::start(&config.log)?,
+    }
     shared::tls::install_provider();
     crate::metrics::show(&config.event.topic_prefix, &config.offset.connector);
     let runtime = runtime()?;
@@ -179,6 +183,9 @@ fn run(settings: &Settings) -> Result<u8> {
         "starting"
     );
     config.log_notes();
+    if let Some(lines) = lines {
+        runtime.spawn(lines.show(progress.clone(), shutdown.clone()));
+    }
     pipeline::run(&config, runtime.handle(), &progress, &inbox, &shutdown)?;
     tracing::info!(event = "stopped", exit_code = 0, "stopped as asked");
     Ok(0)

@@ -38,6 +38,7 @@ pub mod offset;
 pub mod pipeline;
 
 mod admin;
+mod terminal;
 
 pub mod cli;
 

@@ -6,6 +6,7 @@
 use crate::error::{Error, Kind, Result};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// Libraries that write lines of their own without our fields. Whoever uses them says as an event of ours
 /// what matters, and gets the rest as errors. The operator's own directives come later, so they win.
@@ -36,9 +37,17 @@ impl Default for LogConfig {
 
 /// Starts logging; may be called once per process.
 pub fn start(config: &LogConfig) -> Result<()> {
+    start_to(config, std::io::stderr)
+}
+
+/// [`start`], by a writer that puts lines on standard error beside something else that it shows there.
+pub fn start_to<W>(config: &LogConfig, writer: W) -> Result<()>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_new(format!("{FOREIGN},{}", config.level))
         .map_err(|e| Error::new(Kind::Config, format!("log.level = {:?}: {e}", config.level)))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let done = match config.format {
         Format::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
         Format::Json => builder.json().flatten_event(true).try_init(),

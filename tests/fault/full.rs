@@ -1,6 +1,6 @@
 //! A full disk under the agent: producers wait, nothing acknowledged is lost, and it goes on by itself.
 
-use crate::peers::{Agent, LIMIT, connector, database, records};
+use crate::peers::{Agent, LIMIT, connector, database, records, same_content};
 use std::process::Command;
 use support::eventually;
 
@@ -63,6 +63,40 @@ fn a_full_disk_makes_producers_wait_and_loses_nothing() {
     eventually(LIMIT, "all rows are there", || (records(&agent) == 4_000).then_some(()));
     assert_eq!(running.stop().expect("the connector stops"), 0);
     assert_eq!(agent.program.stop().expect("the agent stops"), 0);
+}
+
+#[test]
+fn a_full_disk_under_the_stored_position_is_waited_for() {
+    let Some(disk) = SmallDisk::new(1) else {
+        eprintln!("SKIPPED: a full disk needs the right to mount a small one");
+        assert!(std::env::var_os("CI").is_none(), "on CI nothing is skipped");
+        return;
+    };
+    let agent = Agent::start(&[]);
+    let postgres = database();
+    let mut launch = connector(&postgres, &agent.brokers(), &agent.registry());
+    launch.set("offset.path", disk.folder.path().join("offsets.json").display());
+    launch.allow(&["connection_lost"]);
+    let mut running = launch.start().expect("it starts");
+    running.wait_ready(LIMIT).expect("ready");
+    eventually(LIMIT, "the snapshot is written", || (records(&agent) == 10).then_some(()));
+    let ballast = disk.folder.path().join("ballast");
+    fill(&ballast);
+    let slot = "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'fault'";
+    postgres.psql("postgres", "INSERT INTO t SELECT g, 'w' FROM generate_series(11, 500) g").expect("rows");
+    let line = running.wait_event("connection_lost", LIMIT).expect("it says so");
+    assert!(line.field("error").contains("offsets.json"), "{}", line.text());
+    let before = postgres.psql("postgres", slot).expect("the slot");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let confirmed = postgres.psql("postgres", slot).expect("the slot");
+    assert_eq!(confirmed, before, "what is not stored is not confirmed");
+    assert!(!running.ended(), "it waits");
+    std::fs::remove_file(&ballast).expect("space again");
+    eventually(LIMIT, "the position moves", || {
+        (postgres.psql("postgres", slot).ok()? != confirmed).then_some(())
+    });
+    same_content(&postgres, &agent.brokers(), &agent.registry());
+    assert_eq!(running.stop().expect("it stops"), 0);
 }
 
 /// Takes all that is left.

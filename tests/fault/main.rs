@@ -7,6 +7,7 @@ mod exactly_once;
 mod full;
 mod kill;
 mod large;
+mod network;
 mod peers;
 mod start;
 mod wal;

@@ -1,10 +1,12 @@
 //! What most faults need: a database with a table, and an agent for the connector to write to.
 
+use apache_avro::Schema;
 use serde_json::Value;
-use stack::Postgres;
-use std::time::Duration;
+use stack::{Postgres, http};
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 pub use support::edge::Agent;
-use support::{Binary, Launch};
+use support::{Binary, Launch, avro, topics};
 
 pub const LIMIT: Duration = Duration::from_secs(40);
 
@@ -66,4 +68,58 @@ pub fn says(said: &(String, String), words: &[&str]) {
     for word in words {
         assert!(all.contains(word), "{word:?} is missing in: {all}");
     }
+}
+
+/// Rows by id.
+type Rows = BTreeMap<i64, String>;
+
+/// Waits until the topic, its records put one upon the other, holds what the table `t` holds.
+#[track_caller]
+pub fn same_content(postgres: &Postgres, brokers: &str, registry: &str) {
+    let sql = "SELECT id || '=' || v FROM t";
+    let table = postgres.psql("postgres", sql).expect("the table");
+    let row = |line: &str| line.split_once('=').and_then(|(id, v)| Some((id.parse().ok()?, v.to_owned())));
+    let table: Rows = table.lines().filter_map(row).collect();
+    assert!(table.len() >= 5, "the table is there");
+    let (until, mut schemas) = (Instant::now() + LIMIT, HashMap::new());
+    loop {
+        let topic = folded(brokers, registry, &mut schemas);
+        if topic == table {
+            return;
+        }
+        if Instant::now() > until {
+            let differs = |(id, v): &(&i64, &String)| topic.get(id) != Some(v);
+            let missing: Vec<_> = table.iter().filter(differs).map(|(id, _)| id).take(10).collect();
+            let beyond: Vec<_> = topic.keys().filter(|id| !table.contains_key(id)).take(10).collect();
+            panic!(
+                "{} rows in the table, {} in the topic; not (so) there: {missing:?}; not gone: {beyond:?}",
+                table.len(),
+                topic.len()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+fn folded(brokers: &str, registry: &str, schemas: &mut HashMap<u32, Schema>) -> Rows {
+    let mut rows = Rows::new();
+    let topics = topics::read(brokers, "fault.public.t");
+    for value in topics.values().flatten().filter_map(|record| record.value.as_deref()) {
+        let (id, body) = shared::avro::wire::split(value).expect("an Avro record");
+        let schema = schemas.entry(id.0).or_insert_with(|| {
+            let answer = http::get(&format!("{registry}/schemas/ids/{id}")).and_then(http::Answer::json);
+            let text =
+                answer.expect("the registry knows it")["schema"].as_str().unwrap_or_default().to_owned();
+            Schema::parse_str(&text).expect("a schema")
+        });
+        let envelope = avro::decode(schema, body).expect("a record");
+        let gone = avro::text(&envelope, "op") == Some("d");
+        let row = avro::field(&envelope, if gone { "before" } else { "after" }).expect("a row");
+        let id = avro::long(row, "id").expect("an id");
+        match gone {
+            true => rows.remove(&id),
+            false => rows.insert(id, avro::text(row, "v").unwrap_or_default().to_owned()),
+        };
+    }
+    rows
 }

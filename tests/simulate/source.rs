@@ -286,6 +286,8 @@ impl Snapshot {
 }
 
 impl Source for Memory {
+    fn close(&mut self) {}
+
     fn beginning(&self) -> Option<Position> {
         self.snapshot.as_ref().map(|snapshot| self.running(snapshot))
     }

@@ -23,7 +23,7 @@ use crate::transform;
 /// What a target does with an input.
 type Body = fn(&[u8]);
 
-pub const TARGETS: [(&str, Body); 10] = [
+pub const TARGETS: [(&str, Body); 11] = [
     ("frame", postgres::frame),
     ("pgoutput", postgres::pgoutput),
     ("stream", records::stream),
@@ -38,6 +38,7 @@ pub const TARGETS: [(&str, Body); 10] = [
     ("expression", |input| records::with_samples(|samples| transform::fuzz::expression(input, samples))),
     ("offset", offset),
     ("java", java_object),
+    ("signal", crate::signal::fuzz::signal),
 ];
 
 /// # Panics

@@ -59,4 +59,4 @@ macro_rules! targets {
     };
 }
 
-targets!(frame pgoutput stream value copy default debezium expression offset java);
+targets!(frame pgoutput stream value copy default debezium expression offset java signal);

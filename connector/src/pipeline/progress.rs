@@ -1,11 +1,11 @@
 //! Where the pipeline stands, for other threads to read: the status document and readiness.
 
 use crate::model::position::Position;
-use crate::source::Source;
+use crate::source::{SnapshotProgress, Source};
 use serde_json::{Value, json};
 use shared::Error;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Written by the pipeline's thread once per read, never per row.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ pub struct Progress {
     confirmed_lsn: AtomicU64,
     /// What is being waited for, if anything.
     trouble: Mutex<Option<String>>,
+    snapshot: Mutex<Option<SnapshotProgress>>,
 }
 
 impl Progress {
@@ -34,6 +35,12 @@ impl Progress {
         let at = source.progress();
         self.received_lsn.store(at.received.0, Ordering::Relaxed);
         self.server_lsn.store(at.server_end.0, Ordering::Relaxed);
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = at.snapshot;
+    }
+
+    /// How far a snapshot is, while one is being read.
+    pub fn snapshot(&self) -> Option<SnapshotProgress> {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn confirmed(&self, position: &Position) {
@@ -55,11 +62,11 @@ impl Progress {
 
     fn note(&self, trouble: Option<String>) {
         // A poisoned lock only means that a reader panicked; the text is still ours to set.
-        *self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = trouble;
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -88,6 +95,9 @@ impl shared::admin::Status for Progress {
                 .saturating_sub(self.confirmed_lsn.load(Ordering::Relaxed)),
             "lag_seconds": crate::metrics::lag_seconds(),
             "waiting_for": self.trouble(),
+            "snapshot": self.snapshot().map(|at| json!({
+                "tables": at.tables, "tables_done": at.tables_done, "rows": at.rows, "percent": at.permille / 10,
+            })),
         })
     }
 }

@@ -29,13 +29,14 @@ use crate::model::request::Request;
 use crate::offset::{OffsetStore, Tracker};
 use crate::signal::{Inbox, Signals};
 use crate::sink::Sink;
+use crate::snapshot::mode;
 use crate::source::{Open, Source};
 use crate::transform::Transforms;
 use shared::registry::Registry;
 use shared::retry::Backoff;
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
-use shared::{Error, Result};
+use shared::{Error, Kind, Result};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -148,7 +149,7 @@ impl Pipeline<'_> {
             if self.shutdown.requested() {
                 break;
             }
-            if !error.retryable() {
+            if !self.heals(&error) {
                 self.leave();
                 return Err(error);
             }
@@ -244,16 +245,22 @@ impl Pipeline<'_> {
                     self.progress.recovered();
                     return Ok(());
                 }
-                Err(next) if next.retryable() => error = next,
+                Err(next) if self.heals(&next) => error = next,
                 Err(next) => return Err(next),
             }
         }
+    }
+
+    /// Whether trying again can help: a lost place is then met by a new snapshot, if the mode says so.
+    fn heals(&self, error: &Error) -> bool {
+        error.retryable() || error.kind() == Kind::Lost && mode::steps(&self.config.snapshot).on_lost
     }
 
     /// Stores first: where the source begins, the database takes for confirmed.
     fn reopen(&mut self) -> Result<()> {
         self.way.begin_anew()?;
         self.way.save()?;
+        self.source.close();
         self.source = (self.open)(self.way.durable.as_ref())?;
         self.begin()
     }

@@ -55,6 +55,9 @@ pub trait Source {
 
     /// Ends the stream in good order.
     fn stop(&mut self) -> Result<()>;
+
+    /// Lets go of the database at once: whoever opens another source must not find its place taken.
+    fn close(&mut self);
 }
 
 /// Where the source stands, for status and metrics.
@@ -78,4 +81,6 @@ pub struct SnapshotProgress {
     pub tables: usize,
     pub tables_done: usize,
     pub rows: u64,
+    /// Thousandths of the work that are done, each table counted alike.
+    pub permille: u32,
 }

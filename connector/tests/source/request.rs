@@ -67,7 +67,6 @@ fn incremental_under_load(name: &str, signal: &SignalConfig) {
     let snapshot = SnapshotConfig { mode: SnapshotMode::NoData, ..SnapshotConfig::default() };
     let start = |stored: Option<&Position>| retry(|| Source::start_all(&config, &snapshot, signal, stored));
     let mut source = start(None);
-    let (mut state, mut read) = (BTreeMap::new(), BTreeSet::new());
     let mut lines = Vec::new();
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -109,6 +108,17 @@ fn incremental_under_load(name: &str, signal: &SignalConfig) {
         .read_until(|source| source.seen.lines.last().is_some_and(|line| line.contains("a=-1")))
         .expect("reads");
     lines.append(&mut source.seen.lines);
+    let (state, read) = counted(&lines);
+    // Rows that were changed while they waited are not sent as read.
+    assert!(read.len() > 2_000, "{}", read.len());
+    assert_eq!(state.len(), 5_001);
+    assert_eq!(state.values().sum::<i64>().to_string(), server.sql(name, "select sum(n) from t"));
+    source.postgres.stop().expect("stops");
+}
+
+/// Each row's counter at last, and the rows that came as read.
+fn counted(lines: &[String]) -> (BTreeMap<String, i64>, BTreeSet<String>) {
+    let (mut state, mut read) = (BTreeMap::new(), BTreeSet::new());
     for line in lines.iter().filter(|line| line.contains(" t ")) {
         let (_, row) = line.split_once("after(").expect("no deletes");
         let (key, n) = row.trim_end_matches(')').split_once(" n=").expect("a, b, n");
@@ -121,11 +131,7 @@ fn incremental_under_load(name: &str, signal: &SignalConfig) {
             assert_eq!(n, before + 1, "{line}");
         }
     }
-    // Rows that were changed while they waited are not sent as read.
-    assert!(read.len() > 2_000, "{}", read.len());
-    assert_eq!(state.len(), 5_001);
-    assert_eq!(state.values().sum::<i64>().to_string(), server.sql(name, "select sum(n) from t"));
-    source.postgres.stop().expect("stops");
+    (state, read)
 }
 
 #[test]

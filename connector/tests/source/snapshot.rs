@@ -257,6 +257,12 @@ fn a_snapshot_goes_on_after_a_crash() {
         .expect("reads");
     folded(&mut state, &source.seen.lines);
     assert!(source.seen.lines.iter().all(|line| !line.starts_with("r ")), "streams only");
+    let (got, sums) = sums(&state);
+    assert_eq!(got, server.sql("crash_snap", sums));
+}
+
+/// What a consumer holds in sums, and the query that gives the table's.
+fn sums(state: &BTreeMap<i64, (String, String)>) -> (String, &'static str) {
     let sums = "select count(*), sum(id), sum(length(n)), sum(length(big)) from
                 (select * from t union all select * from a_first union all select * from z_last) all_rows";
     // Long texts are written down as their first letter and their length.
@@ -273,5 +279,5 @@ fn a_snapshot_goes_on_after_a_crash() {
         length(|row| &row.0),
         length(|row| &row.1)
     );
-    assert_eq!(got, server.sql("crash_snap", sums));
+    (got, sums)
 }

@@ -29,6 +29,7 @@ pub mod feast;
 pub mod kafka;
 pub mod mariadb;
 pub mod postgres;
+pub mod proxy;
 pub mod redis;
 pub mod registry;
 pub mod server;

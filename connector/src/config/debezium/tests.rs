@@ -78,19 +78,6 @@ fn settings_arrive() {
     for (name, value, look) in [
         ("tombstones.on.delete", "false", "tombstones: false"),
         ("extended.headers.enabled", "FALSE", "headers: false"),
-        ("snapshot.mode", "no_data", "mode: NoData"),
-        ("snapshot.mode", "never", "mode: NoData"),
-        ("snapshot.mode", "always", "mode: Always"),
-        ("snapshot.mode.configuration.based.snapshot.data", "true", "ConfigurationBased { data: true"),
-        ("snapshot.include.collection.list", "a.b,c.*", "tables: [\"a.b\", \"c.*\"]"),
-        ("snapshot.max.threads", "4", "max_threads: 4"),
-        ("signal.data.collection", "a.b", "table: Some(\"a.b\")"),
-        ("signal.enabled.channels", "source, kafka,jmx", "channels: [Source, Kafka]"),
-        ("read.only", "true", "read_only: true"),
-        ("notification.enabled.channels", "log,jmx", "notifications: [Log]"),
-        ("incremental.snapshot.chunk.size", "3", "chunk_rows: 3"),
-        ("incremental.snapshot.watermarking.strategy", "insert_delete", "watermarking: InsertDelete"),
-        ("snapshot.tables.order.by.row.count", "descending", "order: Descending"),
         ("publication.autocreate.mode", "filtered", "publication_autocreate: Filtered"),
         ("database.sslmode", "verify-full", "tls_mode: VerifyFull"),
         ("table.include.list", r"public\.a{1\,2},s.b", r#"tables: ["public\\.a{1,2}", "s.b"]"#),
@@ -119,6 +106,31 @@ fn settings_arrive() {
             "io.debezium.schema.SchemaUnicodeTopicNamingStrategy",
             "topic_naming: SchemaUnicode",
         ),
+        ("status.update.interval.ms", "5000", "status_interval_ms: 5000"),
+        ("producer.override.linger.ms", "50", "linger_ms: 50"),
+        ("producer.override.compression.type", "zstd", "compression: Zstd"),
+        ("offsets.storage.topic", "own", "topic: \"own\""),
+    ] {
+        arrives(name, value, look);
+    }
+}
+
+#[test]
+fn settings_of_slot_snapshot_and_signals_arrive() {
+    for (name, value, look) in [
+        ("snapshot.mode", "no_data", "mode: NoData"),
+        ("snapshot.mode", "never", "mode: NoData"),
+        ("snapshot.mode", "always", "mode: Always"),
+        ("snapshot.mode.configuration.based.snapshot.data", "true", "ConfigurationBased { data: true"),
+        ("snapshot.include.collection.list", "a.b,c.*", "tables: [\"a.b\", \"c.*\"]"),
+        ("snapshot.max.threads", "4", "max_threads: 4"),
+        ("signal.data.collection", "a.b", "table: Some(\"a.b\")"),
+        ("signal.enabled.channels", "source, kafka,jmx", "channels: [Source, Kafka]"),
+        ("read.only", "true", "read_only: true"),
+        ("notification.enabled.channels", "log,jmx", "notifications: [Log]"),
+        ("incremental.snapshot.chunk.size", "3", "chunk_rows: 3"),
+        ("incremental.snapshot.watermarking.strategy", "insert_delete", "watermarking: InsertDelete"),
+        ("snapshot.tables.order.by.row.count", "descending", "order: Descending"),
         ("slot.drop.on.stop", "true", "drop_slot_on_stop: true"),
         ("slot.failover", "true", "slot_failover: true"),
         ("slot.max.retries", "2", "slot_wait_ms: 20000"),
@@ -135,15 +147,15 @@ fn settings_arrive() {
             "s.a:FULL,s.b:INDEX i",
             r#"replica_identities: ["s.a:FULL", "s.b:INDEX i"]"#,
         ),
-        ("status.update.interval.ms", "5000", "status_interval_ms: 5000"),
-        ("producer.override.linger.ms", "50", "linger_ms: 50"),
-        ("producer.override.compression.type", "zstd", "compression: Zstd"),
-        ("offsets.storage.topic", "own", "topic: \"own\""),
     ] {
-        let (config, _) = take_over(&[(name, value)], &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let printed = format!("{config:?}");
-        assert!(printed.contains(look), "{name} = {value}: {look} is not in {printed}");
+        arrives(name, value, look);
     }
+}
+
+fn arrives(name: &str, value: &str, look: &str) {
+    let (config, _) = take_over(&[(name, value)], &[]).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let printed = format!("{config:?}");
+    assert!(printed.contains(look), "{name} = {value}: {look} is not in {printed}");
 }
 
 #[test]

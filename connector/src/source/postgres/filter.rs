@@ -86,11 +86,15 @@ impl TableFilter {
     }
 
     pub fn includes(&self, table: &TableId) -> bool {
-        self.signal.as_ref() == Some(table) || self.names(table)
+        self.is_signal(table) || self.names(table)
     }
 
-    /// Whether the operator's lists let the table pass.
-    pub fn names(&self, table: &TableId) -> bool {
+    /// Whether signals come in the table: its content is nothing to read first.
+    pub fn is_signal(&self, table: &TableId) -> bool {
+        self.signal.as_ref() == Some(table)
+    }
+
+    fn names(&self, table: &TableId) -> bool {
         let name = table.to_string();
         !is_system(table)
             && self.schemas.pass(&table.schema)

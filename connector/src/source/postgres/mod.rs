@@ -311,4 +311,9 @@ impl Source for Postgres {
         }
         Ok(())
     }
+
+    fn close(&mut self) {
+        self.phase = Phase::Ready;
+        self.wire = None;
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::sql::{Sql, identifier};
 use crate::config::source::SourceConfig;
+use crate::model::position::Lsn;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
 
@@ -46,6 +47,11 @@ pub fn inspect(sql: &mut Sql) -> Result<Server> {
 }
 
 impl Server {
+    /// Where the log ended when the server was asked.
+    pub fn log_end(&self) -> Lsn {
+        self.end_lsn.parse().unwrap_or(Lsn(u64::MAX))
+    }
+
     pub fn check_version(&self) -> Result<()> {
         if self.version >= OLDEST_VERSION {
             return Ok(());

@@ -118,7 +118,7 @@ pub fn resumable(config: &SourceConfig, server: &Server, stored: Lsn, slot: Opti
         ));
     };
     slot.check(config)?;
-    let end: Lsn = server.end_lsn.parse().unwrap_or(Lsn(u64::MAX));
+    let end = server.log_end();
     if stored > end {
         let what = format!("{stored} is stored to resume from, but the server's log ends at {end}");
         return Err(Error::new(Kind::Lost, what).remedy(

@@ -133,7 +133,7 @@ impl Postgres {
     /// The tables that a snapshot reads, in order, each with its SELECT.
     fn wanted(&mut self, mut tables: Vec<TableId>) -> Result<Vec<Wanted>> {
         let names = Names::of("snapshot.tables", &self.snapshot.tables)?;
-        tables.retain(|table| self.filter.names(table) && names.pass(&table.to_string()));
+        tables.retain(|table| !self.filter.is_signal(table) && names.pass(&table.to_string()));
         if self.snapshot.order != TableOrder::Disabled {
             let rows = self.catalog.row_estimates()?;
             let rows_of = |table: &TableId| rows.get(table).copied().unwrap_or_default();
@@ -197,6 +197,10 @@ impl Postgres {
 
     /// Where the slot stands, if the stored position can be resumed with it.
     fn resumable(&mut self, stored: &PostgresPosition, slot: Option<&Slot>) -> Result<Lsn> {
+        if stored.lsn > self.server.log_end() {
+            // It may have grown since we connected.
+            self.server = super::server::inspect(&mut self.catalog.sql)?;
+        }
         let confirmed = slot::resumable(&self.config, &self.server, stored.lsn, slot)?;
         if stored.lsn > confirmed && self.config.offset_mismatch.advances() {
             slot::advance(&mut self.catalog.sql, &self.config.slot, stored.lsn)?;

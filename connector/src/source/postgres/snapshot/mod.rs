@@ -48,6 +48,8 @@ use worker::{Found, Held, Worker};
 
 /// What is read so far is told at most this often, but for the end.
 const BOUNDARY_INTERVAL: Duration = Duration::from_millis(200);
+/// How far it is stands in the log this often.
+const SAY_INTERVAL: Duration = Duration::from_secs(10);
 /// A page's size is compiled into the server; nearly all have this one.
 const PAGE_BYTES: u64 = 8_192;
 
@@ -88,6 +90,8 @@ pub struct Snapshot {
     progress: SnapshotProgress,
     told_at: Instant,
     untold: bool,
+    said_at: Instant,
+    said_rows: u64,
     done: bool,
     names: Arc<[TableId]>,
     notices: Vec<Notice>,
@@ -144,6 +148,8 @@ impl Snapshot {
             progress,
             told_at: Instant::now(),
             untold: true,
+            said_at: Instant::now(),
+            said_rows: 0,
             done: false,
             notices: vec![notice(News::Started { tables: names.clone() })],
             names,
@@ -155,7 +161,15 @@ impl Snapshot {
     }
 
     pub fn counts(&self) -> Counts {
-        Counts { tables: self.tables.len(), tables_done: self.tables_done, rows: self.rows }
+        let of_table = |reading: &Reading| 1_000 - 1_000 * reading.open / reading.pieces.max(1);
+        let open = self.tables.iter().flatten().filter(|reading| reading.open > 0);
+        let done = self.tables_done * 1_000 + open.map(of_table).sum::<usize>();
+        Counts {
+            tables: self.tables.len(),
+            tables_done: self.tables_done,
+            rows: self.rows,
+            permille: u32::try_from(done / self.tables.len().max(1)).unwrap_or_default(),
+        }
     }
 
     /// Where the stream goes on once the snapshot is done, and what it passes over: nothing, if the tables
@@ -189,11 +203,32 @@ impl Snapshot {
             rows += self.read(at, wait, take)?;
         }
         self.rows += rows;
+        self.say_progress();
         metrics::SOURCE_SNAPSHOT_ROWS.inc_by(rows);
         if self.untold && self.told_at.elapsed() >= BOUNDARY_INTERVAL {
             self.tell(take)?;
         }
         Ok(rows > 0)
+    }
+
+    fn say_progress(&mut self) {
+        let since = self.said_at.elapsed();
+        if since < SAY_INTERVAL {
+            return;
+        }
+        let Counts { tables, tables_done, rows, permille } = self.counts();
+        let rows_per_second = ((rows - self.said_rows) as f64 / since.as_secs_f64()) as u64;
+        (self.said_at, self.said_rows) = (Instant::now(), rows);
+        let percent = permille / 10;
+        tracing::info!(
+            event = "snapshot_progress",
+            tables,
+            tables_done,
+            rows,
+            rows_per_second,
+            percent,
+            "reading"
+        );
     }
 
     /// Workers that read something, and have it.

@@ -28,7 +28,8 @@ pub struct Reading {
     pub id: TableId,
     pub relation: Arc<Relation>,
     pub select: Option<String>,
-    /// Pieces not yet read to their end.
+    /// Its pieces, and those not yet read to their end.
+    pub pieces: usize,
     pub open: usize,
     /// Rows read, and of them those handed over.
     pub rows: u64,
@@ -95,6 +96,7 @@ impl Reading {
             id: wanted.id,
             relation: Arc::new(relation),
             select: wanted.select,
+            pieces: pieces.len(),
             open: pieces.len(),
             rows: 0,
             handed: 0,

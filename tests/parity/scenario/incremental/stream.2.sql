@@ -1,0 +1,1 @@
+insert into debezium_signal values ('sig-2', 'execute-snapshot', '{"type": "incremental", "data-collections": ["public.t.*"], "additional-conditions": [{"data-collection": "public.two", "filter": "v > 0.3"}]}');

@@ -1,0 +1,1 @@
+update one set v = 'after' where id = 3;
