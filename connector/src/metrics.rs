@@ -4,7 +4,9 @@
 
 pub mod debezium;
 
-use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, PullingGauge, opts};
+use prometheus::{
+    Counter, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, PullingGauge, opts,
+};
 use shared::metrics::register;
 use shared::time::Clock;
 use std::collections::HashSet;
@@ -100,6 +102,10 @@ metrics! {
         "Bytes of keys and values not yet acknowledged";
     IntGaugeVec SINK_LIMIT "tidegate_connector_sink_queue_limit" ["unit"]
         "What the producer's queue may hold, by unit (records, bytes)";
+
+    IntCounter SINK_COMMITS "tidegate_connector_sink_commits_total" "Transactions committed (exactly once)";
+    Counter SINK_COMMIT_SECONDS "tidegate_connector_sink_commit_seconds_total"
+        "Time that commits took, in which nothing is read";
 
     IntCounter OFFSET_SAVES "tidegate_connector_offset_saves_total" "Times that progress was stored";
 }

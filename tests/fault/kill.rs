@@ -1,4 +1,4 @@
-//! `kill -9` at random moments of snapshot and stream, while writers go on: nothing is lost, each key's
+//! `kill -9` at random moments of snapshot, stream and incremental snapshot, while writers go on: nothing is lost, each key's
 //! changes come in order, and exactly once each comes once.
 //!
 //! `KILLS=300 cargo dev test fault kill` kills as often; a handful is the default.
@@ -12,6 +12,9 @@ use support::topics::Record;
 use support::{Binary, Launch, Program, eventually, topics};
 
 const LIMIT: Duration = Duration::from_secs(120);
+/// Reads the table once more, in chunks beside the stream.
+const AGAIN: &str = r#"INSERT INTO signals VALUES (nextval('s')::text, 'execute-snapshot',
+    '{"data-collections": ["public.t"], "type": "incremental"}')"#;
 /// Of one snapshot and its stream; then everything begins anew.
 const KILLS_A_ROUND: u32 = 10;
 const WRITERS: u32 = 3;
@@ -22,6 +25,7 @@ const TABLES: &str = "
     CREATE TABLE t (id int PRIMARY KEY, v bigint NOT NULL, pad text);
     CREATE TABLE written (id int, v bigint, op text);
     CREATE TABLE control (stop bool);
+    CREATE TABLE signals (id varchar(42) PRIMARY KEY, type varchar(32), data varchar(2048));
     CREATE SEQUENCE s;
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF TG_OP = 'DELETE' THEN INSERT INTO written VALUES (OLD.id, OLD.v, 'd'); RETURN OLD; END IF;
@@ -53,6 +57,8 @@ tables = ['public\\.t']
 topic_prefix = 'kill'
 [snapshot]
 chunk_bytes = 65536
+[signal]
+table = 'public.signals'
 [encode.key]
 format = 'json'
 schemas = false
@@ -128,6 +134,7 @@ impl World {
         let read = format!(
             "SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = 'kill'"
         );
+        program.wait_event("incremental_snapshot_finished", LIMIT).expect("the table was read once more");
         eventually(LIMIT, "all is confirmed", || {
             // Others must write for the slot to get beyond what it has to.
             self.postgres.psql("postgres", "SELECT pg_logical_emit_message(false, 'x', 'x')").ok()?;
@@ -214,7 +221,10 @@ fn kill_in_a_loop(delivery: &str) {
         let began = Instant::now();
         let round = left.min(KILLS_A_ROUND);
         world.begin();
-        for _ in 1..round {
+        for kill in 1..round {
+            if kill == round / 2 {
+                world.postgres.psql("postgres", AGAIN).expect("asked to read again");
+            }
             world.kill(world.launch.start().expect("it starts"));
         }
         world.finish();

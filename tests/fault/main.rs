@@ -3,8 +3,10 @@
 
 mod check;
 mod dead_letter;
+mod exactly_once;
 mod full;
 mod kill;
+mod large;
 mod network;
 mod peers;
 mod start;

@@ -22,6 +22,19 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Every committed record of every topic that begins with `prefix`, by topic, in order of partition and offset.
 pub fn read(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
+    let mut topics: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+    each(bootstrap, prefix, |topic, record| {
+        topics.entry(topic.to_owned()).or_default().extend(record);
+    });
+    for records in topics.values_mut() {
+        // Stable: within a partition the order is the broker's.
+        records.sort_by_key(|record: &Record| record.partition);
+    }
+    topics
+}
+
+/// Hands over each of these records, and keeps none: of a partition in order; and each topic once without.
+pub fn each(bootstrap: &str, prefix: &str, mut take: impl FnMut(&str, Option<Record>)) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "reader")
@@ -31,9 +44,8 @@ pub fn read(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
     let metadata = consumer.fetch_metadata(None, LIMIT).expect("the broker answers");
     let mut ends = Vec::new();
     let mut assignment = TopicPartitionList::new();
-    let mut topics = BTreeMap::new();
     for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
-        topics.insert(topic.name().to_owned(), Vec::new());
+        take(topic.name(), None);
         for partition in topic.partitions() {
             let (low, high) =
                 consumer.fetch_watermarks(topic.name(), partition.id(), LIMIT).expect("watermarks");
@@ -56,13 +68,8 @@ pub fn read(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
             message => message.expect("a record can be read"),
         };
         until = Instant::now() + LIMIT;
-        topics.get_mut(message.topic()).expect("an assigned topic").push(record(&message));
+        take(message.topic(), Some(record(&message)));
     }
-    for records in topics.values_mut() {
-        // Stable: within a partition the order is the broker's.
-        records.sort_by_key(|record: &Record| record.partition);
-    }
-    topics
 }
 
 /// By positions, as transactions leave marks that are no records.

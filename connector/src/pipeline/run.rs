@@ -176,6 +176,7 @@ impl Pipeline<'_> {
         let signals = config.signal.table.as_deref().filter(|_| config.signal.uses(Channel::Source));
         let busy = source.poll(wait, &mut |event| match event {
             Event::Boundary(position) => way.close(position),
+            Event::Notice(_) => events.records(&event, &mut |record| way.send_apart(record)),
             Event::Refused(row) => way.refuse(&Refusal::from(&row)),
             event => {
                 events.records(&event, &mut |record| way.send(record, Some(&event)))?;

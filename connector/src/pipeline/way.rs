@@ -11,6 +11,7 @@ use super::letters::Letters;
 use super::run::{IDLE_WAIT, Watch};
 use crate::config::Config;
 use crate::encode::Encoder;
+use crate::metrics;
 use crate::model::change::Event;
 use crate::model::encoded::{Encoded, Headers};
 use crate::model::position::Position;
@@ -207,6 +208,7 @@ impl Way<'_> {
         if position.is_none() && self.began.is_none() {
             return Ok(());
         }
+        let start = self.clock.monotonic();
         if let Some(position) = &position {
             let message = self.offsets.message(position).ok_or_else(|| {
                 Error::new(Kind::Bug, "this offset store cannot store together with records")
@@ -224,9 +226,12 @@ impl Way<'_> {
         self.flush(COMMIT_LIMIT)?;
         self.gate.sink.commit(COMMIT_LIMIT)?;
         self.began = None;
+        metrics::SINK_COMMITS.inc();
+        metrics::SINK_COMMIT_SECONDS.inc_by(self.since(start).as_secs_f64());
         // All is acknowledged, so what the tracker gives is the last boundary: the position just stored.
         match (self.gate.tracker.take(), position) {
             (Some(_), Some(position)) => {
+                metrics::OFFSET_SAVES.inc();
                 self.durable = Some(position.clone());
                 self.saved(position);
                 Ok(())

@@ -1,0 +1,54 @@
+//! Exactly once, refused: by a sink that has no transactions, by brokers that allow none so long, and by
+//! another process that took over.
+
+use crate::peers::{Agent, LIMIT, connector, database, refused, says};
+use stack::{Kafka, Postgres};
+use support::{Launch, eventually};
+
+fn exactly_once(postgres: &Postgres, brokers: &str) -> Launch {
+    let mut launch = connector(postgres, brokers, "http://127.0.0.1:1");
+    launch.set("encode.key.format", "json").set("encode.value.format", "json");
+    launch.set("sink.delivery", "exactly_once").set("offset.kind", "kafka").set("offset.topic_partitions", 1);
+    launch
+}
+
+#[test]
+fn whoever_has_no_transactions_is_named() {
+    let postgres = database();
+    let agent = Agent::start(&[]);
+    let said = refused(&mut exactly_once(&postgres, &agent.brokers()), 3);
+    says(&said, &["transaction tidegate-tidegate-fault", "no transactions", "at_least_once"]);
+    let slots = postgres.psql("postgres", "SELECT count(*) FROM pg_replication_slots").expect("slots");
+    assert_eq!(slots, "0", "nothing was begun");
+
+    let mut file = exactly_once(&postgres, &agent.brokers());
+    says(&refused(file.set("offset.kind", "file"), 2), &["exactly_once", "offset.kind"]);
+}
+
+#[test]
+fn the_later_of_two_processes_ends_the_earlier_one() {
+    let postgres = database();
+    let kafka = Kafka::start(Default::default()).expect("Kafka");
+    let mut long = exactly_once(&postgres, &kafka.bootstrap());
+    let said = refused(long.set("sink.transaction_timeout_ms", 1_000_000), 2);
+    says(&said, &["transaction_timeout_ms", "transaction.max.timeout.ms"]);
+
+    let mut earlier = exactly_once(&postgres, &kafka.bootstrap());
+    earlier.allow(&["stopped", "librdkafka"]);
+    let mut first = earlier.start().expect("it starts");
+    first.wait_ready(LIMIT).expect("ready");
+    // Under the same name, but with a slot of its own, so that the slot does not part them.
+    let mut later = exactly_once(&postgres, &kafka.bootstrap());
+    later.set("source.slot", "later").allow(&["librdkafka"]);
+    let mut second = later.start().expect("it starts");
+    second.wait_ready(LIMIT).expect("ready");
+    postgres.psql("postgres", "INSERT INTO t VALUES (11, 'v')").expect("a change");
+    assert_eq!(first.exit_code(LIMIT).expect("the earlier one ends"), 3);
+    let last = first.log().pop().expect("it says why").text().to_owned();
+    assert!(last.contains("another process runs as this connector"), "{last}");
+
+    let committed =
+        || second.metric("tidegate_connector_offset_saves_total").ok().filter(|saves| *saves > 1.0);
+    eventually(LIMIT, "the later one goes on", committed);
+    assert_eq!(second.stop().expect("it stops"), 0);
+}
