@@ -70,7 +70,7 @@ impl KafkaChannel {
     pub fn poll(&mut self) -> Result<Vec<Request>> {
         if self.consumer.is_none() {
             let doing = format!("read signals from topic {}", self.topic);
-            self.consumer = Some(self.open().doing(doing)?);
+            self.consumer = Some(self.open().doing(|| doing)?);
         }
         let mut requests = Vec::new();
         let Some(consumer) = &self.consumer else { return Ok(requests) };
