@@ -205,7 +205,8 @@ fn check(settings: &Settings, role: Option<&str>) -> Result<u8> {
     shared::tls::install_provider();
     let runtime = runtime()?;
     if let Some(role) = role {
-        let script = crate::source::postgres::privileges(&config.source, role, runtime.handle())?;
+        let script =
+            crate::source::postgres::privileges(&config.source, &config.signal, role, runtime.handle())?;
         let _ = write!(std::io::stdout(), "{script}");
         return Ok(0);
     }

@@ -7,3 +7,4 @@ mod door;
 mod edge_to_redis;
 mod feast;
 mod shop;
+mod signal;

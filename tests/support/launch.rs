@@ -3,6 +3,7 @@
 use crate::log::unlisted;
 use crate::program::Program;
 use crate::{Binary, Result};
+use stack::Error;
 use stack::folder::Folder;
 use stack::process::{Process, Signal, command};
 use stack::{HOST, port};
@@ -72,6 +73,16 @@ impl Launch {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let process = Process::spawn(self.binary.name(), command, &self.log())?;
         Ok(Program::new(process, self.admin, self.log()))
+    }
+
+    /// Runs another of its commands on the same configuration: exit code and standard output.
+    pub fn command(&self, name: &str, words: &[&str]) -> Result<(i32, String)> {
+        let mut command = std::process::Command::new(self.binary.path()?);
+        command.arg(name).args(self.arguments.iter().skip(1)).args(words).current_dir(self.folder.path());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let out =
+            command.output().map_err(|error| Error::new(format!("run {}: {error}", self.binary.name())))?;
+        Ok((out.status.code().unwrap_or(-1), String::from_utf8_lossy(&out.stdout).into_owned()))
     }
 
     /// The log of all starts.

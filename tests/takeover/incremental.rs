@@ -1,9 +1,9 @@
 //! Debezium stores a running incremental snapshot with Java's objects: what it wrote is what we write.
 
-use crate::{LIMIT, NAME, World, as_our_file};
+use crate::{LIMIT, NAME, World, as_our_file, load};
 use serde_json::{Value, json};
 use stack::Connect;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use support::{Binary, eventually};
 
 /// A type for a key, and an expression of a number `g` that gives different values of it. Not among them
@@ -106,4 +106,89 @@ fn shown(world: &World, file: &std::path::Path) -> String {
         Binary::Connector.output(&["offset", "show", "-c", &path.display().to_string()]).expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+const ROWS: i64 = 40_000;
+
+/// Begun by Debezium, killed, gone on by us, stopped, gone on by Debezium: while the rows change.
+#[test]
+fn an_incremental_snapshot_goes_on_in_the_other() {
+    let (world, mut connect) = World::new(Connect::start);
+    world.sql(&format!(
+        "CREATE TABLE signal (id varchar(42) PRIMARY KEY, type varchar(32) NOT NULL, data varchar(2048));
+         CREATE TABLE item (id bigint PRIMARY KEY, n bigint NOT NULL);
+         INSERT INTO item SELECT g, 0 FROM generate_series(1, {ROWS}) g"
+    ));
+    let configuration = world.configuration(&json!({
+        "signal.data.collection": "public.signal",
+        "incremental.snapshot.chunk.size": "1000",
+        "snapshot.mode": "no_data",
+    }));
+    connect.run(NAME, &configuration).expect("Debezium runs");
+    world.wait_streaming();
+    let data = json!({ "data-collections": ["public.item"], "type": "incremental" });
+    let change = |number: i64| format!("UPDATE item SET n = n + 1 WHERE id = {};", number * 7919 % ROWS + 1);
+    load::with_writers(&world.postgres, change, || {
+        world.sql(&format!("INSERT INTO signal VALUES ('ask', 'execute-snapshot', '{data}')"));
+        eventually(LIMIT, "Debezium stores a key", || {
+            let stored = stored_snapshots(&world);
+            stored.iter().any(|offset| offset[INCREMENTAL[1]] != "aced000570").then_some(())
+        });
+        connect.kill().expect("kill -9");
+        let by_debezium = reads(&world);
+        assert!(by_debezium.len() < ROWS as usize / 2, "it was too quick");
+        world.wait_slot_free();
+
+        let mut launch = world.launch(&configuration);
+        launch.set("signal.chunk_rows", 20);
+        let enough = world.records("item") + 5_000;
+        let mut ours = launch.start().expect("we start");
+        eventually(LIMIT, "we go on", || (world.records("item") > enough).then_some(()));
+        assert_eq!(ours.stop().expect("it stops"), 0);
+        let by_us = reads(&world).split_off(by_debezium.len());
+        assert!(by_us.len() < ROWS as usize - by_debezium.len(), "we were too quick");
+        goes_on(&by_debezium, &by_us);
+
+        connect.start_again().expect("the worker comes back");
+        eventually(LIMIT, "all rows are read", || {
+            let stored = world.stored().pop()?;
+            stored.get(INCREMENTAL[0]).is_none().then_some(())
+        });
+        let by_debezium_again = reads(&world).split_off(by_debezium.len() + by_us.len());
+        goes_on(&by_us, &by_debezium_again);
+    });
+    let rows: BTreeSet<i64> = reads(&world).into_iter().collect();
+    assert_eq!(
+        rows.len() as i64,
+        ROWS - missing(&world, &rows),
+        "each row is read, or was changed in its window"
+    );
+    eventually(LIMIT, "the topic is the table", || {
+        let sum: i64 = world.sql("SELECT sum(n) FROM item").parse().expect("a number");
+        (newest(&world).values().sum::<i64>() == sum).then_some(())
+    });
+}
+
+/// Keys that the snapshot has read, in the topic's order.
+fn reads(world: &World) -> Vec<i64> {
+    let told = world.changes("item", ["id", "n"]);
+    told.into_iter().filter(|(op, ..)| op == "r").map(|(_, id, _)| id).collect()
+}
+
+/// The second one begins behind the first one's first chunks, and leaves no gap.
+fn goes_on(first: &[i64], second: &[i64]) {
+    let (last, next) = (first.last().expect("rows"), second.first().expect("rows"));
+    assert!(*next > 100, "it began anew, at {next}");
+    // A row that was changed meanwhile is left out of a chunk.
+    assert!(*next <= last + 50, "it goes on at {next}, and the other came to {last}");
+}
+
+/// Rows that were told as changes only.
+fn missing(world: &World, read: &BTreeSet<i64>) -> i64 {
+    let told: BTreeSet<i64> = newest(world).into_keys().collect();
+    told.difference(read).count() as i64
+}
+
+fn newest(world: &World) -> BTreeMap<i64, i64> {
+    world.changes("item", ["id", "n"]).into_iter().map(|(_, id, n)| (id, n)).collect()
 }

@@ -18,15 +18,31 @@ pub fn prepare(world: &World) {
     ));
 }
 
-/// Writes while `during` runs; several transactions are always under way.
+/// Writes to accounts and journal while `during` runs; several transactions are always under way.
 pub fn with_load<T>(postgres: &Postgres, during: impl FnOnce() -> T) -> T {
+    with_writers(postgres, transaction, during)
+}
+
+/// Runs what `transaction` gives for ever larger numbers while `during` runs, by two writers with numbers of
+/// their own.
+pub fn with_writers<T>(
+    postgres: &Postgres,
+    transaction: impl Fn(i64) -> String + Sync,
+    during: impl FnOnce() -> T,
+) -> T {
     let stop = AtomicBool::new(false);
     scope(|scope| {
         // The writers end even if `during` fails.
         let _stop = Stop(&stop);
-        let stop = &stop;
+        let (stop, transaction) = (&stop, &transaction);
         for writer in 0..2 {
-            scope.spawn(move || write(postgres, writer, stop));
+            scope.spawn(move || {
+                let mut numbers = (writer..).step_by(2);
+                while !stop.load(Ordering::Relaxed) {
+                    let some: String = numbers.by_ref().take(20).map(transaction).collect();
+                    postgres.psql("postgres", &some).expect("the load runs");
+                }
+            });
         }
         during()
     })
@@ -40,23 +56,15 @@ impl Drop for Stop<'_> {
     }
 }
 
-fn write(postgres: &Postgres, writer: i64, stop: &AtomicBool) {
-    let mut at = writer;
-    while !stop.load(Ordering::Relaxed) {
-        let transactions: String = (0..20)
-            .map(|_| {
-                at += 7;
-                let (one, other) = (at % ACCOUNTS + 1, (at + 3) % ACCOUNTS + 1);
-                format!(
-                    "BEGIN; UPDATE account SET n = n + 1 WHERE id = {}; UPDATE account SET n = n + 1 WHERE id = {}; \
-                     INSERT INTO journal (account) VALUES ({one}); COMMIT;",
-                    one.min(other),
-                    one.max(other)
-                )
-            })
-            .collect();
-        postgres.psql("postgres", &transactions).expect("the load runs");
-    }
+fn transaction(number: i64) -> String {
+    let at = number * 7;
+    let (one, other) = (at % ACCOUNTS + 1, (at + 3) % ACCOUNTS + 1);
+    format!(
+        "BEGIN; UPDATE account SET n = n + 1 WHERE id = {}; UPDATE account SET n = n + 1 WHERE id = {}; \
+         INSERT INTO journal (account) VALUES ({one}); COMMIT;",
+        one.min(other),
+        one.max(other)
+    )
 }
 
 /// What was written twice, after it is certain that nothing is missing.

@@ -58,10 +58,11 @@ pub fn value(position: &Position) -> Value {
         out.insert("snapshot_completed".to_owned(), json!(completed));
         out.insert("last_snapshot_record".to_owned(), json!(completed));
     }
-    if position.snapshot.is_none() || position.commit_lsn.is_some() {
+    let streams = position.snapshot.is_none();
+    if streams {
         out.insert("lsn_proc".to_owned(), lsn(position.lsn));
     }
-    if let Some(commit) = position.commit_lsn {
+    if let Some(commit) = position.commit_lsn.filter(|_| streams) {
         out.insert("messageType".to_owned(), json!("COMMIT"));
         out.insert("lsn_commit".to_owned(), lsn(commit));
     }
@@ -109,17 +110,23 @@ pub fn position(stored: &[u8]) -> Result<Position> {
     }))
 }
 
-/// Older versions wrote `true`, newer ones a word; some a word for the last record. A snapshot that was
-/// asked for while streaming (`BLOCKING`) is not begun anew: the stream goes on where it stood.
+/// With a message's type the stream has begun, whatever else is said: without an initial snapshot
+/// (`no_data`) Debezium goes on calling it unfinished. Older versions wrote `true`, newer ones a word; some a word for the last record. A snapshot that was
+/// asked for while streaming is not the initial one: the stream goes on where it stood.
 fn snapshot(stored: &Map<String, Value>) -> Option<SnapshotState> {
     let flag = |name: &str| match stored.get(name) {
         Some(Value::Bool(flag)) => *flag,
         Some(Value::String(word)) => word.eq_ignore_ascii_case("true"),
         _ => false,
     };
+    if stored.get("messageType").is_some_and(Value::is_string) {
+        return None;
+    }
     let running = match stored.get("snapshot") {
         Some(Value::Bool(flag)) => *flag,
-        Some(Value::String(word)) => !["false", "blocking"].contains(&word.to_ascii_lowercase().as_str()),
+        Some(Value::String(word)) => {
+            !["false", "blocking", "incremental"].contains(&word.to_ascii_lowercase().as_str())
+        }
         _ => false,
     };
     let completed = flag("snapshot_completed") || flag("last_snapshot_record");

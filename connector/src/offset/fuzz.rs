@@ -50,7 +50,7 @@ fn given_back(stored: &Position) -> Position {
     position(format::value(stored).to_string().as_bytes()).expect("what was stored is read")
 }
 
-/// A boundary is never before the commit before it.
+/// A boundary is never before the commit before it, and in a snapshot there is none.
 fn made(input: &[u8]) -> Option<Position> {
     let (flags, rest) = input.split_first()?;
     let (numbers, _) = rest.as_chunks::<8>();
@@ -59,7 +59,7 @@ fn made(input: &[u8]) -> Option<Position> {
     let state = |bit: u8| if flags & bit == 0 { SnapshotState::Running } else { SnapshotState::Completed };
     Some(Position::Postgres(PostgresPosition {
         lsn: Lsn(one.max(other)),
-        commit_lsn: (flags & 1 == 0).then_some(Lsn(one.min(other))),
+        commit_lsn: (flags & 5 == 4).then_some(Lsn(one.min(other))),
         transaction_id: (flags & 2 == 0).then_some(one as u32),
         commit_time_us: number(2)?.cast_signed(),
         snapshot: (flags & 4 == 0).then(|| state(8)),

@@ -29,6 +29,7 @@ pub fn check(config: &Config, runtime: &Handle) -> Vec<Finding> {
     }
     let (offsets, stored) = crate::offset::check(config, runtime);
     findings.extend(offsets);
-    findings.extend(crate::source::postgres::check(&config.source, stored.as_ref(), runtime));
+    let (source, signal) = (&config.source, &config.signal);
+    findings.extend(crate::source::postgres::check(source, signal, stored.as_ref(), runtime));
     findings
 }

@@ -44,16 +44,22 @@ impl KafkaChannel {
         Ok(KafkaChannel { client, topic, key: topic_prefix.to_owned(), consumer: None, next: None })
     }
 
-    /// Where the group stands, or else the end as it is now.
-    fn open(&self) -> Result<BaseConsumer> {
+    /// Where the group stands, or else the end as it is now; a topic that is yet to be made is read from its
+    /// beginning.
+    fn open(&mut self) -> Result<BaseConsumer> {
         let consumer: BaseConsumer = self.client.create().or_kind(Kind::Config)?;
         let mut wanted = TopicPartitionList::new();
         wanted.add_partition(&self.topic, 0);
         let committed = consumer.committed_offsets(wanted, TIMEOUT).or_kind(Kind::Unreachable)?;
         let stored = committed.find_partition(&self.topic, 0).map(|found| found.offset());
-        let from = match stored {
-            Some(Offset::Offset(offset)) => Offset::Offset(offset),
-            _ => Offset::End,
+        let from = match (stored, consumer.fetch_watermarks(&self.topic, 0, TIMEOUT)) {
+            (Some(Offset::Offset(offset)), _) => Offset::Offset(offset),
+            (_, Ok((_, end))) => {
+                // Remembered at once: a signal that is sent while we are away is found.
+                self.next = Some(end);
+                Offset::Offset(end)
+            }
+            (_, Err(_)) => Offset::Beginning,
         };
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.topic, 0, from).or_kind(Kind::Bug)?;
@@ -62,9 +68,9 @@ impl KafkaChannel {
     }
 
     pub fn poll(&mut self) -> Result<Vec<Request>> {
-        let doing = || format!("read signals from topic {}", self.topic);
         if self.consumer.is_none() {
-            self.consumer = Some(self.open().doing(doing)?);
+            let doing = format!("read signals from topic {}", self.topic);
+            self.consumer = Some(self.open().doing(|| doing)?);
         }
         let mut requests = Vec::new();
         let Some(consumer) = &self.consumer else { return Ok(requests) };

@@ -3,6 +3,7 @@
 use super::reader::Source;
 use super::server;
 use super::throwaway::Server;
+use connector::config::signal::{SignalConfig, Watermarking};
 use connector::config::snapshot::SnapshotMode;
 use connector::config::source::{PublicationAutocreate, Publish, SourceConfig};
 use connector::model::finding::{Finding, Severity};
@@ -11,8 +12,12 @@ use connector::source::Source as _;
 use connector::source::postgres;
 
 fn check(config: &SourceConfig, stored: Option<&Position>) -> Vec<Finding> {
+    check_with(config, &SignalConfig::default(), stored)
+}
+
+fn check_with(config: &SourceConfig, signal: &SignalConfig, stored: Option<&Position>) -> Vec<Finding> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    postgres::check(config, stored, runtime.handle())
+    postgres::check(config, signal, stored, runtime.handle())
 }
 
 /// Each expected finding is there: how bad, some of its words, some of its remedy's.
@@ -89,22 +94,40 @@ fn the_script_is_enough() {
     let Some(server) = server() else { return };
     let config = server.database(
         "script",
-        "create schema s; create table s.t (id int primary key); insert into s.t values (1);",
+        "create schema s; create table s.t (id int primary key); insert into s.t values (1);
+         create table s.signal (id varchar(42) primary key, type varchar(32), data varchar(2048));",
     );
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let script = postgres::privileges(&config, "reader_of_t", runtime.handle()).expect("a script");
+    let signal = SignalConfig {
+        table: Some("s.signal".to_owned()),
+        watermarking: Watermarking::InsertDelete,
+        ..SignalConfig::default()
+    };
+    let script = postgres::privileges(&config, &signal, "reader_of_t", runtime.handle()).expect("a script");
     server.sql("script", &script.replace('…', "secret"));
     let reader = SourceConfig {
         publication_autocreate: PublicationAutocreate::Disabled,
         ..server.over_tcp(&config, "reader_of_t", "secret")
     };
-    let findings = check(&reader, None);
+    let findings = check_with(&reader, &signal, None);
     assert!(findings.iter().all(|f| f.severity < Severity::Error), "{findings:#?}");
+    finds(&findings, &[(Severity::Ok, "signals are read from s.signal", "")]);
+    server.sql("script", "revoke delete on s.signal from reader_of_t");
+    let may_not = "role reader_of_t may not DELETE in s.signal";
+    finds(
+        &check_with(&reader, &signal, None),
+        &[(Severity::Error, may_not, "GRANT DELETE ON \"s\".\"signal\"")],
+    );
+    let nowhere = SignalConfig { table: Some("s.none".to_owned()), ..signal.clone() };
+    finds(
+        &check_with(&reader, &nowhere, None),
+        &[(Severity::Error, "s.none does not exist", "CREATE TABLE")],
+    );
     let mut source = Source::start(&reader, SnapshotMode::Initial, None).expect("starts");
     source.read_snapshot();
     server.sql("script", "insert into s.t values (2)");
     source.read_lines(2);
-    let again = postgres::privileges(&config, "reader_of_t", runtime.handle()).expect("a script");
+    let again = postgres::privileges(&config, &signal, "reader_of_t", runtime.handle()).expect("a script");
     assert!(again.contains("ALTER ROLE \"reader_of_t\"") && !again.contains("CREATE PUBLICATION"), "{again}");
 }
 

@@ -1,4 +1,4 @@
-//! The slot's stream: messages in, changes and boundaries out, confirmations back.
+//! The slot's stream: messages in ([`Reader`] makes changes and boundaries of them), confirmations back.
 //!
 //! Rules that the rest relies on:
 //! - A boundary follows every commit, whether or not a row of it is captured.
@@ -9,22 +9,14 @@
 //!   that may be, what it has seen is stored with each position.
 
 use super::catalog::Catalog;
-use super::cursor::Cursor;
 use super::failure::ServerError;
-use super::filter::Names;
-use super::incremental::{Beside, Place};
-use super::pgoutput::{Begin, Commit, Logical, Message, Old, Truncate, Tuple};
-use super::relation::{Relation, Relations};
-use super::row::{decode_tuple, empty, fill_unavailable, raw_tuple};
+use super::incremental::Beside;
+use super::reader::{Reader, Start, gauge};
+use super::relation::Relations;
 use super::wire::{Wire, protocol};
 use crate::metrics;
-use crate::model::change::{self, Change, Event, Marker, Op, Origin, PostgresOrigin};
-use crate::model::position::{Lsn, Position, PostgresPosition};
-use crate::model::refusal::RawRow;
-use crate::model::value::{RowBuffer, Value};
-use crate::snapshot::visible::Seen;
+use crate::model::position::{Lsn, PostgresPosition};
 use crate::source::Take;
-use bumpalo::Bump;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -33,29 +25,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const EPOCH: Duration = Duration::from_secs(946_684_800);
 /// Confirmations are told the server at most this often; the rest waits for the next one.
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(200);
-
-/// What happens to rows in the stream.
-const OPS: [Op; 3] = [Op::Create, Op::Update, Op::Delete];
-
 /// The server is asked this often for the end of an idle log that a chunk waits for.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long the server may take to end the stream in good order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a stream starts with.
-pub struct Start {
-    /// The last boundary: from here on, and what the source block says of it.
-    pub position: PostgresPosition,
-    /// Where the slot stands: it is never told an earlier position.
-    pub slot_confirmed: Lsn,
-    /// Prefixes of logical messages that are captured.
-    pub messages: Names,
-    /// Reads tables again beside the stream, if somebody asks.
-    pub beside: Option<Box<Beside>>,
-    /// Whether the server is told what may be forgotten, or somebody else does that.
-    pub flushes: bool,
-}
-
 pub struct Stream {
     wire: Wire,
     reader: Reader,
@@ -63,38 +36,6 @@ pub struct Stream {
     status_interval: Duration,
     last_status: Instant,
     told: Lsn,
-}
-
-/// Everything but the connection: what a message is handled with.
-pub struct Reader {
-    database: String,
-    position: PostgresPosition,
-    transaction: Option<Transaction>,
-    /// What a snapshot has of what the stream brings.
-    seen: Option<Seen>,
-    messages: Names,
-    beside: Option<Box<Beside>>,
-    /// Where the running transaction was replicated from.
-    replicated_from: Option<(String, Lsn)>,
-    xmin: Option<i64>,
-    before: RowBuffer,
-    after: RowBuffer,
-    arena: Bump,
-    received: Lsn,
-    server_end: Lsn,
-    confirmed: Lsn,
-    reply_wanted: bool,
-    changes: u64,
-    /// Creates, updates and deletes of tables that are not captured.
-    filtered: [u64; 3],
-    transactions: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Transaction {
-    begin: Begin,
-    /// A snapshot has it already.
-    seen: bool,
 }
 
 impl Stream {
@@ -144,7 +85,7 @@ impl Stream {
         catalog: &mut Catalog,
         take: Take<'_>,
     ) -> Result<()> {
-        let between = self.reader.transaction.is_none();
+        let between = self.reader.between().is_some();
         let Some(beside) = self.reader.beside.as_mut().filter(|_| between) else { return Ok(()) };
         while beside.due() {
             beside.read(relations, catalog)?;
@@ -164,7 +105,7 @@ impl Stream {
 
     /// The last boundary, if no transaction is being read.
     pub fn between(&self) -> Option<&PostgresPosition> {
-        self.reader.transaction.is_none().then_some(&self.reader.position)
+        self.reader.between()
     }
 
     /// Everything at or below is durable.
@@ -254,317 +195,4 @@ impl Stream {
     pub fn keep_alive(&mut self) -> Result<()> {
         self.tell_if_due()
     }
-}
-
-impl Reader {
-    pub fn new(database: String, start: Start) -> Self {
-        Reader {
-            database,
-            received: start.position.lsn,
-            server_end: start.position.lsn,
-            confirmed: start.position.lsn.max(start.slot_confirmed),
-            seen: start.position.progress.clone().and_then(Seen::new),
-            position: start.position,
-            transaction: None,
-            messages: start.messages,
-            beside: start.beside,
-            replicated_from: None,
-            xmin: None,
-            before: RowBuffer::default(),
-            after: RowBuffer::default(),
-            arena: Bump::new(),
-            reply_wanted: false,
-            changes: 0,
-            filtered: [0; 3],
-            transactions: 0,
-        }
-    }
-
-    /// One message of the stream: log data, or a keepalive.
-    pub fn copy_data(
-        &mut self,
-        body: &[u8],
-        relations: &mut Relations,
-        catalog: &mut Catalog,
-        take: Take<'_>,
-    ) -> Result<bool> {
-        let mut cursor = Cursor(body);
-        match cursor.u8("stream message").map_err(protocol)? {
-            b'w' => {
-                let lsn = Lsn(cursor.u64("log data").map_err(protocol)?);
-                cursor.take(8 + 8, "log data").map_err(protocol)?;
-                self.received = self.received.max(lsn);
-                let message = Message::parse(cursor.0).map_err(protocol);
-                message
-                    .and_then(|message| self.message(lsn, message, relations, catalog, take))
-                    .doing(|| format!("read the stream at {lsn}"))
-            }
-            b'k' => {
-                let end = Lsn(cursor.u64("keepalive").map_err(protocol)?);
-                cursor.take(8, "keepalive").map_err(protocol)?;
-                self.reply_wanted |= cursor.u8("keepalive").map_err(protocol)? == 1;
-                self.server_end = self.server_end.max(end);
-                self.keepalive(end, relations, take)
-            }
-            _ => Ok(false),
-        }
-    }
-
-    fn message(
-        &mut self,
-        lsn: Lsn,
-        message: Message<'_>,
-        relations: &mut Relations,
-        catalog: &mut Catalog,
-        take: Take<'_>,
-    ) -> Result<bool> {
-        match message {
-            Message::Insert { relation, new } => {
-                self.change(lsn, Op::Create, relation, relations, None, Some(new), take)
-            }
-            Message::Update { relation, old, new } => {
-                self.change(lsn, Op::Update, relation, relations, old, Some(new), take)
-            }
-            Message::Delete { relation, old } => {
-                self.change(lsn, Op::Delete, relation, relations, Some(old), None, take)
-            }
-            Message::Begin(begin) => self.begin(lsn, begin, take),
-            Message::Commit(commit) => self.commit(lsn, commit, relations, take),
-            Message::Truncate(truncate) => self.truncate(lsn, truncate, relations, take),
-            Message::Logical(logical) => self.logical(lsn, logical, take),
-            Message::Origin { name, lsn } => {
-                self.replicated_from = Some((name.to_owned(), lsn));
-                Ok(false)
-            }
-            Message::Relation(relation) => relations.define(&relation, catalog).map(|()| false),
-            Message::Type => Ok(false),
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the hot path: a struct would be built per row")]
-    #[inline]
-    fn change(
-        &mut self,
-        lsn: Lsn,
-        op: Op,
-        relation: u32,
-        relations: &Relations,
-        old: Option<Old<'_>>,
-        new: Option<Tuple<'_>>,
-        take: Take<'_>,
-    ) -> Result<bool> {
-        let Some(transaction) = self.transaction else {
-            return Err(Error::new(Kind::Data, "the server sent a row outside a transaction"));
-        };
-        let Some(relation) = relations.get(relation)? else {
-            self.filtered(op);
-            return Ok(false);
-        };
-        if let Some(beside) = &mut self.beside {
-            beside.changed(relation, old, new);
-        }
-        if transaction.seen {
-            return Ok(false);
-        }
-        empty(&mut self.arena);
-        let mut before = self.before.take();
-        let mut after = self.after.take();
-        let decoded = decode(relation, old, new, &self.arena, &mut before, &mut after);
-        let origin = self.origin(lsn, Some(transaction));
-        if let Err(error) = decoded {
-            return refuse(op, relation, old, new, origin, &error, take);
-        }
-        take(Event::Change(Change {
-            op,
-            table: &relation.table,
-            before: old.map(|_| before.as_slice()),
-            after: new.map(|_| after.as_slice()),
-            origin,
-        }))?;
-        self.before.give_back(before);
-        self.after.give_back(after);
-        self.changes += 1;
-        if let (Some(beside), Some(tuple)) = (&mut self.beside, new.or(old.map(|old| old.tuple)))
-            && beside.closes(relation, op, tuple)
-        {
-            let place = Place { database: &self.database, lsn, last_commit_lsn: self.position.commit_lsn };
-            beside.emit(place, relations, take)?;
-        }
-        Ok(true)
-    }
-
-    /// Of a message outside a transaction there is no number, and the time is the last commit's.
-    fn origin(&self, lsn: Lsn, transaction: Option<Transaction>) -> Origin<'_> {
-        Origin::Postgres(PostgresOrigin {
-            database: &self.database,
-            transaction_id: transaction.map(|transaction| transaction.begin.transaction_id),
-            lsn,
-            last_commit_lsn: self.position.commit_lsn,
-            time_us: transaction.map_or(self.position.commit_time_us, |t| t.begin.commit_time_us),
-            xmin: self.xmin,
-            replicated_from: self.replicated_from.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
-            snapshot: Marker::Streamed,
-        })
-    }
-
-    fn begin(&mut self, lsn: Lsn, begin: Begin, take: Take<'_>) -> Result<bool> {
-        let seen = self.seen.as_ref().is_some_and(|seen| seen.contains(begin.transaction_id));
-        self.transaction = Some(Transaction { begin, seen });
-        self.replicated_from = None;
-        if !seen {
-            let (id, time_us) = (begin.transaction_id, begin.commit_time_us);
-            take(Event::Begin(change::Transaction { id, lsn, time_us }))?;
-        }
-        Ok(!seen)
-    }
-
-    /// One event per captured table, in the server's order.
-    fn truncate(
-        &mut self,
-        lsn: Lsn,
-        truncate: Truncate<'_>,
-        relations: &Relations,
-        take: Take<'_>,
-    ) -> Result<bool> {
-        let transaction = self.transaction.filter(|transaction| !transaction.seen);
-        let Some(transaction) = transaction else { return Ok(false) };
-        for number in truncate.relations() {
-            if let Some(relation) = relations.get(number)? {
-                if let Some(beside) = &mut self.beside {
-                    beside.emptied(&relation.table.id);
-                }
-                let origin = self.origin(lsn, Some(transaction));
-                take(Event::Truncate(change::Truncate { table: &relation.table, origin }))?;
-            }
-        }
-        Ok(true)
-    }
-
-    /// A message outside a transaction counts as a commit of its own, as with Debezium; but it makes
-    /// no boundary, since the server may send it again from an earlier one.
-    fn logical(&mut self, lsn: Lsn, logical: Logical<'_>, take: Take<'_>) -> Result<bool> {
-        let Logical { transactional, prefix, content } = logical;
-        let transaction = self.transaction.filter(|_| transactional);
-        if transaction.is_some_and(|transaction| transaction.seen) || !self.messages.pass(prefix) {
-            return Ok(false);
-        }
-        if !transactional {
-            self.position.commit_lsn = Some(lsn);
-        }
-        let origin = self.origin(lsn, transaction);
-        take(Event::Message(change::Message { prefix, content, transactional, origin }))?;
-        Ok(true)
-    }
-
-    fn commit(&mut self, lsn: Lsn, commit: Commit, relations: &Relations, take: Take<'_>) -> Result<bool> {
-        let Some(transaction) = self.transaction.take() else {
-            return Err(Error::new(Kind::Data, "the server sent a commit without its beginning"));
-        };
-        self.transactions += 1;
-        if !transaction.seen {
-            let (id, time_us) = (transaction.begin.transaction_id, commit.commit_time_us);
-            take(Event::End(change::Transaction { id, lsn, time_us }))?;
-            self.position = PostgresPosition {
-                lsn: commit.end_lsn,
-                commit_lsn: Some(commit.end_lsn),
-                transaction_id: Some(transaction.begin.transaction_id),
-                commit_time_us: commit.commit_time_us,
-                snapshot: None,
-                progress: None,
-                incremental: self.position.incremental.take(),
-            };
-        }
-        self.position.lsn = commit.end_lsn;
-        self.boundary(relations, take)
-    }
-
-    fn keepalive(&mut self, end: Lsn, relations: &Relations, take: Take<'_>) -> Result<bool> {
-        if self.transaction.is_some() || end <= self.position.lsn {
-            return Ok(false);
-        }
-        self.position.lsn = end;
-        self.boundary(relations, take)
-    }
-
-    fn boundary(&mut self, relations: &Relations, take: Take<'_>) -> Result<bool> {
-        if let Some(beside) = &mut self.beside
-            && beside.awaits().is_some_and(|end| self.position.lsn >= end)
-        {
-            let (lsn, last_commit_lsn) = (self.position.lsn, self.position.commit_lsn);
-            beside.emit(Place { database: &self.database, lsn, last_commit_lsn }, relations, take)?;
-        }
-        if self.seen.as_ref().is_some_and(|seen| self.position.lsn >= seen.end()) {
-            self.seen = None;
-            tracing::info!(event = "snapshot_passed", lsn = %self.position.lsn, "stream is beyond the snapshot");
-        }
-        self.position.incremental = self.beside.as_ref().and_then(|beside| beside.state().cloned());
-        self.position.progress = self.seen.as_ref().map(|seen| seen.progress().clone());
-        take(Event::Boundary(Position::Postgres(self.position.clone())))?;
-        Ok(true)
-    }
-
-    fn filtered(&mut self, op: Op) {
-        if let Some(count) =
-            OPS.iter().position(|known| *known == op).and_then(|at| self.filtered.get_mut(at))
-        {
-            *count += 1;
-        }
-    }
-
-    fn publish(&mut self, bytes: usize) {
-        for (op, count) in OPS.iter().zip(&mut self.filtered).filter(|(_, count)| **count > 0) {
-            metrics::SOURCE_FILTERED.with_label_values(&[op.code()]).inc_by(std::mem::take(count));
-            metrics::seen("stream");
-        }
-        metrics::SOURCE_RECEIVED_BYTES.inc_by(u64::try_from(bytes).unwrap_or_default());
-        metrics::SOURCE_CHANGES.inc_by(std::mem::take(&mut self.changes));
-        metrics::SOURCE_TRANSACTIONS.inc_by(std::mem::take(&mut self.transactions));
-        metrics::SOURCE_RECEIVED_LSN.set(gauge(self.received));
-        let end = self.server_end.max(self.received);
-        metrics::SOURCE_LAG_BYTES.set(gauge(Lsn(end.0.saturating_sub(self.confirmed.0))));
-    }
-}
-
-/// Both rows of a change.
-#[inline]
-fn decode<'a>(
-    relation: &Relation,
-    old: Option<Old<'a>>,
-    new: Option<Tuple<'a>>,
-    arena: &'a Bump,
-    before: &mut Vec<Value<'a>>,
-    after: &mut Vec<Value<'a>>,
-) -> Result<()> {
-    if let Some(old) = old {
-        decode_tuple(relation, old.tuple, arena, before)?;
-    }
-    if let Some(new) = new {
-        decode_tuple(relation, new, arena, after)?;
-        if old.is_some_and(|old| old.whole) {
-            fill_unavailable(after, before);
-        }
-    }
-    Ok(())
-}
-
-/// Hands over what cannot be read, as it came.
-#[cold]
-fn refuse(
-    op: Op,
-    relation: &Relation,
-    old: Option<Old<'_>>,
-    new: Option<Tuple<'_>>,
-    origin: Origin<'_>,
-    error: &Error,
-    take: Take<'_>,
-) -> Result<bool> {
-    let before = old.map(|old| raw_tuple(relation, old.tuple));
-    let after = new.map(|new| raw_tuple(relation, new));
-    let (before, after) = (before.as_deref(), after.as_deref());
-    take(Event::Refused(RawRow { op: op.code(), table: &relation.table, before, after, origin, error }))?;
-    Ok(true)
-}
-
-fn gauge(lsn: Lsn) -> i64 {
-    i64::try_from(lsn.0).unwrap_or(i64::MAX)
 }

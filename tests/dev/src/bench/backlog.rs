@@ -83,8 +83,8 @@ pub fn run(options: &Options) -> Result<()> {
         ours.push(world.connector(&program, &format!("ours_{round}"))?);
     }
     let first_record_ms = ours.iter().map(|run| run.first_record_ms).min().unwrap_or_default();
-    let received = median(received);
-    let ours = median(ours.into_iter().map(|run| run.drain).collect());
+    let received = Line::median(received);
+    let ours = Line::median(ours.into_iter().map(|run| run.drain).collect());
     received.print();
     ours.print();
     let theirs = if options.debezium { Some(world.debezium("theirs")?) } else { None };
@@ -110,14 +110,6 @@ pub fn run(options: &Options) -> Result<()> {
         ratio("memory against Debezium's worker, 1/x", theirs.peak_mib / ours.peak_mib, 15.0, true);
     }
     Ok(())
-}
-
-/// The round in the middle by rate, with the highest memory of all.
-fn median(mut lines: Vec<Line>) -> Line {
-    lines.sort_by(|a, b| a.rows_per_second.total_cmp(&b.rows_per_second));
-    let peak_mib = lines.iter().map(|line| line.peak_mib).fold(0.0, f64::max);
-    let middle = lines.swap_remove(lines.len() / 2);
-    Line { peak_mib, ..middle }
 }
 
 struct Ours {

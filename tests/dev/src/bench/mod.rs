@@ -7,6 +7,7 @@ mod flags;
 mod large;
 mod latency;
 pub mod meter;
+mod once;
 mod plain;
 mod servers;
 mod shape;
@@ -23,6 +24,7 @@ cargo dev bench snapshot [--rows N] [--workers 1,2,4]
 cargo dev bench latency [--rate N] [--debezium-rate N] [--seconds N]
 cargo dev bench large [--megabytes N]
 cargo dev bench start [--rounds N]
+cargo dev bench once [--rows N]
 cargo dev bench row";
 
 /// So many times more rows than the test itself takes.
@@ -34,6 +36,7 @@ pub fn run(words: &[&str]) -> Result<()> {
         ["snapshot", rest @ ..] => snapshot::run(&Flags::parse(rest, &snapshot::KNOWN)?),
         ["latency", rest @ ..] => latency::run(&Flags::parse(rest, &latency::KNOWN)?),
         ["large", rest @ ..] => large::run(&Flags::parse(rest, &large::KNOWN)?),
+        ["once", rest @ ..] => once::run(&Flags::parse(rest, &once::KNOWN)?),
         ["start", rest @ ..] => start::run(&Flags::parse(rest, &start::KNOWN)?),
         ["row"] => row(),
         _ => Err(Error::new("which bench?").remedy(USAGE)),

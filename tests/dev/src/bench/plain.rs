@@ -21,6 +21,14 @@ impl Line {
         }
     }
 
+    /// The round in the middle by rate, with the highest memory of all.
+    pub fn median(mut lines: Vec<Line>) -> Line {
+        lines.sort_by(|a, b| a.rows_per_second.total_cmp(&b.rows_per_second));
+        let peak_mib = lines.iter().map(|line| line.peak_mib).fold(0.0, f64::max);
+        let middle = lines.swap_remove(lines.len() / 2);
+        Line { peak_mib, ..middle }
+    }
+
     pub fn print(&self) {
         crate::say(&format!(
             "{:<34} {:>9.0} rows/s {:>8.2} µs CPU/row {:>8.1} MiB peak",

@@ -34,13 +34,15 @@ pub struct Setup<'a> {
     pub socket: Option<PathBuf>,
     /// Tables and keys in TOML.
     pub more: &'a str,
+    /// Settings that win over the file, `table.key=value`.
+    pub sets: &'a [&'a str],
 }
 
 impl Setup<'_> {
     /// Streams from a slot that is there, over TCP, into topics of the same name.
     pub fn stream(name: &str) -> Setup<'_> {
         let more = "[snapshot]\nmode = \"no_data\"\n";
-        Setup { slot: name, publication: "bench", prefix: name, socket: None, more }
+        Setup { slot: name, publication: "bench", prefix: name, socket: None, more, sets: &[] }
     }
 }
 
@@ -74,6 +76,7 @@ impl Servers {
         let config = folder.write("connector.toml", &self.configuration(setup, folder.path()))?;
         let mut run = command(program, Signal::Kill, None);
         run.arg("run").arg("-c").arg(config);
+        run.args(setup.sets.iter().flat_map(|set| ["--set", set]));
         Process::spawn("tidegate-connector", run, &folder.path().join("connector.log"))
     }
 

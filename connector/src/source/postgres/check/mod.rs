@@ -3,6 +3,7 @@
 mod limit;
 mod privilege;
 mod published;
+mod signal;
 mod slot;
 mod table;
 
@@ -13,6 +14,7 @@ use super::connect::{Purpose, address, connect};
 use super::filter::TableFilter;
 use super::server;
 use super::sql::Sql;
+use crate::config::signal::SignalConfig;
 use crate::config::source::SourceConfig;
 use crate::model::finding::Finding;
 use crate::model::position::Position;
@@ -21,9 +23,14 @@ use shared::Result;
 use tokio::runtime::Handle;
 
 /// Looks at the server and the role as `open` and `start` would, with this stored position.
-pub fn check(config: &SourceConfig, stored: Option<&Position>, runtime: &Handle) -> Vec<Finding> {
+pub fn check(
+    config: &SourceConfig,
+    signal: &SignalConfig,
+    stored: Option<&Position>,
+    runtime: &Handle,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Err(error) = gather(config, stored, runtime, &mut findings) {
+    if let Err(error) = gather(config, signal, stored, runtime, &mut findings) {
         findings.push(Finding::from_error("server", &error));
     }
     findings
@@ -31,13 +38,14 @@ pub fn check(config: &SourceConfig, stored: Option<&Position>, runtime: &Handle)
 
 fn gather(
     config: &SourceConfig,
+    signal: &SignalConfig,
     stored: Option<&Position>,
     runtime: &Handle,
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
     config.check()?;
     let mut catalog = Catalog::new(Sql::new(config, runtime.clone())?);
-    let filter = TableFilter::new(config)?;
+    let filter = TableFilter::new(config)?.with_signals(signal.table.as_deref());
     let server = server::inspect(&mut catalog.sql)?;
     let role = if server.in_recovery { "standby" } else { "primary" };
     let version = server.version / 10_000;
@@ -61,6 +69,7 @@ fn gather(
     let tables = filter.select(all);
     table::check(findings, &mut catalog.sql, config, &tables)?;
     published::check(findings, &mut catalog.sql, config, &server, &tables)?;
+    signal::check(findings, &mut catalog.sql, config, signal)?;
     slot::check(findings, &mut catalog.sql, config, &server, stored)
 }
 

@@ -9,9 +9,9 @@ use crate::model::table::TableId;
 use crate::source::postgres::catalog::{Catalog, ColumnFacts, TableFacts};
 use crate::source::postgres::filter::{Names, TableFilter};
 use crate::source::postgres::pgoutput::{Message, Relation};
+use crate::source::postgres::reader::{Reader, Start};
 use crate::source::postgres::relation::Relations;
 use crate::source::postgres::sql::Sql;
-use crate::source::postgres::stream::{Reader, Start};
 use shared::{Error, Kind, Result};
 
 /// Takes an event, and may end the stream.
