@@ -206,15 +206,6 @@ impl Postgres {
         Ok(())
     }
 
-    /// Tells the server that we are alive, if it is time. For whoever has to wait between two
-    /// polls: without a word the server cuts the connection after `wal_sender_timeout` (60 s).
-    pub fn keep_alive(&mut self) -> Result<()> {
-        match &mut self.phase {
-            Phase::Stream(stream) => stream.keep_alive(),
-            _ => Ok(()),
-        }
-    }
-
     /// Whether there is nothing left to do (`snapshot.mode = "initial_only"`).
     pub fn finished(&self) -> bool {
         matches!(self.phase, Phase::Rest)

@@ -190,9 +190,4 @@ impl Stream {
         self.wire.close();
         Ok(())
     }
-
-    /// Tells the server that we are alive, if it is time, without reading.
-    pub fn keep_alive(&mut self) -> Result<()> {
-        self.tell_if_due()
-    }
 }
