@@ -99,10 +99,13 @@ impl World {
         World { postgres, kafka, launch, writers: Vec::new() }
     }
 
-    /// Writers begin once the snapshot has, so that the stream holds all that they write.
+    /// Writers begin once it is stored where the snapshot begins, so that the stream holds all that they write.
     fn begin(&mut self) {
         let mut program = self.launch.start().expect("it starts");
-        program.wait_event("snapshot_started", LIMIT).expect("a snapshot");
+        program.wait_ready(LIMIT).expect("ready");
+        eventually(LIMIT, "the beginning is stored", || {
+            program.metric("tidegate_connector_offset_saves_total").ok().filter(|saves| *saves > 0.0)
+        });
         for me in 0..WRITERS {
             let replace = [("WRITERS", WRITERS), ("KEYS", ROWS / WRITERS), ("ME", me)];
             let sql =
@@ -117,9 +120,11 @@ impl World {
     }
 
     fn kill(&self, mut program: Program) {
-        // Often in the start, now and then long after it.
-        let longest = if fastrand::bool() { 800 } else { 3_000 };
-        thread::sleep(Duration::from_millis(fastrand::u64(50..longest)));
+        // Often in the start, now and then well after it.
+        if fastrand::bool() {
+            program.wait_ready(LIMIT).expect("ready");
+        }
+        thread::sleep(Duration::from_millis(fastrand::u64(50..1_500)));
         assert!(!program.ended(), "it ended by itself");
         program.kill().expect("killed");
     }
@@ -157,6 +162,7 @@ impl World {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Change {
     id: i64,
+    /// Debezium's letter; of a row of an incremental snapshot, its marker.
     op: String,
     lsn: i64,
     v: Option<i64>,
@@ -165,10 +171,13 @@ struct Change {
 fn change(record: &Record) -> Option<Change> {
     let parse = |bytes: &Option<Vec<u8>>| serde_json::from_slice::<Value>(bytes.as_deref()?).ok();
     let (key, value) = (parse(&record.key)?, parse(&record.value)?);
+    let source = &value["source"];
+    let beside = source["snapshot"].as_str().filter(|marker| *marker == "incremental");
     Some(Change {
         id: key["id"].as_i64()?,
-        op: value["op"].as_str()?.to_owned(),
-        lsn: value["source"]["lsn"].as_i64()?,
+        op: beside.or(value["op"].as_str())?.to_owned(),
+        // Rows read beside the stream have none.
+        lsn: source["lsn"].as_i64().unwrap_or_default(),
         v: value["after"]["v"].as_i64(),
     })
 }
@@ -186,7 +195,13 @@ fn check(world: &World, exactly_once: bool) {
     let table: BTreeMap<i64, i64> = world.pairs("SELECT id, v FROM t").into_iter().collect();
     assert!(content == table, "the topic adds up to another table");
 
-    let streamed: Vec<&Change> = changes.iter().filter(|change| change.op != "r").collect();
+    let mut beside = BTreeSet::new();
+    for change in changes.iter().filter(|change| change.op == "incremental") {
+        let again = !beside.insert(change.id);
+        assert!(!again || !exactly_once, "row {} is read twice beside the stream", change.id);
+    }
+    let read = |change: &&Change| change.op == "r" || change.op == "incremental";
+    let streamed: Vec<&Change> = changes.iter().filter(|change| !read(change)).collect();
     let distinct: BTreeSet<&Change> = streamed.iter().copied().collect();
     let sent: BTreeSet<(i64, i64)> =
         distinct.iter().filter_map(|change| Some((change.id, change.v?))).collect();
@@ -206,10 +221,11 @@ fn check(world: &World, exactly_once: bool) {
         *last = change.lsn.max(*last);
     }
     eprintln!(
-        "{} changes of {} and {} rows read",
-        changes.len(),
+        "{} changes, {} of them different; {} rows read, {} of them beside the stream",
+        streamed.len(),
         distinct.len(),
-        changes.len() - streamed.len()
+        changes.len() - streamed.len(),
+        beside.len()
     );
 }
 
@@ -222,10 +238,12 @@ fn kill_in_a_loop(delivery: &str) {
         let round = left.min(KILLS_A_ROUND);
         world.begin();
         for kill in 1..round {
+            let mut program = world.launch.start().expect("it starts");
             if kill == round / 2 {
+                program.wait_event("snapshot_finished", LIMIT).expect("the table is read");
                 world.postgres.psql("postgres", AGAIN).expect("asked to read again");
             }
-            world.kill(world.launch.start().expect("it starts"));
+            world.kill(program);
         }
         world.finish();
         check(&world, delivery == "exactly_once");
