@@ -4,7 +4,7 @@ use crate::{LIMIT, NAME, World, load};
 use serde_json::json;
 use stack::Connect;
 use std::time::Duration;
-use support::Launch;
+use support::{Launch, eventually};
 
 const A_WHILE: Duration = Duration::from_secs(4);
 
@@ -18,6 +18,10 @@ fn there_and_back_under_load() {
 
     // Stopped in good order.
     load::with_load(&world.postgres, || {
+        // So each table's schemas are Debezium's.
+        eventually(LIMIT, "Debezium streams both tables", || {
+            (world.records("journal") > 0 && world.records("account") > load::ACCOUNTS).then_some(())
+        });
         std::thread::sleep(A_WHILE);
         connect.pause(NAME).expect("Debezium stops");
         world.wait_slot_free();

@@ -16,7 +16,7 @@ pub struct WalGuardConfig {
     /// The log warns while the slot makes the server keep more.
     pub warn_bytes: u64,
     pub act: Act,
-    /// `act = "drop_slot"`: above this.
+    /// `act = "drop_slot"`: above this, if nothing was confirmed since the last look.
     pub act_bytes: u64,
 }
 

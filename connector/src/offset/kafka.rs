@@ -199,8 +199,7 @@ impl KafkaOffsets {
         let mut ends = Vec::new();
         let mut assignment = TopicPartitionList::new();
         for partition in self.partitions(&consumer)? {
-            let (low, high) =
-                consumer.fetch_watermarks(&self.topic, partition, TIMEOUT).or_kind(Kind::Unreachable)?;
+            let (low, high) = self.watermarks(&consumer, partition)?;
             if low < high {
                 ends.push((partition, high));
                 let added = assignment.add_partition_offset(&self.topic, partition, Offset::Beginning);
@@ -212,6 +211,25 @@ impl KafkaOffsets {
         }
         consumer.assign(&assignment).or_kind(Kind::Unreachable)?;
         self.newest(&consumer, &ends)
+    }
+
+    /// A partition that was just made, or whose broker restarts, has its leader a little later.
+    fn watermarks(&self, consumer: &BaseConsumer, partition: i32) -> Result<(i64, i64)> {
+        let end = Instant::now() + TIMEOUT;
+        loop {
+            let error = match consumer.fetch_watermarks(&self.topic, partition, TIMEOUT) {
+                Ok(found) => return Ok(found),
+                Err(error) => error,
+            };
+            let leaderless = matches!(
+                error.rdkafka_error_code(),
+                Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+            );
+            if !leaderless || Instant::now() >= end {
+                return Err(error).or_kind(Kind::Unreachable);
+            }
+            std::thread::sleep(SLICE);
+        }
     }
 
     fn newest(&self, consumer: &BaseConsumer, ends: &[(i32, i64)]) -> Result<Option<Vec<u8>>> {

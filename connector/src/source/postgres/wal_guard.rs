@@ -29,7 +29,7 @@ const STATUSES: [&str; 4] = ["reserved", "extended", "unreserved", "lost"];
 const LOOK: &str = "
     WITH here AS (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn)
     SELECT (here.lsn - s.restart_lsn)::bigint, (here.lsn - s.confirmed_flush_lsn)::bigint,
-           to_jsonb(s) ->> 'wal_status', (to_jsonb(s) ->> 'safe_wal_size')::bigint
+           to_jsonb(s) ->> 'wal_status', (to_jsonb(s) ->> 'safe_wal_size')::bigint, s.confirmed_flush_lsn::text
       FROM pg_catalog.pg_replication_slots s, here WHERE s.slot_name::text = $1";
 
 /// The running task; it ends when this is dropped.
@@ -95,6 +95,8 @@ struct Slot {
     status: String,
     /// What may still be written before the server gives the slot up; `None` if it never does.
     safe: Option<i64>,
+    /// Where it is confirmed to.
+    confirmed: String,
 }
 
 /// What to do about it.
@@ -111,16 +113,20 @@ enum Verdict {
 struct Judge {
     config: WalGuardConfig,
     warned: Option<(Instant, String)>,
+    /// Where the slot was confirmed to at the last look.
+    confirmed: Option<String>,
 }
 
 impl Judge {
     fn new(config: WalGuardConfig) -> Judge {
-        Judge { config, warned: None }
+        Judge { config, warned: None, confirmed: None }
     }
 
     fn judge(&mut self, slot: &Slot, now: Instant) -> Verdict {
         let endangered = matches!(slot.status.as_str(), "unreserved" | "lost");
-        if self.config.act == Act::DropSlot && slot.retained > self.config.act_bytes {
+        // Whoever catches up after a long stop is not stopped again.
+        let stands = self.confirmed.replace(slot.confirmed.clone()).as_ref() == Some(&slot.confirmed);
+        if self.config.act == Act::DropSlot && slot.retained > self.config.act_bytes && stands {
             return Verdict::Act;
         }
         if slot.retained <= self.config.warn_bytes && !endangered {
@@ -166,7 +172,7 @@ impl Watch {
     async fn look(&mut self) -> Result<()> {
         let Some(slot) = self.read().await? else { return Ok(()) };
         publish(&slot);
-        let Slot { retained, unconfirmed, status, safe } = &slot;
+        let Slot { retained, unconfirmed, status, safe, .. } = &slot;
         match self.judge.judge(&slot, Instant::now()) {
             Verdict::Quiet => {}
             Verdict::Warn => tracing::warn!(
@@ -224,6 +230,7 @@ impl Watch {
             unconfirmed: row.get::<_, Option<i64>>(1).unwrap_or_default(),
             status: row.get::<_, Option<String>>(2).unwrap_or_default(),
             safe: row.get(3),
+            confirmed: row.get::<_, Option<String>>(4).unwrap_or_default(),
         }))
     }
 
@@ -308,7 +315,13 @@ mod tests {
         for (act, expected) in [(Act::Warn, Warn), (Act::DropSlot, Drop)] {
             let config = WalGuardConfig { warn_bytes: 100, act_bytes: 200, act, ..WalGuardConfig::default() };
             let mut judge = Judge::new(config);
-            assert_eq!(judge.judge(&slot(201, "reserved"), Instant::now()), expected);
+            let mut look = |confirmed: &str| {
+                judge.warned = None;
+                let slot = Slot { confirmed: confirmed.to_owned(), ..slot(201, "reserved") };
+                judge.judge(&slot, Instant::now())
+            };
+            // As long as it catches up it is let be.
+            assert_eq!([look("0/1"), look("0/2"), look("0/2")], [Warn, Warn, expected]);
         }
     }
 }

@@ -193,7 +193,7 @@ impl World {
             let (first_ms, last_ms) = self.times(name)?;
             (used, first_ms, last_ms)
         } else {
-            self.servers.wait_confirmed(name, &self.end_lsn)?;
+            self.servers.wait_confirmed(name, &self.end_lsn, &mut process)?;
             (usage(id)?, started_ms, now_ms())
         };
         process.stop(Signal::Term, Duration::from_secs(15))?;

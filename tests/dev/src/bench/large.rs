@@ -32,7 +32,7 @@ pub fn run(flags: &Flags) -> Result<()> {
     let folder = Folder::new("bench-large")?;
     let started_ms = now_ms();
     let mut process = servers.connector(&program, &Setup::stream("large"), &folder)?;
-    servers.wait_confirmed("large", &end_lsn)?;
+    servers.wait_confirmed("large", &end_lsn, &mut process)?;
     let seconds = (now_ms() - started_ms) as f64 / 1e3;
     let used = usage(process.id())?;
     process.stop(Signal::Term, Duration::from_secs(15))?;

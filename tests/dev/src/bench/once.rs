@@ -64,7 +64,7 @@ fn drain(
     let folder = Folder::new("bench-once")?;
     let started_ms = now_ms();
     let mut process = servers.connector(program, &setup, &folder)?;
-    servers.wait_confirmed(name, end_lsn)?;
+    servers.wait_confirmed(name, end_lsn, &mut process)?;
     let seconds = (now_ms() - started_ms) as f64 / 1e3;
     let used = usage(process.id())?;
     process.stop(Signal::Term, Duration::from_secs(30))?;

@@ -119,16 +119,23 @@ impl Servers {
         configuration
     }
 
-    /// Waits, within the server, until the slot is confirmed to `end_lsn`.
-    pub fn wait_confirmed(&self, slot: &str, end_lsn: &str) -> Result<()> {
-        let limit = LIMIT.as_secs();
-        let sql = format!(
-            "DO $$ BEGIN FOR i IN 1 .. {limit} * 100 LOOP
-               EXIT WHEN (SELECT confirmed_flush_lsn >= '{end_lsn}' FROM pg_replication_slots WHERE slot_name = '{slot}');
-               PERFORM pg_sleep(0.01);
-             END LOOP; END $$"
+    /// Waits, for the most part within the server, until the slot is confirmed to `end_lsn`.
+    pub fn wait_confirmed(&self, slot: &str, end_lsn: &str, process: &mut Process) -> Result<()> {
+        let done = format!(
+            "SELECT confirmed_flush_lsn >= '{end_lsn}' FROM pg_replication_slots WHERE slot_name = '{slot}'"
         );
-        self.psql(&sql).map(drop)
+        let sql = format!(
+            "DO $$ BEGIN FOR i IN 1 .. 200 LOOP EXIT WHEN ({done}); PERFORM pg_sleep(0.01); END LOOP; END $$;
+             {done}"
+        );
+        let start = Instant::now();
+        while self.psql(&sql)?.trim() != "t" {
+            alive(process)?;
+            if start.elapsed() > LIMIT {
+                return Err(Error::new(format!("slot {slot} is not confirmed to {end_lsn} after {LIMIT:?}")));
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the topics hold so many records.
