@@ -74,6 +74,21 @@ fn a_snapshot_is_marked_and_handed_over_to_the_stream() {
     source.postgres.stop().expect("stops");
 }
 
+/// As Debezium recorded it (`pg-snapshot-last-empty`): tables without rows behind it do not take the last one's
+/// marker.
+#[test]
+fn the_last_row_is_the_last_although_empty_tables_follow() {
+    let Some(server) = server() else { return };
+    let config = server.database(
+        "last_empty",
+        "create table a (id int); create table b (id int); create table c (id int);
+         insert into a values (1), (2);",
+    );
+    let mut source = Source::start(&config, SnapshotMode::InitialOnly, None).expect("starts");
+    source.read_until(|source| source.postgres.finished()).expect("reads");
+    assert_eq!(source.seen.lines, ["r a first after(id=1)", "r a last after(id=2)"]);
+}
+
 #[test]
 fn initial_only_rests_after_the_snapshot() {
     let Some(server) = server() else { return };

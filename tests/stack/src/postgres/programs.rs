@@ -44,8 +44,9 @@ impl Programs {
             _ => return Ok(Programs { server: client.clone(), client, _copy: None }),
         };
         let folder = Folder::new("postgres-programs")?;
-        copy(&from, names, folder.path())?;
-        Ok(Programs { server: folder.path().join(programs), client, _copy: Some(Arc::new(folder)) })
+        let server = folder.path().join(programs);
+        copy(&from, names, folder.path(), &server)?;
+        Ok(Programs { server, client, _copy: Some(Arc::new(folder)) })
     }
 }
 
@@ -100,12 +101,16 @@ fn wheel() -> Result<PathBuf> {
     })
 }
 
-fn copy(from: &Path, names: &[&str], folder: &Path) -> Result<()> {
+fn copy(from: &Path, names: &[&str], folder: &Path, programs: &Path) -> Result<()> {
     let mut copy = Command::new("cp");
     copy.arg("-r").args(names.iter().map(|name| from.join(name))).arg(folder);
     run("copy PostgreSQL", &mut copy)?;
-    let mut modes = Command::new("chmod");
-    run("let PostgreSQL be run", modes.args(["-R", "a+rX"]).arg(folder)).map(drop)
+    // A wheel's files have lost that they can be run.
+    for (mode, folder) in [("a+rX", folder), ("a+rx", programs)] {
+        let mut modes = Command::new("chmod");
+        run("let PostgreSQL be run", modes.args(["-R", mode]).arg(folder))?;
+    }
+    Ok(())
 }
 
 /// `<root>/<version>/bin` of the newest version that has a server.

@@ -336,15 +336,21 @@ impl Snapshot {
             |table: usize, pieces: &VecDeque<(usize, Piece)>| pieces.iter().any(|(of, _)| *of == table);
         let Some(worker) = self.workers.get_mut(at) else { return Ok(()) };
         let Some((table, piece)) = worker.current.take() else { return Ok(()) };
-        worker.held.ended.push((table, piece));
         let holds = worker.held.table == Some(table);
         let mut open = 0;
         if let Some(Some(reading)) = self.tables.get_mut(table) {
             reading.open = reading.open.saturating_sub(1);
             open = reading.open;
+            if holds {
+                worker.held.ended.push((table, piece));
+            } else {
+                // The row that waits is of another table, and may be the last of all.
+                reading.note(&mut self.progress, piece);
+                self.untold = true;
+            }
         }
         // Another worker will read the table's last row.
-        if !holds || open > 0 && !more(table, &self.pieces) {
+        if holds && open > 0 && !more(table, &self.pieces) {
             self.hand_over(at, false, take)?;
         }
         if open == 0 {
