@@ -4,6 +4,7 @@ use crate::{LIMIT, NAME, World, as_our_file, load};
 use serde_json::{Value, json};
 use stack::Connect;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 use support::{Binary, eventually};
 
 /// A type for a key, and an expression of a number `g` that gives different values of it. Not among them
@@ -24,6 +25,9 @@ const KEYS: [(&str, &str); 13] = [
     ("date", "date '2024-01-01' + g"),
     ("inet", "'10.0.0.0'::inet + g"),
 ];
+
+/// Longer than Debezium takes for one of these tables.
+const ASK_AGAIN: Duration = Duration::from_secs(20);
 
 const INCREMENTAL: [&str; 4] = [
     "incremental_snapshot_collections",
@@ -78,14 +82,22 @@ fn collections(offset: &Value) -> &str {
     offset[INCREMENTAL[0]].as_str().unwrap_or_default()
 }
 
-/// Takes a snapshot of one table and waits for its end.
+/// Takes a snapshot of one table and waits for its end. Debezium passes a signal over that comes while it ends
+/// the reading before: then it is sent again.
 fn read(world: &World, table: &str) {
     let data = json!({ "data-collections": [table], "type": "incremental" }).to_string();
-    world.sql(&format!("INSERT INTO signal VALUES (gen_random_uuid()::text, 'execute-snapshot', '{data}')"));
     let name = table.rsplit('.').next().unwrap_or_default();
     let rows: i64 = world.sql(&format!("SELECT count(*) FROM {table}")).parse().expect("a number");
     let read = world.records(name) + rows;
-    eventually(LIMIT, &format!("{table} is read"), || (world.records(name) >= read).then_some(()));
+    let mut asked: Option<Instant> = None;
+    eventually(LIMIT, &format!("{table} is read"), || {
+        if asked.is_none_or(|asked| asked.elapsed() > ASK_AGAIN) {
+            asked = Some(Instant::now());
+            let signal = format!("VALUES (gen_random_uuid()::text, 'execute-snapshot', '{data}')");
+            world.sql(&format!("INSERT INTO signal {signal}"));
+        }
+        (world.records(name) >= read).then_some(())
+    });
 }
 
 fn stored_snapshots(world: &World) -> Vec<Value> {
