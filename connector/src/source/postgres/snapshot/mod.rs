@@ -10,10 +10,14 @@
 //!                              └─> worker ─┘   is read so far: after a crash the rest is read
 //! ```
 //!
+//! A boundary comes where each worker stands between two pieces: then none of the rows before it is read
+//! again. Workers that get there wait for the others.
+//!
 //! After a crash the point in time is gone. What is left of the tables is read at a new one, and of pages read
 //! before only the rows that changed since, of which one may have moved there. What changed between the two
 //! is streamed all the same: rows of the first may be in Kafka although nothing is stored of them.
 
+mod out;
 mod table;
 mod view;
 mod worker;
@@ -22,32 +26,32 @@ pub use table::{Wanted, name};
 
 use super::catalog::Catalog;
 use super::relation::Relations;
-use super::row::{decode_copied, empty, raw_copied};
 use super::wire::{Wire, ready};
 use crate::config::snapshot::SnapshotConfig;
 use crate::config::source::SourceConfig;
 use crate::metrics;
-use crate::model::change::{Change, Event, Marker, Op, Origin, PostgresOrigin};
+use crate::model::change::Event;
 use crate::model::notice::{News, Notice, Outcome, Reading as ReadingOf};
 use crate::model::position::{Position, PostgresPosition, SnapshotState};
 use crate::model::progress::SnapshotProgress;
-use crate::model::refusal::RawRow;
 use crate::model::table::TableId;
-use crate::model::value::RowBuffer;
 use crate::snapshot::marker::{Place, marker};
 use crate::snapshot::piece::{Piece, pieces};
 use crate::source::{SnapshotProgress as Counts, Take};
-use bumpalo::Bump;
+use out::Out;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use table::{Reading, statement};
-use worker::{Found, Held, Worker};
+use worker::{Found, Worker};
 
-/// What is read so far is told at most this often, but for the end.
-const BOUNDARY_INTERVAL: Duration = Duration::from_millis(200);
+/// What is read so far is told about this often.
+const BOUNDARY_INTERVAL: Duration = Duration::from_millis(500);
+/// A boundary that no moment between two pieces allowed comes all the same, before the sink's transactions
+/// get too long: of a table that is read in one piece, rows are then read again after a crash.
+const BOUNDARY_LIMIT: Duration = Duration::from_secs(60);
 /// How far it is stands in the log this often.
 const SAY_INTERVAL: Duration = Duration::from_secs(10);
 /// A page's size is compiled into the server; nearly all have this one.
@@ -97,14 +101,6 @@ pub struct Snapshot {
     notices: Vec<Notice>,
 }
 
-/// What rows are handed over with.
-struct Out {
-    database: String,
-    position: PostgresPosition,
-    buffer: RowBuffer,
-    arena: Bump,
-}
-
 impl Snapshot {
     pub fn begin(source: &SourceConfig, config: &SnapshotConfig, start: Start) -> Result<Self> {
         let Start { of, position: base, tables, mut progress, server_version } = start;
@@ -139,12 +135,7 @@ impl Snapshot {
             rows: 0,
             base,
             own: first && matches!(of, Of::NewSlot { .. }),
-            out: Out {
-                database: source.database.clone(),
-                position,
-                buffer: RowBuffer::default(),
-                arena: Bump::new(),
-            },
+            out: Out::new(&source.database, position),
             progress,
             told_at: Instant::now(),
             untold: true,
@@ -198,17 +189,40 @@ impl Snapshot {
         if self.workers.iter().all(|worker| worker.current.is_none()) {
             return self.finish(take).map(|()| true);
         }
-        let mut rows = 0;
+        let mut rows = self.boundary(take)?;
         for at in self.readable(wait)? {
             rows += self.read(at, wait, take)?;
         }
         self.rows += rows;
         self.say_progress();
         metrics::SOURCE_SNAPSHOT_ROWS.inc_by(rows);
-        if self.untold && self.told_at.elapsed() >= BOUNDARY_INTERVAL {
-            self.tell(take)?;
-        }
         Ok(rows > 0)
+    }
+
+    /// Whether workers that stand between two pieces are to wait there.
+    fn boundary_wanted(&self) -> bool {
+        // What is given out of a piece read by nobody counts at the end of all only.
+        let never = |worker: &Worker| worker.current.is_none() && worker.given || worker.rereads();
+        self.untold && self.told_at.elapsed() >= BOUNDARY_INTERVAL && !self.workers.iter().any(never)
+    }
+
+    /// Gives the boundary if all workers wait for it, and lets them go on.
+    fn boundary(&mut self, take: Take<'_>) -> Result<u64> {
+        let wanted = self.boundary_wanted();
+        let between = self.workers.iter().all(|worker| !worker.given);
+        if wanted && between || self.untold && self.told_at.elapsed() >= BOUNDARY_LIMIT {
+            self.tell(take)?;
+        } else if wanted {
+            return Ok(0);
+        }
+        let mut rows = 0;
+        for at in 0..self.workers.len() {
+            if self.workers.get_mut(at).is_some_and(|worker| std::mem::take(&mut worker.waits)) {
+                self.hold(at)?;
+                rows += 1 + self.rows_of(at, take)?;
+            }
+        }
+        Ok(rows)
     }
 
     fn say_progress(&mut self) {
@@ -233,9 +247,8 @@ impl Snapshot {
 
     /// Workers that read something, and have it.
     fn readable(&self, wait: Duration) -> Result<Vec<usize>> {
-        let busy: Vec<usize> = (0..self.workers.len())
-            .filter(|at| self.workers.get(*at).is_some_and(|worker| worker.current.is_some()))
-            .collect();
+        let busy: Vec<usize> =
+            (0..self.workers.len()).filter(|at| self.workers.get(*at).is_some_and(Worker::reads)).collect();
         if busy.len() < 2 {
             return Ok(busy);
         }
@@ -296,6 +309,11 @@ impl Snapshot {
         let Some(worker) = self.workers.get_mut(at) else { return Ok(0) };
         let bytes = worker.wire.read(wait)?;
         metrics::SOURCE_RECEIVED_BYTES.inc_by(u64::try_from(bytes).unwrap_or_default());
+        self.rows_of(at, take)
+    }
+
+    /// What one worker has received: to its end, the piece's, or the point where it waits.
+    fn rows_of(&mut self, at: usize, take: Take<'_>) -> Result<u64> {
         let mut rows = 0;
         loop {
             let Some(worker) = self.workers.get_mut(at) else { return Ok(rows) };
@@ -304,7 +322,9 @@ impl Snapshot {
             match found.doing(|| self.reading(table))? {
                 Found::Nothing => return Ok(rows),
                 Found::Row => {
-                    self.row(at, take)?;
+                    if self.row(at, take)? {
+                        return Ok(rows);
+                    }
                     rows += 1;
                 }
                 Found::End => {
@@ -315,15 +335,29 @@ impl Snapshot {
         }
     }
 
-    fn row(&mut self, at: usize, take: Take<'_>) -> Result<()> {
-        let Some(worker) = self.workers.get_mut(at) else { return Ok(()) };
-        let table = worker.current.as_ref().map(|(table, _)| *table);
+    /// The row before goes out, and this one is held. True if it has to wait for a boundary instead.
+    fn row(&mut self, at: usize, take: Take<'_>) -> Result<bool> {
+        let Some(worker) = self.workers.get_mut(at) else { return Ok(false) };
+        let begins = !worker.held.ended.is_empty() || !worker.given;
         // Nearly always the row before, of the same piece, goes out in the middle.
         if worker.held.table.is_some() {
             self.hand_over(at, false, take)?;
         }
-        let (Some(worker), Some(table)) = (self.workers.get_mut(at), table) else { return Ok(()) };
-        worker.hold()?;
+        if begins
+            && self.boundary_wanted()
+            && let Some(worker) = self.workers.get_mut(at)
+            && !worker.given
+        {
+            worker.waits = true;
+            return Ok(true);
+        }
+        self.hold(at).map(|()| false)
+    }
+
+    /// The row that a worker just read is the one that it holds.
+    fn hold(&mut self, at: usize) -> Result<()> {
+        let Some(worker) = self.workers.get_mut(at) else { return Ok(()) };
+        let table = worker.hold()?;
         if let Some(Some(reading)) = self.tables.get_mut(table) {
             reading.rows += 1;
         }
@@ -392,8 +426,9 @@ impl Snapshot {
                 last_in_table: alone && reading.open == 0,
                 last,
             };
-            self.out.row(reading, &worker.held, marker(place), take)?;
+            self.out.row(reading, &worker.held.row, marker(place), take)?;
             reading.handed += 1;
+            worker.given = worker.held.ended.is_empty();
         }
         for (table, piece) in worker.held.ended.drain(..) {
             if let Some(Some(reading)) = self.tables.get_mut(table) {
@@ -447,33 +482,6 @@ impl Snapshot {
             Some(Some(reading)) => format!("read table {}", reading.id),
             _ => "read the snapshot".to_owned(),
         }
-    }
-}
-
-impl Out {
-    fn row(&mut self, reading: &Reading, held: &Held, marker: Marker, take: Take<'_>) -> Result<()> {
-        empty(&mut self.arena);
-        let mut row = self.buffer.take();
-        let decoded = decode_copied(&reading.relation, &held.row, &self.arena, &mut row);
-        let origin = Origin::Postgres(PostgresOrigin {
-            database: &self.database,
-            transaction_id: self.position.transaction_id,
-            lsn: self.position.lsn,
-            last_commit_lsn: self.position.commit_lsn,
-            time_us: self.position.commit_time_us,
-            xmin: None,
-            replicated_from: None,
-            snapshot: marker,
-        });
-        let (op, table) = (Op::Read, &reading.relation.table);
-        if let Err(error) = &decoded {
-            let cells = raw_copied(&reading.relation, &held.row);
-            let after = Some(cells.as_slice());
-            return take(Event::Refused(RawRow { op: op.code(), table, before: None, after, origin, error }));
-        }
-        take(Event::Change(Change { op, table, before: None, after: Some(&row), origin }))?;
-        self.buffer.give_back(row);
-        Ok(())
     }
 }
 

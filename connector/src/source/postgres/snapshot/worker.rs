@@ -12,6 +12,10 @@ pub struct Worker {
     /// What is being read: the table's place in the snapshot, and which part of it.
     pub current: Option<(usize, Piece)>,
     pub held: Held,
+    /// Rows were handed over of a piece that does not count as read yet.
+    pub given: bool,
+    /// The row read last is the first of its piece, and waits for a boundary before it is held.
+    pub waits: bool,
     next_row: CopyRow,
 }
 
@@ -36,7 +40,14 @@ pub enum Found {
 
 impl Worker {
     pub fn new(wire: Wire) -> Self {
-        Worker { wire, current: None, held: Held::default(), next_row: CopyRow::default() }
+        Worker {
+            wire,
+            current: None,
+            held: Held::default(),
+            given: false,
+            waits: false,
+            next_row: CopyRow::default(),
+        }
     }
 
     /// Asks for a piece.
@@ -62,12 +73,23 @@ impl Worker {
         Ok(Found::Nothing)
     }
 
-    /// The row just read is now the one that waits.
-    pub fn hold(&mut self) -> Result<()> {
+    /// The row just read is now the one that waits. Gives its table.
+    pub fn hold(&mut self) -> Result<usize> {
         let (table, _) = self.current.as_ref().ok_or_else(stray)?;
         self.held.table = Some(*table);
         std::mem::swap(&mut self.held.row, &mut self.next_row);
-        Ok(())
+        Ok(*table)
+    }
+
+    /// Whether it has rows to receive.
+    pub fn reads(&self) -> bool {
+        self.current.is_some() && !self.waits
+    }
+
+    /// Whether it reads again what changed: other pieces count only once that does.
+    pub fn rereads(&self) -> bool {
+        let pieces = self.held.ended.iter().chain(&self.current);
+        pieces.into_iter().any(|(_, piece)| matches!(piece, Piece::Changed { .. }))
     }
 }
 
