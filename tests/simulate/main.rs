@@ -14,6 +14,7 @@ mod world;
 
 use broker::{Offsets, Producer};
 use connector::config::{Config, parse};
+use connector::encode::Encoder;
 use connector::pipeline::progress::Progress;
 use connector::pipeline::run::{Pipeline, Rooms};
 use connector::signal::Inbox;
@@ -61,8 +62,7 @@ fn process(world: &Shared, config: &Config, runtime: &Runtime) -> Result<()> {
         open: source::open(config, world.clone()),
         sink: Box::new(Producer::new(world.clone(), once)),
         offsets: Box::new(Offsets { world: world.clone(), with_records: once }),
-        registry: None,
-        runtime: runtime.handle().clone(),
+        encoder: Encoder::new(config, None, runtime.handle().clone())?,
         watch: Box::new(|| Ok(())),
         inbox: Inbox::default(),
     };

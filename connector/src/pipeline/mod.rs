@@ -16,6 +16,7 @@ mod way;
 pub use check::check;
 
 use crate::config::Config;
+use crate::encode::Encoder;
 use crate::offset;
 use crate::signal::Inbox;
 use crate::sink::Kafka;
@@ -58,6 +59,8 @@ fn build<'c>(
     shutdown: &Shutdown,
 ) -> Result<Pipeline<'c>> {
     let registry = registry(config)?;
+    // It fetches the schemas that the registry has, while the rest goes on.
+    let encoder = Encoder::new(config, registry.clone(), runtime.clone())?;
     let sink = Kafka::new(&config.sink, config.transactional_id().as_deref(), runtime.clone())?;
     let source = open_all(config, registry.as_ref(), &sink, runtime)?;
     let guard = WalGuard::watch(&config.source, mode::steps(&config.snapshot).on_lost, runtime)?;
@@ -67,8 +70,7 @@ fn build<'c>(
         open: open_source(config, runtime.clone(), source),
         sink: Box::new(sink),
         offsets: offset::open(config, runtime.clone())?,
-        registry,
-        runtime: runtime.clone(),
+        encoder,
         watch: Box::new(move || guard.check()),
         inbox: inbox.clone(),
     };

@@ -32,14 +32,12 @@ use crate::sink::Sink;
 use crate::snapshot::mode;
 use crate::source::{Open, Source};
 use crate::transform::Transforms;
-use shared::registry::Registry;
 use shared::retry::Backoff;
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
 use shared::{Error, Kind, Result};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 
 /// Longest wait for the database while nothing is in flight; a signal is noticed this late.
 pub(super) const IDLE_WAIT: Duration = Duration::from_millis(100);
@@ -77,9 +75,7 @@ pub struct Rooms<'c> {
     pub open: Open<'c>,
     pub sink: Box<dyn Sink + 'c>,
     pub offsets: Box<dyn OffsetStore + 'c>,
-    /// Needed if any record is written as Avro, and asked from `runtime`.
-    pub registry: Option<Registry>,
-    pub runtime: Handle,
+    pub encoder: Encoder,
     pub watch: Watch<'c>,
     /// Where other threads put requests.
     pub inbox: Inbox,
@@ -92,9 +88,7 @@ impl<'c> Pipeline<'c> {
     /// # Errors
     /// Whatever keeps one of the rooms from starting.
     pub fn start(rooms: Rooms<'c>, progress: &Arc<Progress>, shutdown: &Shutdown) -> Result<Pipeline<'c>> {
-        let Rooms { config, clock, mut open, mut sink, mut offsets, registry, runtime, watch, inbox } = rooms;
-        // It fetches the schemas that the registry has, while the rest goes on.
-        let encoder = Encoder::new(config, registry, runtime)?;
+        let Rooms { config, clock, mut open, mut sink, mut offsets, encoder, watch, inbox } = rooms;
         sink.start()?;
         let stored = offsets.load()?;
         let source = open(stored.as_ref())?;

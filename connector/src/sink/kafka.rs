@@ -154,6 +154,10 @@ impl Sink for Kafka {
         if self.transactions.is_some() {
             return self.begin_transactions();
         }
+        // At first it has just been asked, by `check`.
+        if !std::mem::replace(&mut self.started, true) {
+            return Ok(());
+        }
         if self.failure().is_err() {
             self.renew()?;
         }
@@ -298,6 +302,8 @@ fn client(config: &SinkConfig, transactions: Option<&Transactions>) -> ClientCon
         ("topic.metadata.refresh.fast.interval.ms", "20".to_owned()),
         ("statistics.interval.ms", "0".to_owned()),
         ("socket.keepalive.enable", "true".to_owned()),
+        // Brokers are connected to when they become known: otherwise the first record waits for that.
+        ("enable.sparse.connections", "false".to_owned()),
         ("log.connection.close", "false".to_owned()),
     ] {
         client.set(name, value);
