@@ -72,6 +72,13 @@ pub struct Collection {
     pub surrogate_key: Option<String>,
 }
 
+impl Collection {
+    /// The condition, if there is one.
+    pub fn condition(&self) -> Option<&str> {
+        self.additional_condition.as_deref().filter(|text| !text.trim().is_empty())
+    }
+}
+
 /// How far an initial snapshot had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotState {

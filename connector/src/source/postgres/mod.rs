@@ -13,6 +13,7 @@ mod check;
 mod column;
 mod composed;
 mod connect;
+mod copied;
 mod copy;
 mod cursor;
 mod datetime;

@@ -2,7 +2,7 @@
 //! then go out.
 
 use super::{Beside, Close};
-use crate::model::change::{Change, Event, Marker, Op, Origin, PostgresOrigin};
+use crate::model::change::{Marker, Op, PostgresOrigin};
 use crate::model::notice::Outcome;
 use crate::model::position::Lsn;
 use crate::model::table::TableId;
@@ -10,7 +10,6 @@ use crate::snapshot::window::key;
 use crate::source::Take;
 use crate::source::postgres::pgoutput::{Cell, Old, Tuple};
 use crate::source::postgres::relation::{Relation, Relations};
-use crate::source::postgres::row::{decode_copied, empty};
 use shared::Result;
 
 /// What rows say of their place.
@@ -61,9 +60,6 @@ impl Beside {
             return Ok(());
         }
         for row in chunk.window.rows() {
-            empty(&mut self.arena);
-            let mut values = self.buffer.take();
-            decode_copied(&reading.relation, row, &self.arena, &mut values)?;
             let origin = PostgresOrigin {
                 database: place.database,
                 transaction_id: None,
@@ -74,14 +70,7 @@ impl Beside {
                 replicated_from: None,
                 snapshot: Marker::Incremental,
             };
-            take(Event::Change(Change {
-                op: Op::Read,
-                table: &reading.relation.table,
-                before: None,
-                after: Some(&values),
-                origin: Origin::Postgres(origin),
-            }))?;
-            self.buffer.give_back(values);
+            self.copied.read(&reading.relation, row, origin, take)?;
         }
         match chunk.last_key {
             Some(last) => self.come_to(last),

@@ -19,6 +19,7 @@ mod statement;
 
 pub use meet::Place;
 
+use super::copied::Copied;
 use super::copy::CopyRow;
 use super::filter;
 use super::relation::Relation;
@@ -31,10 +32,8 @@ use crate::model::notice::{Keys, News, Notice, Outcome, Reading as Of};
 use crate::model::position::{Collection, Incremental, Lsn};
 use crate::model::request::Tables;
 use crate::model::table::TableId;
-use crate::model::value::RowBuffer;
 use crate::snapshot::window::Window;
 use crate::source::Take;
-use bumpalo::Bump;
 use shared::Result;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,8 +51,7 @@ pub struct Beside {
     paused: bool,
     nudged: Instant,
     notices: Vec<Notice>,
-    buffer: RowBuffer,
-    arena: Bump,
+    copied: Copied,
 }
 
 /// The table being read.
@@ -94,8 +92,7 @@ impl Beside {
             paused: false,
             nudged: Instant::now(),
             notices: Vec::new(),
-            buffer: RowBuffer::default(),
-            arena: Bump::new(),
+            copied: Copied::default(),
         }
     }
 

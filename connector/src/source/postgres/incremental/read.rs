@@ -120,8 +120,8 @@ impl Beside {
         let Some(reading) = &self.current else { return Ok(false) };
         let relation = reading.relation.clone();
         let key = reading.key.clone();
-        let condition = collection.additional_condition.as_deref().filter(|text| !text.trim().is_empty());
-        let statement = Keyed { table: &relation.table, key: &key, condition }.maximum();
+        let keyed = Keyed { table: &relation.table, key: &key, condition: collection.condition() };
+        let statement = keyed.maximum();
         let rows =
             self.wire()?.query(&statement).doing(|| format!("find the last key of {}", collection.id))?;
         let Some(row) = rows.first() else { return Ok(false) };
@@ -139,8 +139,7 @@ impl Beside {
         };
         let collection = state.collections.first().cloned().unwrap_or_default();
         let (relation, key_columns, limit) = (reading.relation.clone(), reading.key.clone(), reading.at_once);
-        let condition = collection.additional_condition.as_deref().filter(|text| !text.trim().is_empty());
-        let keyed = Keyed { table: &relation.table, key: &key_columns, condition };
+        let keyed = Keyed { table: &relation.table, key: &key_columns, condition: collection.condition() };
         let statement =
             keyed.chunk(state.last_key.as_deref(), state.maximum_key.as_deref().unwrap_or_default(), limit);
         let read = || format!("read a chunk of table {}", collection.id);
