@@ -41,9 +41,12 @@ impl FileChannel {
         requests.collect()
     }
 
-    /// Taken away first: what is written from then on is another file.
+    /// Taken away first: what is written from then on is another file. One that a crash left there is read
+    /// before.
     fn take(&self) -> Result<Option<String>> {
-        let size = match std::fs::metadata(&self.path) {
+        let taken = self.path.with_extension("taken");
+        let from = if taken.exists() { &taken } else { &self.path };
+        let size = match std::fs::metadata(from) {
             Ok(found) => found.len(),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::from_source(Kind::Config, error)),
@@ -52,9 +55,8 @@ impl FileChannel {
             return Err(Error::new(Kind::Config, format!("it has {size} bytes"))
                 .remedy("signals are a few lines; look at what signal.file names"));
         }
-        let taken = self.path.with_extension("taken");
         let read = || {
-            std::fs::rename(&self.path, &taken)?;
+            std::fs::rename(from, &taken)?;
             let text = std::fs::read_to_string(&taken)?;
             std::fs::remove_file(&taken).map(|()| text)
         };
@@ -101,6 +103,14 @@ mod tests {
         let log = Action::Log("x".to_owned());
         assert_eq!(actions, [Action::Pause, log.clone(), log]);
         assert!(channel.poll().is_empty() && !path.exists());
+        // A crash left this one.
+        std::fs::write(path.with_extension("taken"), "{\"type\": \"pause-snapshot\"}").expect("written");
+        std::fs::write(&path, "{\"type\": \"resume-snapshot\"}").expect("written");
+        let polls: Vec<Request> = (0..3).flat_map(|_| channel.poll()).collect();
+        assert_eq!(
+            polls.iter().map(|request| &request.action).collect::<Vec<_>>(),
+            [&Action::Pause, &Action::Resume]
+        );
         std::fs::remove_dir_all(&folder).expect("clean up");
     }
 }

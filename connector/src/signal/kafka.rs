@@ -13,7 +13,8 @@ use shared::error::{Context, Kind, OrKind, Result};
 use shared::kafka::KafkaConfig;
 use std::time::Duration;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Nothing else goes on meanwhile; it is tried again.
+const TIMEOUT: Duration = Duration::from_secs(3);
 /// Records taken at once.
 const AT_ONCE: usize = 64;
 

@@ -54,6 +54,36 @@ fn a_blocking_snapshot_loses_nothing_of_the_stream() {
     }
 }
 
+/// A crash between a signal and what it asks for must not forget it: what is stored behind the signal knows of it.
+#[test]
+fn a_signal_is_followed_before_its_transaction_counts_as_read() {
+    let Some(server) = server() else { return };
+    let config = server.database(
+        "signal_kept",
+        "create table signal (id varchar(42) primary key, type varchar(32), data varchar(2048));
+         create table t (a int primary key);
+         insert into t select generate_series(1, 5000);",
+    );
+    let snapshot = SnapshotConfig { mode: SnapshotMode::NoData, ..SnapshotConfig::default() };
+    let signal = SignalConfig { table: Some("public.signal".to_owned()), ..SignalConfig::default() };
+    let mut source = Source::start_all(&config, &snapshot, &signal, None).expect("starts");
+    server.sql("signal_kept", "insert into signal values ('1', 'execute-snapshot', 'all of t')");
+    let came = |source: &Source| source.seen.lines.iter().any(|line| line.starts_with("c signal"));
+    source.read_until(came).expect("reads");
+    let behind = source.seen.positions.len();
+    assert!(source.seen.lines_at_boundary < source.seen.lines.len(), "its transaction counts as read");
+    source.postgres.request(request(Action::Incremental, &["public.t"])).expect("taken");
+    source.read_until(|source| source.seen.positions.len() > behind).expect("reads");
+    let first = source.seen.positions.get(behind).expect("a position");
+    assert!(first.incremental.is_some(), "what is stored behind the signal has forgotten it");
+    // One that nobody understands holds back nothing.
+    server.sql("signal_kept", "insert into signal values ('2', 'nonsense', '')");
+    let all = |source: &Source| source.seen.lines_at_boundary == source.seen.lines.len();
+    source
+        .read_until(|source| source.seen.lines.iter().any(|line| line.contains("nonsense")) && all(source))
+        .expect("reads");
+}
+
 /// Writers go on, and the source crashes twice, while a table is read again: each row's counter goes up by
 /// one from change to change, a row that is read shows what was streamed last, and every row is read.
 fn incremental_under_load(name: &str, signal: &SignalConfig) {

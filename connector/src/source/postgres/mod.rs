@@ -231,7 +231,10 @@ impl Source for Postgres {
             take(Event::Notice(&notice))?;
         }
         match &mut self.phase {
-            Phase::Stream(stream) => stream.poll(wait, &mut self.relations, &mut self.catalog, take),
+            Phase::Stream(stream) => {
+                let followed = self.requests.is_empty();
+                stream.poll(wait, followed, &mut self.relations, &mut self.catalog, take)
+            }
             Phase::Snapshot(snapshot) if snapshot.done() => {
                 let position = snapshot.position();
                 self.end_snapshot(position).map(|()| false)

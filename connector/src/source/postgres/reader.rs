@@ -54,6 +54,8 @@ pub struct Reader {
     pub server_end: Lsn,
     pub confirmed: Lsn,
     pub reply_wanted: bool,
+    /// A signal came that nobody may have followed yet.
+    signalled: bool,
     changes: u64,
     /// Creates, updates and deletes of tables that are not captured.
     filtered: [u64; 3],
@@ -85,6 +87,7 @@ impl Reader {
             after: RowBuffer::default(),
             arena: Bump::new(),
             reply_wanted: false,
+            signalled: false,
             changes: 0,
             filtered: [0; 3],
             transactions: 0,
@@ -200,6 +203,7 @@ impl Reader {
         self.before.give_back(before);
         self.after.give_back(after);
         self.changes += 1;
+        self.signalled |= relation.signals && op == Op::Create;
         if let (Some(beside), Some(tuple)) = (&mut self.beside, new.or(old.map(|old| old.tuple)))
             && beside.closes(relation, op, tuple)
         {
@@ -315,8 +319,20 @@ impl Reader {
         }
         self.position.incremental = self.beside.as_ref().and_then(|beside| beside.state().cloned());
         self.position.progress = self.seen.as_ref().map(|seen| seen.progress().clone());
+        if self.signalled {
+            return Ok(true);
+        }
         take(Event::Boundary(Position::Postgres(self.position.clone())))?;
         Ok(true)
+    }
+
+    /// All signals so far are followed, or passed over: the boundary that waited for that is given, with what
+    /// became of them.
+    pub fn followed(&mut self, relations: &Relations, take: Take<'_>) -> Result<()> {
+        if std::mem::take(&mut self.signalled) && self.transaction.is_none() {
+            self.boundary(relations, take)?;
+        }
+        Ok(())
     }
 
     fn filtered(&mut self, op: Op) {

@@ -25,6 +25,8 @@ pub struct Relation {
     pub decoders: Vec<Option<Decoder>>,
     /// Names of what the server sends, also of what is left out.
     sent: Arc<[String]>,
+    /// Whether its rows are signals.
+    pub signals: bool,
 }
 
 impl Relation {
@@ -174,7 +176,8 @@ impl Relations {
         let place = |name: &String| columns.iter().position(|column| column.name == *name);
         let key = key_names.iter().filter_map(place).collect();
         let sent = declared.iter().map(|column| column.name.to_owned()).collect();
-        Ok(Relation { table: self.newest(Table::new(id, columns, key)), decoders, sent })
+        let signals = self.filter.is_signal(&id);
+        Ok(Relation { table: self.newest(Table::new(id, columns, key)), decoders, sent, signals })
     }
 
     fn warn_unknown_key(&mut self, table: &TableId, given: Option<&[String]>, declared: &[Declared<'_>]) {

@@ -5,6 +5,7 @@
 //! - Between transactions, a keepalive's end of log is a boundary as well: everything committed
 //!   before it was sent before it. So an idle or unrelated load does not hold the slot back.
 //! - The server is told a position only after [`Stream::confirm`] named it.
+//! - A boundary behind a signal waits until that is followed: else a crash could forget what it asked for.
 //! - After a snapshot that was not the slot's own, transactions that it has seen are passed over; as long as
 //!   that may be, what it has seen is stored with each position.
 
@@ -29,6 +30,7 @@ const CONFIRM_INTERVAL: Duration = Duration::from_millis(200);
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long the server may take to end the stream in good order.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
 pub struct Stream {
     wire: Wire,
     reader: Reader,
@@ -47,15 +49,19 @@ impl Stream {
         Stream { wire, reader, flushes, status_interval, last_status: Instant::now(), told }
     }
 
-    /// Reads once and hands over every whole message.
+    /// Reads once and hands over every whole message. `followed`: no signal waits that came before.
     pub fn poll(
         &mut self,
         wait: Duration,
+        followed: bool,
         relations: &mut Relations,
         catalog: &mut Catalog,
         take: Take<'_>,
     ) -> Result<bool> {
         self.tell_if_due()?;
+        if followed {
+            self.reader.followed(relations, take)?;
+        }
         self.read_beside(relations, catalog, take)?;
         let wait = wait.min(self.status_interval.saturating_sub(self.last_status.elapsed()));
         // The answer that began the stream may have brought messages with it.

@@ -43,7 +43,7 @@ pub fn run(flags: &Flags) -> Result<()> {
     ratio(
         "rows/s, exactly once of at least once",
         exactly.rows_per_second / at_least.rows_per_second,
-        0.8,
+        0.85,
         true,
     );
     Ok(())
