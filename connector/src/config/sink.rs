@@ -5,8 +5,6 @@ use shared::error::{Error, Kind, Result};
 use shared::kafka::KafkaConfig;
 use std::collections::BTreeMap;
 
-/// Long enough to fill batches under load, too short to be felt.
-const DEFAULT_LINGER_MS: u32 = 5;
 /// What one request to one partition may hold: large batches compress well and cost few requests.
 const DEFAULT_BATCH_BYTES: u32 = 1_000_000;
 /// Keeps the whole process under 48 MiB.
@@ -49,9 +47,10 @@ pub struct SinkConfig {
     pub transaction_timeout_ms: u32,
     #[serde(default)]
     pub compression: Compression,
-    /// How long a message may wait for others to share a request with.
-    #[serde(default = "default_linger_ms")]
-    pub linger_ms: u32,
+    /// How long a message may wait for others to share a request with; by default that depends on how many
+    /// there are.
+    #[serde(default)]
+    pub linger_ms: Option<u32>,
     #[serde(default = "default_batch_bytes")]
     pub batch_bytes: u32,
     /// Messages not yet acknowledged may take this much memory; then reading stops.
@@ -180,9 +179,6 @@ fn default_commit_interval_ms() -> u32 {
 }
 fn default_transaction_timeout_ms() -> u32 {
     DEFAULT_TRANSACTION_TIMEOUT_MS
-}
-fn default_linger_ms() -> u32 {
-    DEFAULT_LINGER_MS
 }
 fn default_batch_bytes() -> u32 {
     DEFAULT_BATCH_BYTES

@@ -5,6 +5,7 @@
 //! counted together. Broker failures are librdkafka's to retry, for ever and in order; only what
 //! no retry can help is an error here.
 
+use super::gears::{self, Gears};
 use super::report::{Reports, refused};
 use super::topics::Topics;
 use super::transaction::Transactions;
@@ -37,6 +38,8 @@ const ABORT_LIMIT: Duration = Duration::from_secs(10);
 pub struct Kafka {
     client: ClientConfig,
     producer: BaseProducer<Reports>,
+    /// None if the one producer does for few records and many.
+    gears: Option<Gears>,
     /// None at least once.
     transactions: Option<Transactions>,
     started: bool,
@@ -64,6 +67,7 @@ impl Kafka {
         metrics::SINK_LIMIT.with_label_values(&["records"]).set(queue_messages(config).into());
         Ok(Kafka {
             producer: producer(&client)?,
+            gears: (transactions.is_none() && config.linger_ms.is_none()).then(|| Gears::new(&client)),
             client,
             transactions,
             started: false,
@@ -115,6 +119,9 @@ impl Kafka {
     /// A producer that failed for good is of no use any more.
     fn renew(&mut self) -> Result<()> {
         self.producer = producer(&self.client)?;
+        if self.gears.is_some() {
+            self.gears = Some(Gears::new(&self.client));
+        }
         self.forget();
         Ok(())
     }
@@ -132,7 +139,7 @@ impl Kafka {
     }
 }
 
-fn producer(client: &ClientConfig) -> Result<BaseProducer<Reports>> {
+pub(super) fn producer(client: &ClientConfig) -> Result<BaseProducer<Reports>> {
     let made = client.create_with_context(Reports::default());
     made.or_kind(Kind::Config).doing(|| "prepare the Kafka producer")
 }
@@ -167,6 +174,11 @@ impl Sink for Kafka {
 
     fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<bool> {
         self.topics.ensure(message.topic)?;
+        if let Some(gears) = &mut self.gears
+            && !gears.shift(&mut self.producer, self.outstanding)
+        {
+            return Ok(false);
+        }
         if let Some(transactions) = &mut self.transactions {
             transactions.begin(&self.producer)?;
         }
@@ -204,6 +216,9 @@ impl Sink for Kafka {
 
     fn poll(&mut self, wait: Duration, acked: Acked<'_>) -> Result<()> {
         let end = Instant::now() + wait;
+        if let Some(gears) = &mut self.gears {
+            gears.look()?;
+        }
         loop {
             self.producer.poll(Duration::ZERO);
             self.failure()?;
@@ -290,7 +305,7 @@ fn client(config: &SinkConfig, transactions: Option<&Transactions>) -> ClientCon
         // As the Java client does, so that a take-over leaves each key on its partition.
         ("partitioner", "murmur2_random".to_owned()),
         ("compression.type", config.compression.text().to_owned()),
-        ("linger.ms", config.linger_ms.to_string()),
+        ("linger.ms", config.linger_ms.unwrap_or(gears::LINGER_MS).to_string()),
         ("batch.size", config.batch_bytes.to_string()),
         ("batch.num.messages", "100000".to_owned()),
         ("message.max.bytes", config.message_max_bytes.to_string()),

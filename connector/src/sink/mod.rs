@@ -1,6 +1,7 @@
 //! Bytes → outside. One sink stands: Kafka, or whatever speaks its protocol.
 
 mod check;
+mod gears;
 mod kafka;
 mod report;
 mod topics;

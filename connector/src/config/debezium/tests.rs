@@ -107,7 +107,7 @@ fn settings_arrive() {
             "topic_naming: SchemaUnicode",
         ),
         ("status.update.interval.ms", "5000", "status_interval_ms: 5000"),
-        ("producer.override.linger.ms", "50", "linger_ms: 50"),
+        ("producer.override.linger.ms", "50", "linger_ms: Some(50)"),
         ("producer.override.compression.type", "zstd", "compression: Zstd"),
         ("offsets.storage.topic", "own", "topic: \"own\""),
     ] {

@@ -6,7 +6,7 @@ use crate::model::record::{Datum, Header as Given, HeaderValue};
 use crate::model::schema::Schema;
 use crate::model::value::Value;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers as _, Message};
+use rdkafka::message::{Headers as _, Message, OwnedMessage};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -45,16 +45,72 @@ fn drain(sink: &mut Kafka) -> Result<BTreeMap<u64, u64>> {
     Ok(units)
 }
 
+/// The first records of a topic.
+fn read(cluster: &MockCluster<'_, DefaultProducerContext>, topic: &str, count: usize) -> Vec<OwnedMessage> {
+    let mut reading = ClientConfig::new();
+    reading.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "g");
+    reading.set("auto.offset.reset", "earliest");
+    let consumer: BaseConsumer = reading.create().expect("a consumer");
+    consumer.subscribe(&[topic]).expect("subscribed");
+    let (end, mut got) = (Instant::now() + LIMIT, Vec::new());
+    while got.len() < count {
+        assert!(Instant::now() < end, "{} of {count} records arrived", got.len());
+        if let Some(Ok(message)) = consumer.poll(SLICE) {
+            got.push(message.detach());
+        }
+    }
+    got
+}
+
+/// Bursts of few and of many: one producer takes over from the other, and back, and each record follows its
+/// predecessor.
+#[test]
+fn records_stay_in_order_whoever_sends_them() {
+    let cluster = cluster();
+    cluster.create_topic("t", 1, 1).expect("a topic");
+    let mut sink = kafka(&config(&cluster.bootstrap_servers())).expect("a producer");
+    let (mut sent, mut few) = (0_u64, Vec::new());
+    for burst in [2_000, 1, 1, 1, 2_000, 1_500] {
+        for _ in 0..burst {
+            while !sink.offer(&message("t", b"k", &sent.to_be_bytes()), 1).expect("queued") {
+                sink.poll(LIMIT, &mut |_, _| {}).expect("served");
+            }
+            sent += 1;
+        }
+        few.push(sink.gears.as_ref().is_some_and(Gears::few));
+        drain(&mut sink).expect("delivered");
+        for _ in 0..if burst == 1 { 11 } else { 0 } {
+            sink.poll(Duration::from_millis(100), &mut |_, _| {}).expect("served");
+        }
+    }
+    assert_eq!(few, [false, false, false, true, false, false]);
+    let got = read(&cluster, "t", usize::try_from(sent).expect("few"));
+    let numbers: Vec<u64> = got
+        .iter()
+        .map(|message| {
+            u64::from_be_bytes(message.payload().expect("a value").try_into().expect("eight bytes"))
+        })
+        .collect();
+    assert!(numbers.iter().copied().eq(0..sent), "{numbers:?}");
+}
+
 #[test]
 fn every_record_is_acknowledged_for_its_unit() {
     let cluster = cluster();
     cluster.create_topic("t", 3, 1).expect("a topic");
     let mut sink = kafka(&config(&cluster.bootstrap_servers())).expect("a producer");
     sink.check(LIMIT).expect("reachable");
+    let mut units: BTreeMap<u64, u64> = BTreeMap::new();
     for at in 0..5_000_u64 {
-        assert!(sink.offer(&message("t", &at.to_be_bytes(), b"value"), at / 100).expect("queued"));
+        let key = at.to_be_bytes();
+        // Once there are many, it waits for another producer to take over.
+        while !sink.offer(&message("t", &key, b"value"), at / 100).expect("queued") {
+            sink.poll(LIMIT, &mut |unit, count| *units.entry(unit).or_default() += count).expect("served");
+        }
     }
-    let units = drain(&mut sink).expect("delivered");
+    for (unit, count) in drain(&mut sink).expect("delivered") {
+        *units.entry(unit).or_default() += count;
+    }
     assert_eq!(units.len(), 50);
     assert!(units.values().all(|count| *count == 100));
     assert_eq!(sink.outstanding(), 0);
@@ -78,18 +134,7 @@ fn keys_tombstones_and_headers_arrive_as_they_are_in_java_s_partition() {
     assert!(sink.offer(&tombstone, 1).expect("queued"));
     drain(&mut sink).expect("delivered");
 
-    let mut reading = ClientConfig::new();
-    reading.set("bootstrap.servers", cluster.bootstrap_servers()).set("group.id", "g");
-    reading.set("auto.offset.reset", "earliest");
-    let consumer: BaseConsumer = reading.create().expect("a consumer");
-    consumer.subscribe(&["t"]).expect("subscribed");
-    let end = Instant::now() + LIMIT;
-    let got = loop {
-        assert!(Instant::now() < end, "nothing arrived");
-        if let Some(Ok(got)) = consumer.poll(SLICE) {
-            break got.detach();
-        }
-    };
+    let got = read(&cluster, "t", 1).remove(0);
     assert_eq!((got.key(), got.payload()), (Some(&b"21"[..]), None));
     // murmur2("21") is -973932308 (Kafka's own test); masked and modulo three that is 1.
     assert_eq!(got.partition(), ((-973_932_308_i32) & 0x7fff_ffff) % 3);
@@ -155,10 +200,13 @@ fn an_unknown_topic_is_said() {
 fn no_cluster_is_said_and_a_full_queue_stays_bounded() {
     let mut few = config("127.0.0.1:1");
     few.queue_bytes = 1024 * 1024;
-    let mut sink = kafka(&few).expect("no cluster is needed yet");
+    let sink = kafka(&few).expect("no cluster is needed yet");
     let error = sink.check(Duration::from_millis(300)).expect_err("nobody there");
     assert_eq!(error.kind(), Kind::Unreachable);
     assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+    // With its own linger it has one producer, for few and for many.
+    few.linger_ms = Some(5);
+    let mut sink = kafka(&few).expect("no cluster is needed yet");
     let mut queued = 0;
     while sink.offer(&message("t", b"k", &[0; 1_000]), 1).expect("no failure") {
         queued += 1;

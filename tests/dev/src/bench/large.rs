@@ -39,6 +39,6 @@ pub fn run(flags: &Flags) -> Result<()> {
     let records = servers.records(&["large.public.bulk".to_owned()])?;
     Line::of("one transaction", rows, seconds, used.cpu_seconds, used.peak_mib).print();
     ratio("records in the topic, of the rows", records as f64 / rows as f64, 1.0, true);
-    ratio("peak memory, MiB", used.peak_mib, 48.0, false);
+    ratio("peak memory, MiB", used.peak_mib, 64.0, false);
     Ok(())
 }
