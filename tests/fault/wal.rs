@@ -48,7 +48,10 @@ fn growth_is_said_and_shown_and_loses_nothing() {
     assert_eq!(line.field("wal_status"), "reserved");
     let metric = |name: &str| it.running.metric(name).expect("a metric");
     assert!(metric("tidegate_connector_source_slot_retained_bytes") > 4e6);
-    assert!(metric("tidegate_connector_source_lag_bytes") > 4e6);
+    // Until the pipeline stands still its own, older view shows now and then.
+    eventually(LIMIT, "the lag in bytes", || {
+        (metric("tidegate_connector_source_lag_bytes") > 4e6).then_some(())
+    });
     eventually(LIMIT, "the lag grows", || {
         (metric("tidegate_connector_source_lag_seconds") > 2.0).then_some(())
     });

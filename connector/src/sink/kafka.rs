@@ -67,7 +67,7 @@ impl Kafka {
         metrics::SINK_LIMIT.with_label_values(&["records"]).set(queue_messages(config).into());
         Ok(Kafka {
             producer: producer(&client)?,
-            gears: (transactions.is_none() && config.linger_ms.is_none()).then(|| Gears::new(&client)),
+            gears: (transactions.is_none() && !waits_as_told(config)).then(|| Gears::new(&client)),
             client,
             transactions,
             started: false,
@@ -285,6 +285,12 @@ impl Sink for Kafka {
         self.forget();
         Ok(())
     }
+}
+
+/// Whether the operator said how long a message may wait, in our words or in librdkafka's.
+fn waits_as_told(config: &SinkConfig) -> bool {
+    let told = |name: &str| config.kafka.properties.contains_key(name);
+    config.linger_ms.is_some() || told("linger.ms") || told("queue.buffering.max.ms")
 }
 
 /// How many messages the queue may hold.

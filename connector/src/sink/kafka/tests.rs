@@ -95,6 +95,21 @@ fn records_stay_in_order_whoever_sends_them() {
 }
 
 #[test]
+fn a_waiting_time_that_was_given_is_kept() {
+    let given = |change: fn(&mut SinkConfig)| {
+        let mut given = config("b:1");
+        change(&mut given);
+        kafka(&given).expect("a producer").gears.is_none()
+    };
+    let property = |config: &mut SinkConfig| {
+        config.kafka.properties.insert("linger.ms".to_owned(), "50".to_owned());
+    };
+    assert!(!given(|_| {}));
+    assert!(given(|config| config.linger_ms = Some(0)));
+    assert!(given(property));
+}
+
+#[test]
 fn every_record_is_acknowledged_for_its_unit() {
     let cluster = cluster();
     cluster.create_topic("t", 3, 1).expect("a topic");

@@ -45,8 +45,9 @@ use std::time::{Duration, Instant};
 use table::Reading;
 use worker::Worker;
 
-/// What is read so far is told about this often.
+/// What is read so far is told about this often, or after so many pieces.
 const BOUNDARY_INTERVAL: Duration = Duration::from_millis(500);
+const BOUNDARY_PIECES: u32 = 32;
 /// A boundary that no moment between two pieces allowed comes all the same, before the sink's transactions
 /// get too long: of a table that is read in one piece, rows are then read again after a crash.
 const BOUNDARY_LIMIT: Duration = Duration::from_secs(60);
@@ -94,7 +95,8 @@ pub struct Snapshot {
     copied: Copied,
     progress: SnapshotProgress,
     told_at: Instant,
-    untold: bool,
+    /// Pieces read since.
+    untold: u32,
     said_at: Instant,
     said_rows: u64,
     done: bool,
@@ -141,7 +143,7 @@ impl Snapshot {
             copied: Copied::default(),
             progress,
             told_at: Instant::now(),
-            untold: true,
+            untold: 1,
             said_at: Instant::now(),
             said_rows: 0,
             done: false,
@@ -206,14 +208,16 @@ impl Snapshot {
     fn boundary_wanted(&self) -> bool {
         // What is given out of a piece read by nobody counts at the end of all only.
         let never = |worker: &Worker| worker.current.is_none() && worker.given || worker.rereads();
-        self.untold && self.told_at.elapsed() >= BOUNDARY_INTERVAL && !self.workers.iter().any(never)
+        let due =
+            self.untold >= BOUNDARY_PIECES || self.untold > 0 && self.told_at.elapsed() >= BOUNDARY_INTERVAL;
+        due && !self.workers.iter().any(never)
     }
 
     /// Gives the boundary if all workers wait for it, and lets them go on.
     fn boundary(&mut self, take: Take<'_>) -> Result<u64> {
         let wanted = self.boundary_wanted();
         let between = self.workers.iter().all(|worker| !worker.given);
-        if wanted && between || self.untold && self.told_at.elapsed() >= BOUNDARY_LIMIT {
+        if wanted && between || self.untold > 0 && self.told_at.elapsed() >= BOUNDARY_LIMIT {
             self.tell(take)?;
         } else if wanted {
             return Ok(0);
@@ -281,7 +285,7 @@ impl Snapshot {
 
     /// A boundary: when what was handed over is durable, this much is read.
     fn tell(&mut self, take: Take<'_>) -> Result<()> {
-        self.untold = false;
+        self.untold = 0;
         self.told_at = Instant::now();
         take(Event::Boundary(Position::Postgres(self.position())))
     }

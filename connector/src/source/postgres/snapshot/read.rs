@@ -153,7 +153,7 @@ impl Snapshot {
             } else {
                 // The row that waits is of another table, and may be the last of all.
                 reading.note(&mut self.progress, piece);
-                self.untold = true;
+                self.untold += 1;
             }
         }
         // Another worker will read the table's last row.
@@ -216,7 +216,7 @@ impl Snapshot {
         for (table, piece) in worker.held.ended.drain(..) {
             if let Some(Some(reading)) = self.tables.get_mut(table) {
                 reading.note(&mut self.progress, piece);
-                self.untold = true;
+                self.untold += 1;
             }
         }
         Ok(())
