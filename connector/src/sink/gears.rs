@@ -37,13 +37,8 @@ enum Gear {
     Few,
     Many,
     /// What is in flight is waited for; then the other producer takes over.
-    To(Kind),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Few,
-    Many,
+    ToFew,
+    ToMany,
 }
 
 impl Gears {
@@ -64,14 +59,18 @@ impl Gears {
             }
             (Gear::Few, ..MANY) => true,
             (Gear::Few, _) => {
-                self.gear = Gear::To(Kind::Many);
+                self.gear = Gear::ToMany;
                 false
             }
-            (Gear::To(kind), 0) => {
-                self.swap(used, kind);
+            (Gear::ToFew, 0) => {
+                self.swap(used, Gear::Few);
                 true
             }
-            (Gear::To(_), _) => false,
+            (Gear::ToMany, 0) => {
+                self.swap(used, Gear::Many);
+                true
+            }
+            (Gear::ToFew | Gear::ToMany, _) => false,
         }
     }
 
@@ -81,15 +80,12 @@ impl Gears {
     }
 
     #[cold]
-    fn swap(&mut self, used: &mut BaseProducer<Reports>, kind: Kind) {
+    fn swap(&mut self, used: &mut BaseProducer<Reports>, gear: Gear) {
         if let Some(parked) = &mut self.parked {
             std::mem::swap(used, parked);
         }
         (self.calm_since, self.crowded) = (Instant::now(), false);
-        self.gear = match kind {
-            Kind::Few => Gear::Few,
-            Kind::Many => Gear::Many,
-        };
+        self.gear = gear;
     }
 
     /// Looks now and then whether it has become calm, and lets the parked producer speak.
@@ -105,7 +101,7 @@ impl Gears {
         } else if self.calm_since.elapsed() >= CALM {
             self.calm_since = Instant::now();
             match self.parked {
-                Some(_) => self.gear = Gear::To(Kind::Few),
+                Some(_) => self.gear = Gear::ToFew,
                 None => self.parked = Some(producer(&self.client)?),
             }
         }
