@@ -111,15 +111,14 @@ impl Snapshot {
     /// The row before goes out, and this one is held. True if it has to wait for a boundary instead.
     fn row(&mut self, at: usize, take: Take<'_>) -> Result<bool> {
         let Some(worker) = self.workers.get_mut(at) else { return Ok(false) };
-        let begins = !worker.held.ended.is_empty() || !worker.given;
         // Nearly always the row before, of the same piece, goes out in the middle.
         if worker.held.table.is_some() {
             self.hand_over(at, false, take)?;
         }
-        if begins
+        let between = self.workers.get(at).is_some_and(|worker| !worker.given);
+        if between
             && self.boundary_wanted()
             && let Some(worker) = self.workers.get_mut(at)
-            && !worker.given
         {
             worker.waits = true;
             return Ok(true);
