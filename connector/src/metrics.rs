@@ -27,7 +27,7 @@ macro_rules! metrics {
             LazyLock::new(|| register(made!($kind, $name, $help $(, $($label)+)?)));)+
 
         /// The names of all of them, for whoever holds a dashboard against the code.
-        pub const NAMES: &[&str] = &[LAG_SECONDS, $($name),+];
+        pub const NAMES: &[&str] = &[LAG_SECONDS, LAG_BYTES, $($name),+];
 
         fn register_all() {
             $(LazyLock::force(&$constant);)+
@@ -48,8 +48,8 @@ metrics! {
     IntGauge SOURCE_RECEIVED_LSN "tidegate_connector_source_received_lsn" "LSN of the last message read";
     IntGauge SOURCE_CONFIRMED_LSN "tidegate_connector_source_confirmed_lsn"
         "LSN that the server was told is durable";
-    IntGauge SOURCE_LAG_BYTES "tidegate_connector_source_lag_bytes"
-        "Log that the server reports and that is not confirmed";
+    IntGauge SOURCE_SERVER_LSN "tidegate_connector_source_server_lsn"
+        "Where the server's log ended when it last said so";
     IntGauge SOURCE_SLOT_RETAINED_BYTES "tidegate_connector_source_slot_retained_bytes"
         "Log that the server keeps for the slot";
     IntGauge SOURCE_SLOT_SAFE_BYTES "tidegate_connector_source_slot_safe_bytes"
@@ -112,12 +112,16 @@ metrics! {
 
 /// Computed when it is asked for: it grows while nothing moves.
 const LAG_SECONDS: &str = "tidegate_connector_source_lag_seconds";
+/// Computed too: both its ends are told by whoever hears of them.
+const LAG_BYTES: &str = "tidegate_connector_source_lag_bytes";
 
 /// Makes every metric visible from the start, ours and those under Debezium's names. Once per process.
 pub fn show(topic_prefix: &str, connector: &str) {
     register_all();
     let help = "Age of the oldest moment of which not everything committed is in Kafka; -1 not known yet";
     register(PullingGauge::new(LAG_SECONDS, help, Box::new(lag_seconds)));
+    let help = "Log that the server reports and that is not confirmed";
+    register(PullingGauge::new(LAG_BYTES, help, Box::new(lag_bytes)));
     debezium::show(topic_prefix, connector);
 }
 
@@ -125,6 +129,15 @@ pub fn show(topic_prefix: &str, connector: &str) {
 pub fn lag_seconds() -> f64 {
     let up_to = SOURCE_UP_TO_DATE.get();
     if up_to > 0.0 { (now_seconds() - up_to).max(0.0) } else { -1.0 }
+}
+
+fn lag_bytes() -> f64 {
+    (SOURCE_SERVER_LSN.get() - SOURCE_CONFIRMED_LSN.get()).max(0) as f64
+}
+
+/// Notes how far the server's log goes; an older word than the last changes nothing.
+pub fn server_log_ends(lsn: i64) {
+    SOURCE_SERVER_LSN.set(SOURCE_SERVER_LSN.get().max(lsn));
 }
 
 /// Notes that changes were seen now.

@@ -32,8 +32,8 @@ fn stuck(settings: &[(&str, &str)]) -> Stuck {
     launch.allow(&["librdkafka", "kafka_lost", "wal_growth"]);
     let mut running = launch.start().expect("it starts");
     running.wait_ready(LIMIT).expect("ready");
-    eventually(LIMIT, "the snapshot is written", || {
-        (topics::total(&kafka.bootstrap(), "fault.") == 10).then_some(())
+    eventually(LIMIT, "the snapshot is written, and known to be", || {
+        (running.metric("tidegate_connector_source_lag_seconds").ok()? >= 0.0).then_some(())
     });
     kafka.kill().expect("kill -9");
     postgres.psql("postgres", ROWS).expect("rows");
@@ -48,10 +48,7 @@ fn growth_is_said_and_shown_and_loses_nothing() {
     assert_eq!(line.field("wal_status"), "reserved");
     let metric = |name: &str| it.running.metric(name).expect("a metric");
     assert!(metric("tidegate_connector_source_slot_retained_bytes") > 4e6);
-    // Until the pipeline stands still its own, older view shows now and then.
-    eventually(LIMIT, "the lag in bytes", || {
-        (metric("tidegate_connector_source_lag_bytes") > 4e6).then_some(())
-    });
+    assert!(metric("tidegate_connector_source_lag_bytes") > 4e6);
     eventually(LIMIT, "the lag grows", || {
         (metric("tidegate_connector_source_lag_seconds") > 2.0).then_some(())
     });
@@ -73,7 +70,8 @@ fn the_slot_is_given_up_and_a_person_is_asked() {
         ("source.wal_guard.act", "drop_slot"),
     ];
     let mut it = stuck(&bounds);
-    it.launch.allow(&["slot_given_up", "stopped", "stop_incomplete"]);
+    // The stream may notice that its connection was ended before the guard has said why.
+    it.launch.allow(&["slot_given_up", "stopped", "stop_incomplete", "connection_lost"]);
     assert_eq!(it.running.exit_code(LIMIT).expect("it ends"), 3);
     assert_eq!(it.postgres.psql("postgres", SLOTS).expect("slots"), "0");
     let last = it.running.log().pop().expect("it says why");

@@ -352,8 +352,7 @@ impl Reader {
         metrics::SOURCE_CHANGES.inc_by(std::mem::take(&mut self.changes));
         metrics::SOURCE_TRANSACTIONS.inc_by(std::mem::take(&mut self.transactions));
         metrics::SOURCE_RECEIVED_LSN.set(gauge(self.received));
-        let end = self.server_end.max(self.received);
-        metrics::SOURCE_LAG_BYTES.set(gauge(Lsn(end.0.saturating_sub(self.confirmed.0))));
+        metrics::server_log_ends(gauge(self.server_end.max(self.received)));
     }
 }
 

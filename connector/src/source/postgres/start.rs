@@ -1,10 +1,12 @@
 //! The stored position and the server's state → where to begin: publication, slot, snapshot or stream.
 
+use super::reader::gauge;
 use super::slot::{self, Slot};
 use super::snapshot::{Of, Snapshot, Start, Wanted};
 use super::wire::Wire;
 use super::{Phase, Postgres, connect, identity, publication};
 use crate::config::snapshot::TableOrder;
+use crate::metrics;
 use crate::model::notice::{News, Notice, Reading};
 use crate::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
 use crate::model::progress::SnapshotProgress;
@@ -120,6 +122,7 @@ impl Postgres {
     ) -> Result<()> {
         let server_version = self.server.version;
         let start = Start { of, position, tables, progress, server_version };
+        metrics::SOURCE_CONFIRMED_LSN.set(gauge(start.position.lsn));
         let snapshot = Snapshot::begin(&self.config, &self.snapshot, start)?;
         // The slot's snapshot is taken over now; a connection left idle for the length of a large
         // snapshot might be cut, so the stream opens its own.

@@ -29,7 +29,8 @@ const STATUSES: [&str; 4] = ["reserved", "extended", "unreserved", "lost"];
 const LOOK: &str = "
     WITH here AS (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn)
     SELECT (here.lsn - s.restart_lsn)::bigint, (here.lsn - s.confirmed_flush_lsn)::bigint,
-           to_jsonb(s) ->> 'wal_status', (to_jsonb(s) ->> 'safe_wal_size')::bigint, s.confirmed_flush_lsn::text
+           to_jsonb(s) ->> 'wal_status', (to_jsonb(s) ->> 'safe_wal_size')::bigint, s.confirmed_flush_lsn::text,
+           (here.lsn - '0/0'::pg_lsn)::bigint
       FROM pg_catalog.pg_replication_slots s, here WHERE s.slot_name::text = $1";
 
 /// The running task; it ends when this is dropped.
@@ -97,6 +98,8 @@ struct Slot {
     safe: Option<i64>,
     /// Where it is confirmed to.
     confirmed: String,
+    /// Where the server's log ends.
+    server_end: i64,
 }
 
 /// What to do about it.
@@ -231,6 +234,7 @@ impl Watch {
             status: row.get::<_, Option<String>>(2).unwrap_or_default(),
             safe: row.get(3),
             confirmed: row.get::<_, Option<String>>(4).unwrap_or_default(),
+            server_end: row.get(5),
         }))
     }
 
@@ -274,7 +278,7 @@ fn publish(slot: &Slot) {
     let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     metrics::SOURCE_SLOT_RETAINED_BYTES.set(gauge(slot.retained));
     metrics::SOURCE_SLOT_SAFE_BYTES.set(slot.safe.unwrap_or(-1));
-    metrics::SOURCE_LAG_BYTES.set(slot.unconfirmed);
+    metrics::server_log_ends(slot.server_end);
     for status in STATUSES {
         metrics::SOURCE_SLOT_STATUS.with_label_values(&[status]).set((status == slot.status).into());
     }
