@@ -21,13 +21,19 @@ const MANY: usize = 500;
 /// to find the brokers and to be given its number by them.
 const FEW: usize = 100;
 const CALM: Duration = Duration::from_secs(1);
+/// A parked producer that is not needed for so long goes: it holds a connection to each broker.
+const PARKED: Duration = Duration::from_secs(10);
 
 pub struct Gears {
-    /// Of the producer for few, which is made when it is needed first.
     client: ClientConfig,
+    /// The one not in use; made when it is wanted.
     parked: Option<BaseProducer<Reports>>,
+    /// When that was.
+    made_at: Instant,
+    parked_since: Instant,
     gear: Gear,
-    /// More than a few were in flight since the last look.
+    /// Since the last look more were in flight than the producer in use is for, or it is for many and there
+    /// were not just a few.
     crowded: bool,
     calm_since: Instant,
 }
@@ -44,9 +50,16 @@ enum Gear {
 impl Gears {
     /// `many`: the producer that begins.
     pub fn new(many: &ClientConfig) -> Gears {
-        let mut client = many.clone();
-        client.set("linger.ms", "0");
-        Gears { client, parked: None, gear: Gear::Many, crowded: false, calm_since: Instant::now() }
+        let (client, now) = (many.clone(), Instant::now());
+        Gears {
+            client,
+            parked: None,
+            made_at: now,
+            parked_since: now,
+            gear: Gear::Many,
+            crowded: false,
+            calm_since: now,
+        }
     }
 
     /// Puts the right producer in use. `false`: it has to wait until nothing is in flight.
@@ -59,8 +72,12 @@ impl Gears {
             }
             (Gear::Few, ..MANY) => true,
             (Gear::Few, _) => {
-                self.gear = Gear::ToMany;
-                false
+                self.crowded = true;
+                let ready = self.parked.is_some() && self.made_at.elapsed() >= CALM;
+                if ready {
+                    self.gear = Gear::ToMany;
+                }
+                !ready
             }
             (Gear::ToFew, 0) => {
                 self.swap(used, Gear::Few);
@@ -79,31 +96,51 @@ impl Gears {
         self.gear == Gear::Few
     }
 
+    #[cfg(test)]
+    pub fn parked(&self) -> bool {
+        self.parked.is_some()
+    }
+
     #[cold]
     fn swap(&mut self, used: &mut BaseProducer<Reports>, gear: Gear) {
         if let Some(parked) = &mut self.parked {
             std::mem::swap(used, parked);
         }
-        (self.calm_since, self.crowded) = (Instant::now(), false);
-        self.gear = gear;
+        let now = Instant::now();
+        (self.calm_since, self.parked_since, self.crowded, self.gear) = (now, now, false, gear);
     }
 
-    /// Looks now and then whether it has become calm, and lets the parked producer speak.
-    pub fn look(&mut self) -> Result<()> {
-        if let Some(parked) = &self.parked {
-            parked.poll(Duration::ZERO);
+    /// Looks now and then which producer is wanted, and lets the parked one speak.
+    pub fn look(&mut self, used: &mut BaseProducer<Reports>, in_flight: usize) -> Result<()> {
+        if in_flight == 0 {
+            self.shift(used, 0);
         }
-        if self.gear != Gear::Many {
-            return Ok(());
+        let crowded = std::mem::take(&mut self.crowded);
+        if crowded {
+            self.calm_since = Instant::now();
         }
-        if std::mem::take(&mut self.crowded) {
-            self.calm_since = Instant::now();
-        } else if self.calm_since.elapsed() >= CALM {
-            self.calm_since = Instant::now();
-            match self.parked {
-                Some(_) => self.gear = Gear::ToFew,
-                None => self.parked = Some(producer(&self.client)?),
+        let calm = self.calm_since.elapsed() >= CALM;
+        let wanted = match self.gear {
+            Gear::Few => crowded,
+            Gear::Many => calm,
+            Gear::ToFew | Gear::ToMany => true,
+        };
+        let Some(parked) = &self.parked else {
+            if wanted {
+                let linger_ms = if self.gear == Gear::Many { "0".to_owned() } else { LINGER_MS.to_string() };
+                self.parked = Some(producer(self.client.clone().set("linger.ms", linger_ms))?);
+                self.made_at = Instant::now();
+                self.parked_since = self.made_at;
             }
+            return Ok(());
+        };
+        parked.poll(Duration::ZERO);
+        if wanted && self.gear == Gear::Many && self.made_at.elapsed() >= CALM {
+            self.gear = Gear::ToFew;
+        } else if !wanted && self.parked_since.elapsed() >= PARKED {
+            let parked = self.parked.take();
+            // Its end waits for its threads; nothing of it is in flight.
+            std::thread::spawn(move || drop(parked));
         }
         Ok(())
     }

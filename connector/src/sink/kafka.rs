@@ -217,7 +217,7 @@ impl Sink for Kafka {
     fn poll(&mut self, wait: Duration, acked: Acked<'_>) -> Result<()> {
         let end = Instant::now() + wait;
         if let Some(gears) = &mut self.gears {
-            gears.look()?;
+            gears.look(&mut self.producer, self.outstanding)?;
         }
         loop {
             self.producer.poll(Duration::ZERO);

@@ -94,6 +94,34 @@ fn records_stay_in_order_whoever_sends_them() {
     assert!(numbers.iter().copied().eq(0..sent), "{numbers:?}");
 }
 
+/// One producer is enough for as long as nothing changes; the other comes back when it is needed.
+#[test]
+fn a_producer_long_not_needed_goes() {
+    let cluster = cluster();
+    cluster.create_topic("t", 1, 1).expect("a topic");
+    let mut sink = kafka(&config(&cluster.bootstrap_servers())).expect("a producer");
+    let parked = |sink: &mut Kafka, wanted: bool| {
+        let end = Instant::now() + LIMIT;
+        while sink.gears.as_ref().is_some_and(Gears::parked) != wanted {
+            assert!(Instant::now() < end, "parked: {}", !wanted);
+            sink.poll(Duration::from_millis(50), &mut |_, _| {}).expect("served");
+        }
+    };
+    parked(&mut sink, true);
+    parked(&mut sink, false);
+    assert!(sink.gears.as_ref().is_some_and(Gears::few));
+    let end = Instant::now() + LIMIT;
+    while sink.gears.as_ref().is_some_and(Gears::few) {
+        assert!(Instant::now() < end, "nobody is there for many");
+        for at in 0..1_000_u64 {
+            while !sink.offer(&message("t", b"k", &at.to_be_bytes()), 1).expect("queued") {
+                sink.poll(LIMIT, &mut |_, _| {}).expect("served");
+            }
+        }
+        drain(&mut sink).expect("delivered");
+    }
+}
+
 #[test]
 fn a_waiting_time_that_was_given_is_kept() {
     let given = |change: fn(&mut SinkConfig)| {
