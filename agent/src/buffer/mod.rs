@@ -62,10 +62,15 @@ impl Log {
     /// Loads topics, offsets and producers; nothing is read of the batches themselves but what came
     /// after the last note of each partition.
     pub fn open(db: &Db, config: &BufferConfig) -> Result<Log> {
-        Self::open_at(db, config, Clock::System).doing(|| "open the buffer")
+        Self::open_at(db, config, Clock::System)
     }
 
-    fn open_at(db: &Db, config: &BufferConfig, clock: Clock) -> Result<Log> {
+    /// As [`Log::open`], by a clock that the caller may move.
+    pub fn open_at(db: &Db, config: &BufferConfig, clock: Clock) -> Result<Log> {
+        Self::load(db, config, clock).doing(|| "open the buffer")
+    }
+
+    fn load(db: &Db, config: &BufferConfig, clock: Clock) -> Result<Log> {
         let cluster = db.write(catalogue::cluster_id)?;
         let reader = db.reader()?;
         let catalogue = Catalogue::load(&reader)?;

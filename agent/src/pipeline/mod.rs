@@ -23,7 +23,7 @@ use crate::store::{self, Serving};
 use crate::sync::{self, Sync};
 use progress::Progress;
 use retention::Retention;
-use run::Processor;
+pub use run::Processor;
 use rusqlite::Transaction;
 use shared::error::{Context, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;
@@ -59,7 +59,11 @@ struct Opening {
 impl Agent {
     /// Checks the definitions and opens the file.
     pub async fn open(config: Config) -> Result<Agent> {
-        let clock = Clock::System;
+        Self::open_at(config, Clock::System).await
+    }
+
+    /// As [`Agent::open`], by a clock that the caller may move.
+    pub async fn open_at(config: Config, clock: Clock) -> Result<Agent> {
         let views = definition::compile(&config.feature_view)?;
         let (opening_config, opening_clock) = (config.clone(), clock.clone());
         // Opening waits for the file's writer, which async code must not.
@@ -73,6 +77,14 @@ impl Agent {
 
     pub fn log(&self) -> Arc<Log> {
         Arc::clone(&self.opening.log)
+    }
+
+    pub fn db(&self) -> Db {
+        self.opening.db.clone()
+    }
+
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.opening.registry)
     }
 
     pub fn engine(&self) -> Arc<Engine> {
@@ -177,7 +189,8 @@ impl Agent {
         Ok(())
     }
 
-    fn processor(self, outbox: Option<watch::Sender<u64>>, shutdown: Shutdown) -> Result<Processor> {
+    /// What the processing thread does, for whoever does it step by step.
+    pub fn processor(self, outbox: Option<watch::Sender<u64>>, shutdown: Shutdown) -> Result<Processor> {
         let Agent { config, opening, views, clock, progress, .. } = self;
         let reader = opening.db.reader()?;
         let cursors = cursor::load(&reader)?;
@@ -214,7 +227,7 @@ impl Agent {
 /// Opens the file and gives the views their place in it.
 fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
     let db = Db::open(&config.db)?;
-    let log = Arc::new(Log::open(&db, &config.buffer)?);
+    let log = Arc::new(Log::open_at(&db, &config.buffer, clock.clone())?);
     let registry = Arc::new(Registry::open(&db)?);
     let topics = work::topics(&views, &config.gate, config.features.unpacked_bytes);
     let columns: Vec<(String, Vec<String>)> =

@@ -149,7 +149,7 @@ impl Processor {
     }
 
     /// One transaction's work over all partitions; false if there was none.
-    fn round(&mut self) -> Result<bool> {
+    pub fn round(&mut self) -> Result<bool> {
         let mut works = Vec::new();
         let mut left_bytes = self.config.batch_bytes;
         for at in 0..self.topics.len() {
@@ -221,7 +221,7 @@ impl Processor {
     }
 
     /// Computes what changed because rows left their windows.
-    fn tick(&mut self) -> Result<()> {
+    pub fn tick(&mut self) -> Result<()> {
         self.complete()?;
         while !self.shutdown.requested() && self.engine.due(&self.reader, self.clock.now().micros())? {
             let rules = self.rules();
@@ -239,7 +239,7 @@ impl Processor {
     }
 
     /// Fills new and changed views from the retained log, up to where the others are.
-    fn build(&mut self) -> Result<()> {
+    pub fn build(&mut self) -> Result<()> {
         if self.stale.is_empty() {
             return Ok(());
         }

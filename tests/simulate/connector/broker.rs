@@ -1,8 +1,8 @@
 //! Kafka in memory: topics with transactions, a producer that queues, and both kinds of offset store.
 
-use crate::database::Entry;
-use crate::record::{Record, wanted};
-use crate::world::{Shared, World, unreachable};
+use super::database::Entry;
+use super::record::{Record, wanted};
+use super::world::{Shared, World, unreachable};
 use connector::model::encoded::Encoded;
 use connector::model::position::{Lsn, Position};
 use connector::offset::{Message, OffsetStore, as_stored, from_stored};

@@ -1,7 +1,7 @@
 //! What must hold at the end of a run, whatever happened in it.
 
-use crate::record::{Record, topic, wanted};
-use crate::world::World;
+use super::record::{Record, topic, wanted};
+use super::world::World;
 use connector::model::position::Lsn;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! A change as consumers read it, to compare with the one in the database's log.
 
-use crate::database::{Database, Entry};
+use super::database::{Database, Entry};
 use connector::model::change::Op;
 use connector::model::position::Lsn;
 use serde_json::Value;

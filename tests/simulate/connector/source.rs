@@ -1,7 +1,7 @@
 //! The database as a source: what to read is decided by the connector's own rules, and read from memory.
 
-use crate::database::{Commit, Entry, Version};
-use crate::world::{Shared, World, unreachable};
+use super::database::{Commit, Entry, Version};
+use super::world::{Shared, World, unreachable};
 use connector::config::Config;
 use connector::model::change::{self, Change, Event, Marker, Op, Origin, PostgresOrigin};
 use connector::model::position::{Lsn, Position, PostgresPosition, SnapshotState};

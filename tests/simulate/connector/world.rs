@@ -1,7 +1,7 @@
 //! Everything that outlives the connector, in memory, and the dice that decide what happens to it.
 
-use crate::broker::Broker;
-use crate::database::Database;
+use super::broker::Broker;
+use super::database::Database;
 use connector::model::position::Position;
 use fastrand::Rng;
 use shared::shutdown::Shutdown;

@@ -1,0 +1,105 @@
+//! Changes of a table as a producer sends them: Avro in record batches.
+
+use fastrand::Rng;
+use shared::avro::wire::{SchemaId, prefix, put_long};
+
+pub const KEY: &str = r#"{"type": "record", "name": "Key", "fields": [{"name": "id", "type": "int"}]}"#;
+pub const VALUE: &str = r#"{"type": "record", "name": "Envelope", "fields": [
+    {"name": "before", "type": ["null", {"type": "record", "name": "Value", "fields": [
+        {"name": "id", "type": "int"}, {"name": "owner", "type": "int"}, {"name": "amount", "type": "long"},
+        {"name": "filler", "type": "string"}]}], "default": null},
+    {"name": "after", "type": ["null", "Value"], "default": null},
+    {"name": "source", "type": {"type": "record", "name": "Source", "fields": [{"name": "ts_us", "type": "long"}]}},
+    {"name": "op", "type": "string"}]}"#;
+
+/// One change; `row` is absent when it was deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub id: i64,
+    pub row: Option<Row>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub owner: i64,
+    pub amount: i64,
+}
+
+/// The schemas' numbers.
+#[derive(Clone, Copy)]
+pub struct Schemas {
+    pub key: SchemaId,
+    pub value: SchemaId,
+}
+
+/// Who sends a batch: producer id and first sequence; without it the batch is not idempotent.
+pub type Turn = Option<(i64, i32)>;
+
+/// Changes → the bytes of a batch.
+pub fn batch(changes: &[Change], turn: Turn, schemas: Schemas, committed_us: i64, rng: &mut Rng) -> Vec<u8> {
+    let time_ms = committed_us / 1_000;
+    let mut records = Vec::new();
+    for (delta, change) in (0..).zip(changes) {
+        let mut record = vec![0];
+        put_long(&mut record, 0);
+        put_long(&mut record, delta);
+        for part in [key(change, schemas), value(change, schemas, committed_us, rng)] {
+            put_long(&mut record, i64::try_from(part.len()).expect("short"));
+            record.extend_from_slice(&part);
+        }
+        put_long(&mut record, 0);
+        put_long(&mut records, i64::try_from(record.len()).expect("short"));
+        records.extend_from_slice(&record);
+    }
+    let count = i32::try_from(changes.len()).expect("few");
+    let (producer, sequence) = turn.unwrap_or((-1, -1));
+    let epoch: i16 = if turn.is_some() { 0 } else { -1 };
+    let mut checked = Vec::new();
+    checked.extend_from_slice(&0_i16.to_be_bytes());
+    checked.extend_from_slice(&(count - 1).to_be_bytes());
+    checked.extend_from_slice(&time_ms.to_be_bytes());
+    checked.extend_from_slice(&time_ms.to_be_bytes());
+    checked.extend_from_slice(&producer.to_be_bytes());
+    checked.extend_from_slice(&epoch.to_be_bytes());
+    checked.extend_from_slice(&sequence.to_be_bytes());
+    checked.extend_from_slice(&count.to_be_bytes());
+    checked.extend_from_slice(&records);
+    let mut batch = vec![0; 8];
+    // Epoch, magic and checksum count too.
+    batch.extend_from_slice(&i32::try_from(checked.len() + 9).expect("short").to_be_bytes());
+    batch.extend_from_slice(&0_i32.to_be_bytes());
+    batch.push(2);
+    batch.extend_from_slice(&crc32c::crc32c(&checked).to_be_bytes());
+    batch.extend_from_slice(&checked);
+    batch
+}
+
+fn key(change: &Change, schemas: Schemas) -> Vec<u8> {
+    let mut key = prefix(schemas.key).to_vec();
+    put_long(&mut key, change.id);
+    key
+}
+
+fn value(change: &Change, schemas: Schemas, committed_us: i64, rng: &mut Rng) -> Vec<u8> {
+    let mut value = prefix(schemas.value).to_vec();
+    put_long(&mut value, 0); // before: null
+    match &change.row {
+        None => put_long(&mut value, 0),
+        Some(row) => {
+            put_long(&mut value, 1);
+            for number in [change.id, row.owner, row.amount] {
+                put_long(&mut value, number);
+            }
+            let filler = rng.usize(0..400);
+            put_text(&mut value, &"x".repeat(filler));
+        }
+    }
+    put_long(&mut value, committed_us);
+    put_text(&mut value, if change.row.is_some() { "u" } else { "d" });
+    value
+}
+
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    put_long(bytes, i64::try_from(text.len()).expect("short"));
+    bytes.extend_from_slice(text.as_bytes());
+}
