@@ -56,6 +56,13 @@ impl Process {
         Process { processor, log, db, disk, schemas }
     }
 
+    /// Stops as it is asked to.
+    pub fn stop(self) -> Image {
+        let Process { processor, log, db, disk, .. } = self;
+        drop((processor, log, db));
+        disk.image()
+    }
+
     /// Appends batches as one group, each a request of its own. `inside`: what is there before the
     /// commit, after some of them were written.
     pub fn append(
