@@ -8,7 +8,7 @@ use crate::ingest::consume;
 use crate::model::batch::PartitionId;
 use crate::pipeline::Agent;
 use crate::pipeline::progress::{Progress, State};
-use crate::{store, sync};
+use crate::{forward, store, sync};
 use serde_json::{Value as Json, json};
 use shared::admin::Status;
 use shared::error::Result;
@@ -25,6 +25,7 @@ pub struct Page {
     progress: Progress,
     sync: Option<(String, sync::Watch)>,
     consume: Option<(String, consume::progress::Watch)>,
+    forward: Option<(String, forward::progress::Watch)>,
 }
 
 /// Serves the page until the program stops; returns the address it listens on.
@@ -37,6 +38,7 @@ pub async fn serve(listen: SocketAddr, agent: &Agent, shutdown: Shutdown) -> Res
         progress: agent.progress(),
         sync: agent.sync(),
         consume: agent.consume(),
+        forward: agent.forward(),
     };
     shared::admin::serve(listen, Arc::new(page), axum::Router::new(), shutdown).await
 }
@@ -101,6 +103,7 @@ impl Page {
             "waiting": state.waiting,
             "buffer": {"used_bytes": self.log.used_bytes(), "full": self.log.is_full()},
             "consume": self.consume.as_ref().map(|(brokers, watch)| central(brokers, &watch.get())),
+            "forward": self.forward.as_ref().map(|(brokers, watch)| forwarded(brokers, &watch.get())),
             "topics": topics,
             "feature_views": views,
             "quarantined": quarantined,
@@ -131,6 +134,23 @@ fn central(brokers: &str, now: &consume::progress::State) -> Json {
     json!({
         "brokers": brokers, "connected": now.connected, "records": now.records, "error": now.error,
         "missing_topics": now.missing, "partitions": partitions
+    })
+}
+
+/// What the page says of the way to central Kafka.
+fn forwarded(brokers: &str, now: &forward::progress::State) -> Json {
+    let partition = |place: &forward::progress::Partition| {
+        json!({
+            "topic": place.topic, "partition": place.partition, "next": place.next_offset,
+            "end": place.end_offset, "error": place.error
+        })
+    };
+    let partitions: Vec<Json> = now.partitions.iter().map(partition).collect();
+    json!({
+        "brokers": brokers, "connected": now.connected, "open": now.open, "ended": now.ended,
+        "records": now.records, "bytes": now.bytes, "records_per_second": now.rate.round(),
+        "records_to_go": now.records_to_go, "bytes_to_go": now.bytes_to_go,
+        "seconds_to_go": now.seconds_to_go, "error": now.error, "partitions": partitions
     })
 }
 

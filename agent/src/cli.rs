@@ -3,6 +3,7 @@
 use crate::admin;
 use crate::config::{self, Config};
 use crate::feature::definition;
+use crate::forward;
 use crate::ingest::consume;
 use crate::pipeline::Agent;
 use crate::sync::redis::Redis;
@@ -115,6 +116,9 @@ fn check(settings: &Settings) -> Result<()> {
         }
         if let Some(consume) = &config.consume {
             findings.push(("central Kafka", consume::check(consume, runtime()?.handle())));
+        }
+        if let Some(forward) = &config.forward {
+            findings.push(("forward", forward::check(forward, runtime()?.handle())));
         }
         if let Some(sync) = &config.sync {
             let ping = runtime()?.block_on(async { Redis::new(sync)?.ping().await });

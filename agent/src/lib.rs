@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! Kafka producers ─> ingest ─> buffer ─> decode ─> gate ─┬─> feature ─> store ─> sync ─> Redis
-//! central Kafka ───┘ registry (schemas)                  │                └─ serve (local reads)
-//!                                                        └─> quarantine
+//! central Kafka ───┘ registry │ (schemas)                │                └─ serve (local reads)
+//!                             └─> forward ─> centre      └─> quarantine
 //!                    db: one SQLite file under all of it
 //! ```
 //!
@@ -24,6 +24,8 @@ pub mod buffer;
 pub mod ingest;
 
 pub mod decode;
+
+pub mod forward;
 
 pub mod gate;
 

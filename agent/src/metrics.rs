@@ -117,6 +117,49 @@ pub static CONSUME_STOPPED: LazyLock<IntGauge> = LazyLock::new(|| {
 pub static CONSUME_CONNECTED: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("tidegate_agent_ingest_consume_connected", "1 while central Kafka answers"));
 
+// forward
+
+pub static FORWARDED_RECORDS: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Records durable at central Kafka";
+    counter("tidegate_agent_forward_records_total", help)
+});
+
+pub static FORWARDED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Bytes of keys and values of the records durable at central Kafka";
+    counter("tidegate_agent_forward_bytes_total", help)
+});
+
+pub static FORWARD_TO_GO: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge("tidegate_agent_forward_waiting_records", "Records in the log that central Kafka does not have yet")
+});
+
+pub static FORWARD_SCHEMAS: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Schemas registered at the central registry and paired with a local id";
+    counter("tidegate_agent_forward_schemas_total", help)
+});
+
+pub static FORWARD_PLAIN: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Keys and values brought as they are, for they have no schema id in front";
+    counter("tidegate_agent_forward_plain_messages_total", help)
+});
+
+pub static FORWARD_SKIPPED: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Records that were removed from the log before they were brought to the centre";
+    counter("tidegate_agent_forward_skipped_records_total", help)
+});
+
+pub static FORWARD_TRANSACTIONS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_forward_transactions_total", "Transactions committed at central Kafka")
+});
+
+pub static FORWARD_STOPPED: LazyLock<IntGauge> = LazyLock::new(|| {
+    let help = "Partitions that are not brought to the centre because of an error";
+    gauge("tidegate_agent_forward_stopped_partitions", help)
+});
+
+pub static FORWARD_CONNECTED: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("tidegate_agent_forward_connected", "1 while central Kafka takes records"));
+
 // decode
 
 pub static DECODE_RECORDS: LazyLock<IntCounter> = LazyLock::new(|| {

@@ -26,6 +26,12 @@ const GRANTED: &[(&str, &str, &str, &str)] = &[
         "buffer",
         "the Kafka door is the log's face: a sender is told yes by the log's commit, a consumer reads the log",
     ),
+    (
+        "agent",
+        "forward",
+        "buffer",
+        "forward reads the log on the log's terms: partitions, ends, batches from an offset on",
+    ),
 ];
 
 #[test]

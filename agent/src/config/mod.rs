@@ -8,6 +8,7 @@ pub mod consume;
 pub mod db;
 pub mod door;
 pub mod feature;
+pub mod forward;
 pub mod gate;
 pub mod registry;
 pub mod sync;
@@ -33,6 +34,7 @@ pub struct Config {
     pub buffer: buffer::BufferConfig,
     pub door: door::DoorConfig,
     pub consume: Option<consume::ConsumeConfig>,
+    pub forward: Option<forward::ForwardConfig>,
     pub registry: registry::RegistryConfig,
     pub features: feature::FeaturesConfig,
     pub quarantine: gate::QuarantineConfig,
@@ -109,6 +111,9 @@ impl Config {
         self.door.check()?;
         if let Some(consume) = &self.consume {
             consume.check()?;
+        }
+        if let Some(forward) = &self.forward {
+            forward.check()?;
         }
         self.registry.check()?;
         self.features.check()?;

@@ -124,6 +124,18 @@ fn the_samples_load_and_say_the_defaults() {
     let consume = whole.consume.expect("the consume table is shown");
     assert_eq!((consume.batch_bytes, consume.queue_bytes), (1 << 20, 8 << 20));
     assert_eq!((consume.lost, consume.retry_ceiling.as_secs()), (crate::config::consume::Lost::Stop, 10));
+    let forward = whole.forward.expect("the forward table is shown");
+    let least: crate::config::forward::ForwardConfig =
+        shared::config::parse("kafka.brokers = \"b:1\"\nregistry.url = [\"http://r\"]", &overrides)
+            .expect("all others have defaults");
+    let shown = |config: &crate::config::forward::ForwardConfig| crate::config::forward::ForwardConfig {
+        kafka: least.kafka.clone(),
+        registry: least.registry.clone(),
+        bandwidth: None,
+        topic: Vec::new(),
+        ..config.clone()
+    };
+    assert_eq!(format!("{:?}", shown(&forward)), format!("{:?}", shown(&least)));
     let sync = whole.sync.expect("the sync table is shown");
     assert_eq!((sync.batch_rows, sync.retry_ceiling.as_secs()), (1_000, 10));
 }

@@ -1,7 +1,6 @@
 //! A record batch → rows with the columns that gates and features of its topic need. No I/O: the
 //! schemas' texts are handed in. Every record becomes a row, a skip, or a refusal with its reason.
 
-mod compression;
 mod plan;
 mod read;
 mod records;

@@ -1,6 +1,6 @@
 //! A Kafka record batch of format 2 → its records, as slices. Pure; every length is checked.
 
-use super::compression::{self, Unpack};
+use crate::model::compression::{self, Unpack};
 use shared::avro::wire::take_long;
 use std::borrow::Cow;
 

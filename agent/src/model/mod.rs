@@ -3,12 +3,13 @@
 //! | noun | made by | taken by |
 //! | --- | --- | --- |
 //! | [`batch::Head`] | ingest | buffer |
-//! | [`batch::Batch`] | buffer | decode, ingest (to be read back) |
+//! | [`batch::Batch`] | buffer | decode, forward, ingest (to be read back) |
 //! | [`row::Row`] | decode | gate, feature |
 //! | [`verdict::Reason`] | decode, gate, feature | quarantine |
 //! | [`feature::FeatureRow`] | feature | store, sync |
 
 pub mod batch;
+pub mod compression;
 pub mod decimal;
 pub mod feature;
 pub mod pack;

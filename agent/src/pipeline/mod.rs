@@ -15,6 +15,8 @@ use crate::buffer::Log;
 use crate::config::Config;
 use crate::db::{Db, Readers};
 use crate::feature::{Engine, Opened, View, definition};
+use crate::forward::progress::Kept;
+use crate::forward::{self, Forward};
 use crate::ingest::consume::{self, Consumer};
 use crate::ingest::door;
 use crate::model::feature::{ViewId, ViewShape};
@@ -44,6 +46,7 @@ pub struct Agent {
     progress: Progress,
     syncing: sync::Watch,
     consuming: consume::progress::Watch,
+    forwarding: forward::progress::Watch,
 }
 
 /// What is open once the file is.
@@ -72,7 +75,8 @@ impl Agent {
         let views = opening.engine.shapes().into();
         let (progress, syncing) = (Progress::default(), sync::Watch::default());
         let consuming = consume::progress::Watch::default();
-        Ok(Agent { config, opening, views, clock, progress, syncing, consuming })
+        let forwarding = forward::progress::Watch::default();
+        Ok(Agent { config, opening, views, clock, progress, syncing, consuming, forwarding })
     }
 
     pub fn log(&self) -> Arc<Log> {
@@ -116,6 +120,12 @@ impl Agent {
         Some((settings.kafka.brokers.clone(), self.consuming.clone()))
     }
 
+    /// The central brokers and where the bringing to them stands.
+    pub fn forward(&self) -> Option<(String, forward::progress::Watch)> {
+        let settings = self.config.forward.as_ref()?;
+        Some((settings.kafka.brokers.clone(), self.forwarding.clone()))
+    }
+
     /// Opens the doors and works until asked to stop.
     pub async fn run(self, shutdown: Shutdown) -> Result<()> {
         let (mut outbox, mut syncing) = (None, None);
@@ -127,9 +137,10 @@ impl Agent {
             syncing = Some((sync, changes));
         }
         let consumer = self.consumer(&shutdown)?;
+        let forward = self.forwarder(&shutdown)?;
         self.doors(&shutdown).await?;
         let syncing = syncing.map(|(sync, changes)| tokio::spawn(sync.run(changes, shutdown.clone())));
-        let retention = self.retention(&shutdown)?;
+        let retention = self.retention(forward.as_ref().map(Forward::kept), &shutdown)?;
         let stop = shutdown.clone();
         let processor = self.processor(outbox, shutdown)?;
         // Retention begins after the processor has said which views are built from the log.
@@ -139,6 +150,9 @@ impl Agent {
         })?];
         if let Some(consumer) = consumer {
             others.push(thread::start("consume", move |runtime| consumer.run(runtime))?);
+        }
+        if let Some(forward) = forward {
+            others.push(thread::start("forward", move |runtime| forward.run(runtime))?);
         }
         let mut outcome = thread::start("pipeline", move |runtime| processor.run(runtime))?.end().await;
         // Whether it ended by itself or was asked to: the others end too.
@@ -161,11 +175,24 @@ impl Agent {
         Consumer::new(settings, db, log, adopt, watch, shutdown.clone()).map(Some)
     }
 
-    fn retention(&self, shutdown: &Shutdown) -> Result<Retention> {
+    fn forwarder(&self, shutdown: &Shutdown) -> Result<Option<Forward>> {
+        let Some(settings) = &self.config.forward else { return Ok(None) };
+        let registry = Arc::clone(&self.opening.registry);
+        let known: forward::Known = Box::new(move |id| {
+            let Some(text) = registry.schema(id)? else { return Ok(None) };
+            Ok(Some(forward::Schema { text, subjects: registry.subjects_of(id)? }))
+        });
+        let consumed = self.config.consume.as_ref().map_or(&[][..], |consume| &consume.topics);
+        let (db, watch) = (&self.opening.db, self.forwarding.clone());
+        Forward::new(settings, consumed, db, self.log(), known, watch, shutdown.clone()).map(Some)
+    }
+
+    fn retention(&self, forwarded: Option<Kept>, shutdown: &Shutdown) -> Result<Retention> {
         Ok(Retention {
             log: self.log(),
             reader: self.opening.db.reader()?,
             processed: self.topics(),
+            forwarded,
             progress: self.progress(),
             keep: self.config.buffer.keep,
             clock: self.clock.clone(),

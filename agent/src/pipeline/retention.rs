@@ -4,12 +4,14 @@
 //! topic that a view or gate reads   below its cursor, and older than keep
 //!                                   … or of any age, oldest first, while the log is pressed
 //! topic that nobody here reads      older than keep: others may still want to read it back
+//! topic that goes to the centre     … in each case only below what is there; and then it is read here
 //! ```
 //! What is not processed is never removed. Slices are small, for producers' batches wait behind each.
 //! While views are built from the log, nothing that they may read is removed.
 
 use super::progress::{Progress, State};
 use crate::buffer::{Log, Oldest};
+use crate::forward::progress::Kept;
 use crate::metrics;
 use crate::model::batch::PartitionId;
 use rusqlite::Connection;
@@ -32,6 +34,8 @@ pub struct Retention {
     pub reader: Connection,
     /// Topics that a view or gate reads.
     pub processed: Vec<String>,
+    /// What goes to the centre, and how far it is there.
+    pub forwarded: Option<Kept>,
     pub progress: Progress,
     pub keep: Duration,
     pub clock: Clock,
@@ -140,10 +144,13 @@ impl Retention {
         for topic in self.log.topics() {
             let processed = self.processed.iter().any(|name| **name == *topic.name);
             for partition in &topic.partitions {
-                let below = match processed {
-                    true => processed_below(&state, partition.id),
-                    false if with_unread => partition.end(),
-                    false => 0,
+                let processed = processed.then(|| processed_below(&state, partition.id));
+                let kept = self.forwarded.as_ref();
+                let forwarded = kept.and_then(|kept| kept.below(&topic.name, partition.id));
+                let below = match processed.into_iter().chain(forwarded).min() {
+                    Some(below) => below,
+                    None if with_unread => partition.end(),
+                    None => 0,
                 };
                 if below > partition.start() {
                     found.push((partition.id, below));

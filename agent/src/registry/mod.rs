@@ -176,6 +176,17 @@ impl Registry {
         Ok(self.read(|reader| subject::uses(reader, id))?)
     }
 
+    /// Every subject that a schema is registered under, by name.
+    pub fn subjects_of(&self, id: SchemaId) -> Result<Vec<String>> {
+        let mut subjects: Vec<String> = Vec::new();
+        for (subject, _) in self.read(|reader| subject::uses(reader, id))? {
+            if subjects.last() != Some(&subject) {
+                subjects.push(subject);
+            }
+        }
+        Ok(subjects)
+    }
+
     /// The level of a subject, or that of all others for the empty name.
     pub fn level(&self, subject: &str, or_global: bool) -> Answer<Level> {
         let own = self.read(|reader| subject::own_level(reader, subject))?;

@@ -1,0 +1,166 @@
+//! One local partition: how far it is, and whether it waits.
+
+use super::flight::Mark;
+use super::schema_id::Role;
+use crate::buffer::Partition;
+use shared::avro::wire::SchemaId;
+use shared::error::Error;
+use shared::retry::Backoff;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_CEILING: Duration = Duration::from_secs(60);
+/// A topic that was just asked for is there soon.
+const RETRY_QUICK: Duration = Duration::from_millis(100);
+/// The brokers had this long to make a topic.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+pub struct Place {
+    pub local: Arc<Partition>,
+    /// The lower, the more important.
+    pub rank: usize,
+    /// Whether keys, and values, have no schema id in front.
+    pub plain: (bool, bool),
+    /// Everything before it is durable at the centre, and visible there.
+    pub done: Mark,
+    /// Everything before it was handed over.
+    pub sent: Mark,
+    /// What the file says of `done`.
+    pub noted: i64,
+    /// Partitions of the central topic, once we know how far we are there.
+    pub central: Option<u32>,
+    pub held: Option<Held>,
+    ids: HashMap<(Role, SchemaId), SchemaId>,
+    last: [Option<(SchemaId, SchemaId)>; 2],
+}
+
+/// Why a partition is not sent.
+pub struct Held {
+    pub error: String,
+    backoff: Backoff,
+    retry_at: Instant,
+    since: Instant,
+    /// It goes on when what stands here has arrived.
+    until: i64,
+    said: bool,
+}
+
+/// How much is said of a partition's being held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Warn,
+    /// Somebody else says it.
+    Silent,
+    /// Only if it lasts.
+    Patient,
+}
+
+impl Held {
+    /// Whether a line of the log names it.
+    pub fn is_said(&self) -> bool {
+        self.said
+    }
+}
+
+impl Place {
+    pub fn new(local: Arc<Partition>, rank: usize, plain: (bool, bool), noted: i64) -> Place {
+        let start = Mark { next_offset: noted, checksum: 0 };
+        Place {
+            local,
+            rank,
+            plain,
+            done: start,
+            sent: start,
+            noted,
+            central: None,
+            held: None,
+            ids: HashMap::new(),
+            last: [None; 2],
+        }
+    }
+
+    pub fn topic(&self) -> &str {
+        &self.local.topic
+    }
+
+    /// Whether there is something to send, and it may be sent now.
+    pub fn wants(&self, now: Instant) -> bool {
+        self.sent.next_offset < self.local.end() && self.held.as_ref().is_none_or(|held| now >= held.retry_at)
+    }
+
+    pub fn records_to_go(&self) -> u64 {
+        let from = self.done.next_offset.max(self.local.start());
+        u64::try_from(self.local.end().saturating_sub(from)).unwrap_or(0)
+    }
+
+    /// Forgets what was handed over and where it stands at the centre.
+    pub fn restart(&mut self) {
+        self.done.next_offset = self.done.next_offset.max(self.noted);
+        self.sent = self.done;
+        self.central = None;
+    }
+
+    /// The central id of a local one, if it was needed here before.
+    #[inline]
+    pub fn id(&mut self, role: Role, local: SchemaId) -> Option<SchemaId> {
+        let last = self.last.get_mut(role as usize)?;
+        if let Some((known, central)) = last
+            && *known == local
+        {
+            return Some(*central);
+        }
+        let central = *self.ids.get(&(role, local))?;
+        *last = Some((local, central));
+        Some(central)
+    }
+
+    pub fn set_id(&mut self, role: Role, local: SchemaId, central: SchemaId) {
+        self.ids.insert((role, local), central);
+    }
+
+    /// Not to be sent for a while; `until`: the offset behind what it stops at. Said once per episode.
+    pub fn hold(&mut self, error: &Error, until: i64, tone: Tone) {
+        let first = match tone {
+            Tone::Patient => RETRY_QUICK,
+            Tone::Warn | Tone::Silent => RETRY_FIRST,
+        };
+        let now = Instant::now();
+        let held = self.held.get_or_insert_with(|| Held {
+            error: String::new(),
+            backoff: Backoff::new(first, RETRY_CEILING),
+            retry_at: now,
+            since: now,
+            until,
+            said: false,
+        });
+        held.error = error.to_string();
+        held.until = held.until.max(until);
+        held.retry_at = now + if tone == Tone::Patient { RETRY_QUICK } else { held.backoff.delay() };
+        let loud = match tone {
+            Tone::Warn => true,
+            Tone::Silent => false,
+            Tone::Patient => held.since.elapsed() >= PATIENCE,
+        };
+        if loud && !std::mem::replace(&mut held.said, true) {
+            tracing::warn!(
+                event = "forward_partition_stopped", topic = %self.local.topic, partition = self.local.index,
+                offset = self.sent.next_offset, %error, remedy = error.hint(),
+                "a partition is not brought to the centre any further; it is tried again"
+            );
+        }
+    }
+
+    /// Everything before this was acknowledged.
+    pub fn arrived(&mut self, next_offset: i64) {
+        if let Some(held) = self.held.take_if(|held| next_offset >= held.until)
+            && held.said
+        {
+            tracing::info!(
+                event = "forward_partition_works", topic = %self.local.topic, partition = self.local.index,
+                "the partition is brought to the centre again"
+            );
+        }
+    }
+}

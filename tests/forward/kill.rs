@@ -1,0 +1,79 @@
+//! The agent and central Kafka killed in loops: each record once for readers of what is committed, in order.
+//!
+//! `KILLS=60 cargo dev test forward kills` kills as often.
+
+use crate::world::{self, Ports};
+use fastrand::Rng;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+const KEYS: u64 = 40;
+const TOPICS: [&str; 2] = ["k.a", "k.b"];
+
+#[test]
+fn each_record_once_in_spite_of_kills() {
+    let seed = world::setting("SEED", fastrand::u64(..));
+    let kills = world::setting("KILLS", 8);
+    println!("SEED={seed} KILLS={kills}");
+    let mut rng = Rng::with_seed(seed);
+    let (mut kafka, registry) = (world::kafka(3), world::registry());
+    let ports = Ports::free();
+    let mut launch = world::agent(&ports, &kafka.bootstrap(), &registry.url());
+    launch.set("buffer.partitions", 2).set("forward.commit_interval", "200ms");
+    launch.set("forward.transaction_timeout", "10s").allow(&["forward_waits"]);
+    let mut agent = world::started(&launch);
+    let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let producer = world::producer(&ports.door());
+            while !stop.load(Ordering::Acquire) {
+                let n = sent.fetch_add(1, Ordering::AcqRel);
+                TOPICS.iter().for_each(|topic| world::send(&producer, &world::made(topic, n, KEYS)));
+                if n.is_multiple_of(500) {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+            world::flush(&producer);
+        });
+        for _ in 0..kills {
+            std::thread::sleep(Duration::from_millis(rng.u64(300..2_500)));
+            if rng.u8(0..3) > 0 {
+                agent.kill().expect("kill -9");
+                agent = launch.start().expect("it starts again");
+            } else {
+                kafka.kill().expect("kill -9");
+                std::thread::sleep(Duration::from_millis(rng.u64(0..3_000)));
+                kafka.start_again().expect("Kafka starts again");
+            }
+        }
+        stop.store(true, Ordering::Release);
+    });
+    let sent = sent.load(Ordering::Acquire);
+    world::all_gone(&mut agent);
+    for topic in TOPICS {
+        let mut seen: HashMap<Vec<u8>, Vec<u64>> = HashMap::new();
+        let mut count = 0;
+        world::each(&kafka.bootstrap(), topic, sent, |record| {
+            let n = world::number(&record);
+            let wanted = world::made(topic, n, KEYS);
+            assert_eq!(
+                (&record.value, record.time_ms, &record.headers),
+                (&wanted.value, wanted.time_ms, &wanted.headers)
+            );
+            seen.entry(record.key.expect("a key")).or_default().push(n);
+            count += 1;
+        });
+        assert_eq!(count, sent, "{topic}: each record once");
+        for (key, numbers) in seen {
+            let steps = numbers.windows(2).all(|pair| pair[1] == pair[0] + KEYS);
+            assert!(
+                steps,
+                "{topic}: {} in order and without a gap: {numbers:?}",
+                String::from_utf8_lossy(&key)
+            );
+        }
+    }
+    println!("{sent} records in each of {} topics, each once", TOPICS.len());
+    assert_eq!(agent.stop().expect("it stops"), 0);
+}
