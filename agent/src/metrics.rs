@@ -49,6 +49,11 @@ pub static BUFFER_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     register(IntCounterVec::new(Opts::new("tidegate_agent_buffer_refused_batches_total", help), &["reason"]))
 });
 
+pub static BUFFER_TRANSACTIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Transactions ended, by outcome: committed, aborted";
+    register(IntCounterVec::new(Opts::new("tidegate_agent_buffer_transactions_total", help), &["outcome"]))
+});
+
 pub static BUFFER_LOG_BYTES: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("tidegate_agent_buffer_log_bytes", "Bytes of record batches in the log"));
 

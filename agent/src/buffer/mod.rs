@@ -6,7 +6,8 @@
 //! read(partition, from) <─ reader connection
 //! ```
 //! A batch, its offsets and its producer's state go into one transaction; the memory that mirrors
-//! them follows the commit ([`tail::Tail`]). A batch is stored with the bytes it came with, base
+//! them follows the commit ([`tail::Tail`]). Batches of a transaction are put aside until it is
+//! committed ([`transaction`]). A batch is stored with the bytes it came with, base
 //! offset and leader epoch apart, and never opened.
 
 mod append;
@@ -18,10 +19,12 @@ mod sequence;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod trim;
 
 pub use append::{Append, Outcome, Refusal, With};
 pub use catalogue::{CannotCreate, LEADER_EPOCH, Partition, Topic};
+pub use transaction::{Denial, Ended, Incarnation};
 pub use trim::Oldest;
 
 use crate::config::buffer::BufferConfig;
@@ -37,7 +40,7 @@ use shared::Result;
 use shared::error::Context;
 use shared::time::Clock;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use tail::{SharedTail, Tail};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use uuid::Uuid;
@@ -49,12 +52,13 @@ const READERS: usize = 4;
 pub struct Log {
     db: Db,
     config: BufferConfig,
-    catalogue: Catalogue,
+    catalogue: Arc<Catalogue>,
     tail: SharedTail,
     level: Arc<Level>,
     readers: Readers,
     news: watch::Sender<u64>,
     producer_ids: producer_id::Ids,
+    ended: Arc<OnceLock<Box<Ended>>>,
     cluster: String,
 }
 
@@ -68,7 +72,7 @@ impl Log {
     fn open_at(db: &Db, config: &BufferConfig, clock: Clock) -> Result<Log> {
         let cluster = db.write(catalogue::cluster_id)?;
         let reader = db.reader()?;
-        let catalogue = Catalogue::load(&reader)?;
+        let catalogue = Arc::new(Catalogue::load(&reader)?);
         let news = watch::channel(0).0;
         let level = Arc::<Level>::default();
         let shared = Arc::clone(&level);
@@ -85,6 +89,7 @@ impl Log {
             readers: db.readers(READERS),
             news,
             producer_ids: producer_id::Ids::default(),
+            ended: Arc::default(),
             cluster,
         })
     }

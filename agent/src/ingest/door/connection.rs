@@ -8,14 +8,11 @@
 //! The reader goes on while answers wait for their commit: that is what lets one client fill a
 //! whole group. When memory is short the socket is not read, and the client feels it.
 
-use super::answer::{Answer, Asked, Pending};
-use super::api::{self, Head, Unserved};
+use super::answer::{Answer, Pending};
 use super::door::Door;
-use super::wire::{Fields, Malformed};
-use super::{coordinator, fetch, list_offsets, metadata, produce, producer_id, versions};
+use super::request::{self, Close, Session};
 use crate::metrics;
 use bytes::BytesMut;
-use kafka_protocol::messages::ApiKey;
 use shared::error::OrKind;
 use shared::{Error, Kind, Result};
 use std::net::SocketAddr;
@@ -37,27 +34,6 @@ const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 /// API, version, correlation id.
 const MIN_FRAME_BYTES: usize = 8;
 
-/// Why a connection is closed by us.
-pub(super) enum Close {
-    /// The client went away, or there is nothing more to say.
-    Quietly,
-    /// The client asked for something that is not offered, or broke the protocol.
-    Refused(String),
-    Failed(Error),
-}
-
-impl From<Error> for Close {
-    fn from(error: Error) -> Self {
-        Close::Failed(error)
-    }
-}
-
-impl From<std::io::Error> for Close {
-    fn from(_: std::io::Error) -> Self {
-        Close::Quietly
-    }
-}
-
 /// Serves a client until it leaves, breaks the rules, or the program stops.
 pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, peer: SocketAddr) {
     metrics::DOOR_CONNECTIONS.inc();
@@ -70,7 +46,7 @@ pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, peer: SocketAddr) 
         door: Arc::clone(&door),
         socket: BufReader::with_capacity(READ_BUFFER_BYTES, read),
         queue,
-        software: String::new(),
+        session: Session::default(),
     };
     let close = match reader.run().await {
         Ok(()) => Close::Quietly,
@@ -98,8 +74,7 @@ struct Reader {
     door: Arc<Door>,
     socket: BufReader<OwnedReadHalf>,
     queue: mpsc::Sender<Pending>,
-    /// The client's library, if it said so.
-    software: String,
+    session: Session,
 }
 
 impl Reader {
@@ -156,100 +131,8 @@ impl Reader {
         frame: BytesMut,
         memory: OwnedSemaphorePermit,
     ) -> std::result::Result<Pending, Close> {
-        let door = &self.door;
-        let mut fields = Fields::new(&frame);
-        let (api, head) = match api::read_head(&mut fields) {
-            Ok(read) => read,
-            Err(unserved) => return Err(Close::Refused(explain(&unserved, &self.software))),
-        };
-        metrics::DOOR_REQUESTS.with_label_values(&[name(api.key)]).inc();
-        let asked = Asked { key: api.key, version: head.version, correlation: head.correlation };
-        let broken = |what| Close::Refused(explain_malformed(&head, what, &self.software));
-        let version = head.version;
-        Ok(match api.key {
-            ApiKey::Produce => {
-                let request = produce::decode(&mut fields, version).map_err(broken)?;
-                let mut plan = produce::plan(door, &request, &frame);
-                let appends = std::mem::take(&mut plan.appends);
-                drop(request);
-                let outcomes = match appends.is_empty() {
-                    true => None,
-                    false => Some(door.log.append(frame, appends, memory).await?),
-                };
-                plan.answer(asked, outcomes, door.log.is_pressed())
-            }
-            ApiKey::Fetch => {
-                let request = fetch::decode(&mut fields, version).map_err(broken)?;
-                fetch::answer(Arc::clone(door), request, asked)
-            }
-            ApiKey::ListOffsets => {
-                let request = list_offsets::decode(&mut fields, version).map_err(broken)?;
-                list_offsets::answer(Arc::clone(&door.log), request, asked)
-            }
-            ApiKey::Metadata => {
-                let request = metadata::decode(&mut fields, version).map_err(broken)?;
-                metadata::answer(door, request, asked).await?
-            }
-            ApiKey::InitProducerId => {
-                let request = producer_id::decode(&mut fields, version).map_err(broken)?;
-                producer_id::answer(door, &request, asked).await?
-            }
-            ApiKey::FindCoordinator => {
-                let request = coordinator::decode(&mut fields, version).map_err(broken)?;
-                if door.is_new(format!("coordinator {} {}", head.client, request.key_type)) {
-                    tracing::warn!(
-                        event = "door_coordinator_refused",
-                        client = head.client,
-                        transactions = request.key_type == 1,
-                        remedy = "produce without transactional.id; consume with assigned partitions",
-                        "refused a client that wants transactions or a consumer group"
-                    );
-                }
-                coordinator::answer(&request, asked)
-            }
-            _ => {
-                let request = versions::decode(&mut fields, version).map_err(broken)?;
-                if let Some((library, version)) = request.software {
-                    self.software = format!("{library} {version}");
-                }
-                versions::answer(asked)
-            }
-        })
+        request::answer(&self.door, &mut self.session, frame, memory).await
     }
-}
-
-/// A label with few values.
-fn name(key: ApiKey) -> &'static str {
-    match key {
-        ApiKey::Produce => "produce",
-        ApiKey::Fetch => "fetch",
-        ApiKey::ListOffsets => "list_offsets",
-        ApiKey::Metadata => "metadata",
-        ApiKey::InitProducerId => "init_producer_id",
-        ApiKey::FindCoordinator => "find_coordinator",
-        _ => "api_versions",
-    }
-}
-
-fn explain(unserved: &Unserved<'_>, software: &str) -> String {
-    match unserved {
-        Unserved::Malformed(Malformed(what)) => format!("no Kafka request: cannot read {what} in its head"),
-        Unserved::Unsupported(head) => {
-            let name =
-                ApiKey::try_from(head.key).map_or("an unknown request".to_owned(), |k| format!("{k:?}"));
-            format!(
-                "{name} ({}) version {} is not offered (client {:?}, {software})",
-                head.key, head.version, head.client
-            )
-        }
-    }
-}
-
-fn explain_malformed(head: &Head<'_>, Malformed(what): Malformed, software: &str) -> String {
-    format!(
-        "malformed request {} version {}: cannot read {what} (client {:?}, {software})",
-        head.key, head.version, head.client
-    )
 }
 
 /// Writes answers in order. What is written is flushed before anything is waited for, or a client

@@ -10,9 +10,12 @@ mod api;
 mod connection;
 #[allow(clippy::module_inception)]
 mod door;
+mod request;
 mod wire;
 
+mod add_partitions;
 mod coordinator;
+mod end_transaction;
 mod fetch;
 mod list_offsets;
 mod metadata;
@@ -38,6 +41,9 @@ use tokio::task::JoinSet;
 /// How long open connections may take to write their last answers.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How often transactions that are open for too long are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
 /// After a failed accept (no file handles left): long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -56,8 +62,27 @@ pub async fn serve(config: &DoorConfig, log: Arc<Log>, shutdown: Shutdown) -> Re
         advertised = format!("{}:{}", door.advertised_host, door.advertised_port),
         "the Kafka door is open"
     );
+    tokio::spawn(expire(Arc::clone(&door)));
     tokio::spawn(accept(listener, door));
     Ok(address)
+}
+
+/// Aborts transactions that are open for too long, until the program stops.
+async fn expire(door: Arc<Door>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(EXPIRE_EVERY) => {}
+            () = door.shutdown.wait() => return,
+        }
+        if let Err(error) = door.log.expire_transactions().await
+            && door.is_new("expire transactions".to_owned())
+        {
+            tracing::warn!(
+                event = "door_expire_failed", %error, remedy = error.hint(),
+                "could not look for expired transactions; it is tried again"
+            );
+        }
+    }
 }
 
 async fn accept(listener: TcpListener, door: Arc<Door>) {
