@@ -23,7 +23,7 @@ mod transaction;
 mod trim;
 
 pub use append::{Append, Outcome, Refusal, With};
-pub use catalogue::{CannotCreate, LEADER_EPOCH, Partition, Topic};
+pub use catalogue::{CannotCreate, LEADER_EPOCH, MAX_PARTITIONS, Partition, Topic};
 pub use transaction::{Denial, Ended, Incarnation};
 pub use trim::Oldest;
 
@@ -129,6 +129,16 @@ impl Log {
         name: &str,
         partitions: u32,
     ) -> Result<std::result::Result<Arc<Topic>, CannotCreate>> {
+        self.create_topic_with(name, partitions, false).await
+    }
+
+    /// As [`Log::create_topic`]; of a `compact` one nothing is trimmed for its age.
+    pub async fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: u32,
+        compact: bool,
+    ) -> Result<std::result::Result<Arc<Topic>, CannotCreate>> {
         if !catalogue::is_legal(name) {
             return Ok(Err(CannotCreate::Name));
         }
@@ -139,10 +149,15 @@ impl Log {
         let owned = name.to_owned();
         let row = self
             .db
-            .write_async(move |transaction| catalogue::insert(transaction, &owned, partitions))
+            .write_async(move |transaction| catalogue::insert(transaction, &owned, partitions, compact))
             .await
             .doing(|| format!("create topic {name}"))?;
         Ok(Ok(self.catalogue.add(row)))
+    }
+
+    /// Partitions of a topic whose maker does not say how many.
+    pub fn default_partitions(&self) -> u32 {
+        self.config.partitions
     }
 
     /// Queues the batches of one request. The outcomes come, in order, after the commit that holds
@@ -223,7 +238,8 @@ impl Log {
         trim::below(&self.db, &self.tail, &partition, offset)
     }
 
-    /// What of a partition's oldest batches lies wholly below `below` and arrived before `before_ms`.
+    /// What of a partition's oldest batches lies wholly below `below` and arrived before `before_ms`;
+    /// never any of a compacted topic.
     pub fn oldest(
         &self,
         reader: &Connection,
@@ -231,7 +247,8 @@ impl Log {
         below: i64,
         before_ms: i64,
     ) -> Result<Option<Oldest>> {
-        let Some(partition) = self.catalogue.partition(partition) else { return Ok(None) };
+        let found = self.catalogue.partition(partition).filter(|partition| !partition.compact);
+        let Some(partition) = found else { return Ok(None) };
         trim::oldest(reader, &partition, below, before_ms)
     }
 

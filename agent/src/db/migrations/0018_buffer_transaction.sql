@@ -27,3 +27,6 @@ CREATE TABLE staged_batch (
 ) STRICT;
 
 CREATE INDEX staged_batch_producer ON staged_batch (producer, id, bytes);
+
+-- Whether the topic was made with cleanup.policy=compact: its batches are never trimmed for their age.
+ALTER TABLE topic ADD COLUMN compact INTEGER NOT NULL DEFAULT 0;

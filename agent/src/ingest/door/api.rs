@@ -38,6 +38,8 @@ pub(super) const APIS: &[Api] = &[
     api(ApiKey::AddPartitionsToTxn, "add_partitions_to_txn", 0..=3, 3),
     // Version 5 goes with transactions that begin by themselves, which are not announced here.
     api(ApiKey::EndTxn, "end_txn", 0..=4, 3),
+    api(ApiKey::CreateTopics, "create_topics", 2..=7, 5),
+    api(ApiKey::DescribeConfigs, "describe_configs", 1..=4, 4),
 ];
 
 /// The head of a request.

@@ -15,6 +15,8 @@ mod wire;
 
 mod add_partitions;
 mod coordinator;
+mod create_topics;
+mod describe_configs;
 mod end_transaction;
 mod fetch;
 mod list_offsets;

@@ -5,8 +5,8 @@ use super::api::{self, Api, Head, Unserved};
 use super::door::Door;
 use super::wire::{Fields, Malformed};
 use super::{
-    add_partitions, coordinator, end_transaction, fetch, list_offsets, metadata, produce, producer_id,
-    versions,
+    add_partitions, coordinator, create_topics, describe_configs, end_transaction, fetch, list_offsets,
+    metadata, produce, producer_id, versions,
 };
 use crate::metrics;
 use bytes::BytesMut;
@@ -132,6 +132,10 @@ async fn read(
             list_offsets::answer(Arc::clone(&door.log), list_offsets::decode(fields, version)?, asked)
         }
         ApiKey::FindCoordinator => coordinator::answer(door, &coordinator::decode(fields, version)?, asked),
+        ApiKey::CreateTopics => create_topics::answer(door, &create_topics::decode(fields)?, asked).await?,
+        ApiKey::DescribeConfigs => {
+            describe_configs::answer(door, &describe_configs::decode(fields, version)?, asked)
+        }
         _ => metadata::answer(door, metadata::decode(fields, version)?, asked).await?,
     })
 }

@@ -7,8 +7,8 @@ mod transaction;
 use super::api::{self, APIS, Api, Head};
 use super::wire::Fields;
 use super::{
-    add_partitions, coordinator, end_transaction, fetch, list_offsets, metadata, produce, producer_id,
-    versions,
+    add_partitions, coordinator, create_topics, describe_configs, end_transaction, fetch, list_offsets,
+    metadata, produce, producer_id, versions,
 };
 use crate::buffer::Incarnation;
 use bytes::{Bytes, BytesMut};
@@ -69,6 +69,8 @@ fn sample(api: &Api, version: i16) -> BytesMut {
                 .with_v3_and_below_topics(vec![topic]);
             encode(api, version, &request)
         }
+        ApiKey::CreateTopics => encode(api, version, &sample_create()),
+        ApiKey::DescribeConfigs => encode(api, version, &sample_describe()),
         ApiKey::EndTxn => {
             let request = EndTxnRequest::default().with_transactional_id(TransactionalId(text("tx")));
             let request = request.with_producer_id(ProducerId(5)).with_producer_epoch(3).with_committed(true);
@@ -159,6 +161,31 @@ fn sample_coordinator(version: i16) -> FindCoordinatorRequest {
     }
 }
 
+fn sample_create() -> CreateTopicsRequest {
+    use kafka_protocol::messages::create_topics_request::{
+        CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+    };
+    let assignment = CreatableReplicaAssignment::default().with_broker_ids(vec![BrokerId(1)]);
+    let setting = |value| CreatableTopicConfig::default().with_name(text("cleanup.policy")).with_value(value);
+    let topic = CreatableTopic::default()
+        .with_name(topic_name(0))
+        .with_num_partitions(-1)
+        .with_replication_factor(-1)
+        .with_assignments(vec![assignment])
+        .with_configs(vec![setting(Some(text("compact"))), setting(None)]);
+    CreateTopicsRequest::default().with_topics(vec![topic]).with_validate_only(true)
+}
+
+fn sample_describe() -> DescribeConfigsRequest {
+    use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+    let resource = |kind, keys| {
+        let resource = DescribeConfigsResource::default().with_resource_type(kind);
+        resource.with_resource_name(text(TOPICS[0])).with_configuration_keys(keys)
+    };
+    let resources = vec![resource(2, Some(vec![text("cleanup.policy")])), resource(4, None)];
+    DescribeConfigsRequest::default().with_resources(resources)
+}
+
 fn every_version() -> impl Iterator<Item = (&'static Api, i16)> {
     APIS.iter().flat_map(|api| {
         let newest = *api.offered.end();
@@ -178,6 +205,8 @@ fn decode(frame: &[u8]) -> Option<String> {
         ApiKey::FindCoordinator => coordinator::decode(&mut fields, version).map(|r| format!("{r:?}")),
         ApiKey::InitProducerId => producer_id::decode(&mut fields, version).map(|r| format!("{r:?}")),
         ApiKey::AddPartitionsToTxn => add_partitions::decode(&mut fields).map(|r| format!("{r:?}")),
+        ApiKey::CreateTopics => create_topics::decode(&mut fields).map(|r| format!("{r:?}")),
+        ApiKey::DescribeConfigs => describe_configs::decode(&mut fields, version).map(|r| format!("{r:?}")),
         ApiKey::EndTxn => end_transaction::decode(&mut fields).map(|r| format!("{r:?}")),
         _ => versions::decode(&mut fields, version).map(|r| format!("{r:?}")),
     };
@@ -237,6 +266,21 @@ fn want(api: &Api, version: i16, frame: &[u8]) -> String {
             let topics = vec![(TOPICS[1], vec![3, 4])];
             format!("{:?}", add_partitions::Request { transactional_id: "tx", who: WHO, topics })
         }
+        ApiKey::CreateTopics => {
+            let topic = create_topics::Wanted {
+                name: TOPICS[0],
+                partitions: -1,
+                replicas: -1,
+                assignments: vec![(0, vec![1])],
+                settings: vec![("cleanup.policy", Some("compact")), ("cleanup.policy", None)],
+            };
+            format!("{:?}", create_topics::Request { topics: vec![topic], validate_only: true })
+        }
+        ApiKey::DescribeConfigs => {
+            let one = |kind, keys| describe_configs::Wanted { kind, name: TOPICS[0], keys };
+            let resources = vec![one(2, Some(vec!["cleanup.policy"])), one(4, None)];
+            format!("{:?}", describe_configs::Request { resources })
+        }
         ApiKey::EndTxn => {
             format!("{:?}", end_transaction::Request { transactional_id: "tx", who: WHO, commit: true })
         }
@@ -260,7 +304,7 @@ fn reads_what_the_crate_writes_in_every_version() {
         assert_eq!(head, want);
         count += 1;
     }
-    assert_eq!(count, 76, "the table of offered versions changed: look at this test");
+    assert_eq!(count, 86, "the table of offered versions changed: look at this test");
 }
 
 #[test]

@@ -178,6 +178,15 @@ fn every_version_is_answered() {
                 let topic = &answer.results_by_topic_v3_and_below[0];
                 assert_eq!(topic.results_by_partition[0].partition_error_code, 49, "no such producer");
             }
+            ApiKey::CreateTopics => {
+                let answer: CreateTopicsResponse = read(api.key, version, answer);
+                assert_eq!(answer.topics[0].error_code, 36, "it exists");
+            }
+            ApiKey::DescribeConfigs => {
+                let answer: DescribeConfigsResponse = read(api.key, version, answer);
+                let codes: Vec<i16> = answer.results.iter().map(|result| result.error_code).collect();
+                assert_eq!((codes, answer.results[0].configs.len()), (vec![0, 42], 1));
+            }
             ApiKey::EndTxn => {
                 let answer: EndTxnResponse = read(api.key, version, answer);
                 assert_eq!(answer.error_code, 49, "no such producer");
@@ -187,6 +196,52 @@ fn every_version_is_answered() {
                 assert_eq!((answer.error_code, answer.api_keys.len()), (0, APIS.len()));
             }
         }
+    }
+}
+
+#[test]
+fn topics_are_made_and_described() {
+    use kafka_protocol::messages::create_topics_request::{
+        CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+    };
+    use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+    let served = Served::new("create", DoorConfig::default());
+    let mut client = served.client();
+    let topic = |name: &str, partitions, replicas| {
+        let topic = CreatableTopic::default().with_name(TopicName(StrBytes::from_string(name.to_owned())));
+        topic.with_num_partitions(partitions).with_replication_factor(replicas)
+    };
+    let policy = |value| {
+        vec![CreatableTopicConfig::default().with_name(text("cleanup.policy")).with_value(Some(text(value)))]
+    };
+    let at = |broker| vec![CreatableReplicaAssignment::default().with_broker_ids(vec![BrokerId(broker)])];
+    let cases = [
+        (topic("plain", -1, -1), 0, 1),
+        (topic("plain", -1, -1), 36, 0),
+        (topic("three", 3, 1).with_configs(policy("compact")), 0, 3),
+        (topic("by hand", 1, 1), 17, 0),
+        (topic("none", 0, 1), 37, 0),
+        (topic("many", 1_025, 1), 37, 0),
+        (topic("replicated", 1, 2), 38, 0),
+        (topic("assigned", -1, -1).with_assignments(at(1)), 0, 1),
+        (topic("elsewhere", -1, -1).with_assignments(at(2)), 39, 0),
+        (topic("other", 1, 1).with_configs(policy("shrink")), 40, 0),
+    ];
+    for (topic, want, partitions) in cases {
+        let name = topic.name.0.to_string();
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]);
+        let answer: CreateTopicsResponse = client.ask(ApiKey::CreateTopics, 7, &request);
+        assert_eq!(answer.topics[0].error_code, want, "{name}");
+        let made = served.log.topic(&name).filter(|_| want == 0).map_or(0, |topic| topic.partitions.len());
+        assert_eq!(made, partitions, "{name}");
+    }
+    for (name, want) in [("plain", "delete"), ("three", "compact")] {
+        let resource = DescribeConfigsResource::default().with_resource_type(2);
+        let resource = resource.with_resource_name(text(name)).with_configuration_keys(None);
+        let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+        let answer: DescribeConfigsResponse = client.ask(ApiKey::DescribeConfigs, 4, &request);
+        let configs = &answer.results[0].configs;
+        assert_eq!((configs.len(), configs[0].value.as_deref()), (3, Some(want)), "{name}");
     }
 }
 
