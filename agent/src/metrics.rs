@@ -97,6 +97,16 @@ pub static DOOR_REFUSED_REQUESTS: LazyLock<IntCounter> = LazyLock::new(|| {
     counter("tidegate_agent_ingest_door_refused_requests_total", help)
 });
 
+pub static DOOR_DENIED_LOGINS: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Logins at the Kafka door with a wrong user or password";
+    counter("tidegate_agent_ingest_door_denied_logins_total", help)
+});
+
+pub static DOOR_THROTTLED: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Requests after which a client was not read from for a while, for its bytes per second";
+    counter("tidegate_agent_ingest_door_throttled_requests_total", help)
+});
+
 // ingest (central Kafka)
 
 pub static CONSUMED_RECORDS: LazyLock<IntCounter> = LazyLock::new(|| {

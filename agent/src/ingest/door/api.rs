@@ -38,6 +38,9 @@ pub(super) const APIS: &[Api] = &[
     api(ApiKey::AddPartitionsToTxn, "add_partitions_to_txn", 0..=3, 3),
     // Version 5 goes with transactions that begin by themselves, which are not announced here.
     api(ApiKey::EndTxn, "end_txn", 0..=4, 3),
+    // After version 0 of the first, the login goes on without heads.
+    api(ApiKey::SaslHandshake, "sasl_handshake", 0..=1, i16::MAX),
+    api(ApiKey::SaslAuthenticate, "sasl_authenticate", 0..=2, 2),
     api(ApiKey::CreateTopics, "create_topics", 2..=7, 5),
     api(ApiKey::DescribeConfigs, "describe_configs", 1..=4, 4),
 ];

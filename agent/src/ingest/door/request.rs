@@ -1,5 +1,7 @@
 //! One request: read its head, decode its body, and begin the answer.
 
+use super::access::limit::Bucket;
+use super::access::sasl::{self, Login};
 use super::answer::{Asked, Pending};
 use super::api::{self, Api, Head, Unserved};
 use super::door::Door;
@@ -12,6 +14,7 @@ use crate::metrics;
 use bytes::BytesMut;
 use kafka_protocol::messages::ApiKey;
 use shared::Error;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -37,11 +40,48 @@ impl From<std::io::Error> for Close {
 }
 
 /// What is known of a client.
-#[derive(Default)]
 pub(super) struct Session {
+    peer: IpAddr,
     /// Its library, if it said so.
     software: String,
+    login: Login,
 }
+
+impl Session {
+    pub fn new(peer: IpAddr) -> Session {
+        Session { peer, software: String::new(), login: Login::default() }
+    }
+
+    /// Whether it may ask for anything.
+    pub fn may_ask(&self, door: &Door) -> bool {
+        door.users.is_empty() || self.login.is_in()
+    }
+
+    /// Whether it was refused, and there is nothing more to say.
+    pub fn is_over(&self) -> bool {
+        self.login.is_refused()
+    }
+
+    /// Whether what comes next has no head.
+    pub fn is_bare(&self) -> bool {
+        self.login.is_bare()
+    }
+
+    /// What it may send and fetch: the user, or the address of one without a name.
+    pub fn bucket(&self, door: &Door) -> Arc<Bucket> {
+        let common = door.config.bytes_per_second;
+        match self.login.user() {
+            Some(user) => {
+                let limit = door.users.bytes_per_second(user).unwrap_or(common);
+                door.buckets.of(&format!("user {user}"), limit)
+            }
+            None => door.buckets.of(&format!("address {}", self.peer), common),
+        }
+    }
+}
+
+/// What a client may ask before it has logged in.
+const BEFORE_LOGIN: [ApiKey; 3] = [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate];
 
 type Begun = std::result::Result<Pending, Close>;
 
@@ -52,6 +92,10 @@ pub(super) async fn answer(
     frame: BytesMut,
     memory: OwnedSemaphorePermit,
 ) -> Begun {
+    if session.is_bare() {
+        let Session { peer, login, .. } = session;
+        return Ok(login.bare_message(door, *peer, &frame));
+    }
     let mut fields = Fields::new(&frame);
     let (api, head) = match api::read_head(&mut fields) {
         Ok(read) => read,
@@ -60,7 +104,20 @@ pub(super) async fn answer(
     metrics::DOOR_REQUESTS.with_label_values(&[api.name]).inc();
     let asked = Asked { key: api.key, version: head.version, correlation: head.correlation };
     let broken = |what| Close::Refused(explain_malformed(&head, what, &session.software));
+    if !session.may_ask(door) && !BEFORE_LOGIN.contains(&api.key) {
+        let why = format!("{} before a login; this door wants SASL (client {:?})", api.name, head.client);
+        return Err(Close::Refused(why));
+    }
     match api.key {
+        ApiKey::SaslHandshake => {
+            let request = sasl::decode_handshake(&mut fields).map_err(broken)?;
+            Ok(session.login.handshake(door, request.mechanism, asked))
+        }
+        ApiKey::SaslAuthenticate => {
+            let request = sasl::decode_authenticate(&mut fields).map_err(broken)?;
+            let message = frame.get(request.message).unwrap_or_default();
+            Ok(session.login.authenticate(door, session.peer, message, asked))
+        }
         ApiKey::Produce => {
             let request = produce::decode(&mut fields, head.version).map_err(broken)?;
             let mut plan = produce::plan(door, &request, &frame);

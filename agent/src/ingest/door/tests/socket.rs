@@ -178,6 +178,15 @@ fn every_version_is_answered() {
                 let topic = &answer.results_by_topic_v3_and_below[0];
                 assert_eq!(topic.results_by_partition[0].partition_error_code, 49, "no such producer");
             }
+            ApiKey::SaslHandshake => {
+                let answer: SaslHandshakeResponse = read(api.key, version, answer);
+                assert_eq!(answer.error_code, 34, "without users nobody logs in");
+            }
+            ApiKey::SaslAuthenticate => {
+                let answer: SaslAuthenticateResponse = read(api.key, version, answer);
+                assert_eq!(answer.error_code, 34);
+                client = served.client();
+            }
             ApiKey::CreateTopics => {
                 let answer: CreateTopicsResponse = read(api.key, version, answer);
                 assert_eq!(answer.topics[0].error_code, 36, "it exists");
