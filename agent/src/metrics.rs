@@ -49,6 +49,11 @@ pub static BUFFER_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     register(IntCounterVec::new(Opts::new("tidegate_agent_buffer_refused_batches_total", help), &["reason"]))
 });
 
+pub static BUFFER_TRANSACTIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Transactions ended, by outcome: committed, aborted";
+    register(IntCounterVec::new(Opts::new("tidegate_agent_buffer_transactions_total", help), &["outcome"]))
+});
+
 pub static BUFFER_LOG_BYTES: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("tidegate_agent_buffer_log_bytes", "Bytes of record batches in the log"));
 
@@ -90,6 +95,16 @@ pub static DOOR_REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 pub static DOOR_REFUSED_REQUESTS: LazyLock<IntCounter> = LazyLock::new(|| {
     let help = "Connections closed for a request that is malformed, unknown or too large";
     counter("tidegate_agent_ingest_door_refused_requests_total", help)
+});
+
+pub static DOOR_DENIED_LOGINS: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Logins at the Kafka door with a wrong user or password";
+    counter("tidegate_agent_ingest_door_denied_logins_total", help)
+});
+
+pub static DOOR_THROTTLED: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Requests after which a client was not read from for a while, for its bytes per second";
+    counter("tidegate_agent_ingest_door_throttled_requests_total", help)
 });
 
 // ingest (central Kafka)

@@ -38,27 +38,6 @@ fn kcat_reads_back_what_kcat_wrote() {
     assert_eq!(agent.stop().expect("the agent stops"), 0);
 }
 
-/// A transactional producer is told no at once, not left to time out.
-#[test]
-fn a_transactional_producer_is_refused_at_once() {
-    use rdkafka::producer::{BaseProducer, Producer};
-    let (redis, ports) = (Redis::start().expect("Redis"), Ports::free());
-    let mut launch = agent(&redis, &ports);
-    launch.allow(&["door_coordinator_refused"]);
-    let mut agent = launch.start().expect("the agent starts");
-    agent.wait_ready(LIMIT).expect("the agent is ready");
-    let producer: BaseProducer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", format!("127.0.0.1:{}", ports.door))
-        .set("transactional.id", "t")
-        .create()
-        .expect("a producer");
-    let start = std::time::Instant::now();
-    let refused =
-        producer.init_transactions(Duration::from_secs(30)).expect_err("transactions are not offered");
-    assert!(start.elapsed() < Duration::from_secs(5), "refused after {:?}: {refused}", start.elapsed());
-    assert_eq!(agent.stop().expect("the agent stops"), 0);
-}
-
 #[test]
 fn real_debezium_writes_into_the_door() {
     let postgres = Postgres::start(Default::default()).expect("PostgreSQL");

@@ -1,4 +1,4 @@
-//! Exactly once, refused: by a sink that has no transactions, by brokers that allow none so long, and by
+//! Exactly once, refused: with positions that are not in Kafka, by brokers that allow none so long, and by
 //! another process that took over.
 
 use crate::peers::{Agent, LIMIT, connector, database, refused, says};
@@ -13,14 +13,9 @@ fn exactly_once(postgres: &Postgres, brokers: &str) -> Launch {
 }
 
 #[test]
-fn whoever_has_no_transactions_is_named() {
+fn a_position_beside_kafka_is_refused() {
     let postgres = database();
     let agent = Agent::start(&[]);
-    let said = refused(&mut exactly_once(&postgres, &agent.brokers()), 3);
-    says(&said, &["transaction tidegate-tidegate-fault", "no transactions", "at_least_once"]);
-    let slots = postgres.psql("postgres", "SELECT count(*) FROM pg_replication_slots").expect("slots");
-    assert_eq!(slots, "0", "nothing was begun");
-
     let mut file = exactly_once(&postgres, &agent.brokers());
     says(&refused(file.set("offset.kind", "file"), 2), &["exactly_once", "offset.kind"]);
 }

@@ -2,6 +2,7 @@
 
 use super::catalogue::{LEADER_EPOCH, Partition};
 use super::tail::{Admission, SharedTail, Tail, lock};
+use super::transaction::{self, Staging};
 use crate::db::{Job, OrDb};
 use crate::metrics;
 use crate::model::batch::{self, Head};
@@ -42,6 +43,10 @@ pub enum Refusal {
     DuplicateSequence,
     /// A newer incarnation of this producer has written.
     StaleEpoch,
+    /// Part of a transaction that is not open (any more).
+    NoTransaction,
+    /// Part of a transaction, but the producer has no transactional id (any more).
+    NoTransactionalId,
 }
 
 impl Refusal {
@@ -50,6 +55,7 @@ impl Refusal {
             Refusal::Full => "full",
             Refusal::OutOfOrder | Refusal::DuplicateSequence => "sequence",
             Refusal::StaleEpoch => "epoch",
+            Refusal::NoTransaction | Refusal::NoTransactionalId => "transaction",
         }
     }
 }
@@ -88,12 +94,13 @@ impl Job for AppendJob {
     fn run(&mut self, transaction: &Transaction<'_>) -> Result<()> {
         let tail = Arc::clone(&self.tail);
         let mut tail = lock(&tail);
+        let mut staging = Staging::default();
         for append in &self.appends {
             let records = self
                 .frame
                 .get_mut(append.range.clone())
                 .ok_or_else(|| Error::new(Kind::Bug, "a batch lies outside of its frame"))?;
-            self.outcomes.push(place(transaction, &mut tail, append, records)?);
+            self.outcomes.push(place(transaction, &mut tail, &mut staging, append, records)?);
         }
         match self.with.take() {
             Some(with) => with(transaction, &self.outcomes),
@@ -122,10 +129,18 @@ impl Job for AppendJob {
 fn place(
     transaction: &Transaction<'_>,
     tail: &mut Tail,
+    staging: &mut Staging,
     append: &Append,
     records: &mut [u8],
 ) -> Result<Outcome> {
     let bytes = records.len() as u64;
+    let turn = append.head.turn.filter(|_| append.head.transactional);
+    if let Some(turn) = turn
+        && let Some(refusal) = staging.refuses(transaction, &turn)?
+    {
+        metrics::BUFFER_REFUSED.with_label_values(&[refusal.reason()]).inc();
+        return Ok(Outcome::Refused(refusal));
+    }
     let base_offset = match tail.admit(&append.partition, &append.head, bytes) {
         Admission::Append { base_offset } => base_offset,
         Admission::Duplicate { base_offset } => {
@@ -140,25 +155,38 @@ fn place(
     // Staged first: if the insert fails, the group is undone and with it what is staged here, and
     // the producer's next batch waits for this one.
     tail.stage(&append.partition, &append.head, base_offset, bytes);
-    batch::patch(records, base_offset, LEADER_EPOCH);
-    let last_offset = base_offset + i64::from(append.head.last_delta);
+    if let Some(turn) = turn {
+        transaction::put(transaction, append, &turn, records)?;
+    } else {
+        batch::patch(records, base_offset, LEADER_EPOCH);
+        let Head { last_delta, max_time_ms, .. } = append.head;
+        let now_ms = tail.now_ms();
+        insert(transaction, &append.partition, base_offset, last_delta, max_time_ms, now_ms, records)?;
+    }
+    Ok(Outcome::Stored { base_offset })
+}
+
+/// Writes a batch into the log.
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    partition: &Partition,
+    base_offset: i64,
+    last_delta: i32,
+    max_time_ms: i64,
+    arrived_ms: i64,
+    records: &[u8],
+) -> Result<()> {
+    let last_offset = base_offset + i64::from(last_delta);
     transaction
         .prepare_cached(
             "INSERT INTO log_batch (place, last_offset, max_time_ms, arrived_ms, bytes, records)
              VALUES (?, ?, ?, ?, ?, ?)",
         )
         .and_then(|mut insert| {
-            let place = append.partition.place(base_offset);
-            let head = &append.head;
-            insert.execute(params![
-                place,
-                last_offset,
-                head.max_time_ms,
-                tail.now_ms(),
-                records.len() as i64,
-                &*records
-            ])
+            let place = partition.place(base_offset);
+            let bytes = records.len() as i64;
+            insert.execute(params![place, last_offset, max_time_ms, arrived_ms, bytes, records])
         })
         .or_db("append a batch")?;
-    Ok(Outcome::Stored { base_offset })
+    Ok(())
 }

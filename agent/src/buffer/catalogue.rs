@@ -12,6 +12,9 @@ use uuid::Uuid;
 /// There is one leader, for ever.
 pub const LEADER_EPOCH: i32 = 0;
 
+/// One node, one file; each partition takes memory and a place in every commit.
+pub const MAX_PARTITIONS: u32 = 1_024;
+
 /// Kafka's own limit.
 const MAX_NAME_BYTES: usize = 249;
 
@@ -24,6 +27,8 @@ pub struct Partition {
     pub id: PartitionId,
     pub index: i32,
     pub topic: Arc<str>,
+    /// Of a compacted topic, see [`Topic::compact`].
+    pub compact: bool,
     start: AtomicI64,
     end: AtomicI64,
 }
@@ -67,6 +72,8 @@ impl Partition {
 pub struct Topic {
     pub name: Arc<str>,
     pub uuid: Uuid,
+    /// Made to keep the newest record of each key: nothing is trimmed, so that none is missing.
+    pub compact: bool,
     pub partitions: Vec<Arc<Partition>>,
 }
 
@@ -160,12 +167,20 @@ impl Catalogue {
 }
 
 /// Makes a topic, or finds the one that somebody else has just made.
-pub(super) fn insert(transaction: &Transaction<'_>, name: &str, partitions: u32) -> Result<Topic> {
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    name: &str,
+    partitions: u32,
+    compact: bool,
+) -> Result<Topic> {
     if let Some(topic) = find(transaction, name)? {
         return Ok(topic);
     }
     transaction
-        .execute("INSERT INTO topic (name, uuid) VALUES (?, ?)", params![name, Uuid::new_v4().as_bytes()])
+        .execute(
+            "INSERT INTO topic (name, uuid, compact) VALUES (?, ?, ?)",
+            params![name, Uuid::new_v4().as_bytes(), compact],
+        )
         .or_db("store the topic")?;
     let id = transaction.last_insert_rowid();
     for index in 0..partitions {
@@ -178,11 +193,11 @@ pub(super) fn insert(transaction: &Transaction<'_>, name: &str, partitions: u32)
 
 /// Reads a topic with the offsets its partitions have by what is stored.
 fn find(connection: &Connection, name: &str) -> Result<Option<Topic>> {
-    let head: Option<(i64, [u8; 16])> = connection
-        .prepare_cached("SELECT id, uuid FROM topic WHERE name = ?")
-        .and_then(|mut s| s.query_row([name], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+    let head: Option<(i64, [u8; 16], bool)> = connection
+        .prepare_cached("SELECT id, uuid, compact FROM topic WHERE name = ?")
+        .and_then(|mut s| s.query_row([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional())
         .or_db("read a topic")?;
-    let Some((id, uuid)) = head else { return Ok(None) };
+    let Some((id, uuid, compact)) = head else { return Ok(None) };
     let name: Arc<str> = name.into();
     // After a trim of everything only next_offset knows; after a crash only the last batch does.
     let text = "SELECT id, idx, log_start, max(next_offset, coalesce(
@@ -197,6 +212,7 @@ fn find(connection: &Connection, name: &str) -> Result<Option<Topic>> {
                     id: PartitionId(row.get(0)?),
                     index: row.get(1)?,
                     topic: Arc::clone(&name),
+                    compact,
                     start: AtomicI64::new(row.get(2)?),
                     end: AtomicI64::new(row.get(3)?),
                 }))
@@ -204,7 +220,7 @@ fn find(connection: &Connection, name: &str) -> Result<Option<Topic>> {
             statement.query_map(params![id, OFFSET_BITS], row)?.collect()
         })
         .or_db("read a topic's partitions")?;
-    Ok(Some(Topic { name, uuid: Uuid::from_bytes(uuid), partitions }))
+    Ok(Some(Topic { name, uuid: Uuid::from_bytes(uuid), compact, partitions }))
 }
 
 /// The cluster's id, made at the first start.

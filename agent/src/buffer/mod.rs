@@ -6,7 +6,8 @@
 //! read(partition, from) <─ reader connection
 //! ```
 //! A batch, its offsets and its producer's state go into one transaction; the memory that mirrors
-//! them follows the commit ([`tail::Tail`]). A batch is stored with the bytes it came with, base
+//! them follows the commit ([`tail::Tail`]). Batches of a transaction are put aside until it is
+//! committed ([`transaction`]). A batch is stored with the bytes it came with, base
 //! offset and leader epoch apart, and never opened.
 
 mod append;
@@ -18,10 +19,12 @@ mod sequence;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod trim;
 
 pub use append::{Append, Outcome, Refusal, With};
-pub use catalogue::{CannotCreate, LEADER_EPOCH, Partition, Topic};
+pub use catalogue::{CannotCreate, LEADER_EPOCH, MAX_PARTITIONS, Partition, Topic};
+pub use transaction::{Denial, Ended, Incarnation};
 pub use trim::Oldest;
 
 use crate::config::buffer::BufferConfig;
@@ -37,7 +40,7 @@ use shared::Result;
 use shared::error::Context;
 use shared::time::Clock;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use tail::{SharedTail, Tail};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use uuid::Uuid;
@@ -49,12 +52,13 @@ const READERS: usize = 4;
 pub struct Log {
     db: Db,
     config: BufferConfig,
-    catalogue: Catalogue,
+    catalogue: Arc<Catalogue>,
     tail: SharedTail,
     level: Arc<Level>,
     readers: Readers,
     news: watch::Sender<u64>,
     producer_ids: producer_id::Ids,
+    ended: Arc<OnceLock<Box<Ended>>>,
     cluster: String,
 }
 
@@ -73,7 +77,7 @@ impl Log {
     fn load(db: &Db, config: &BufferConfig, clock: Clock) -> Result<Log> {
         let cluster = db.write(catalogue::cluster_id)?;
         let reader = db.reader()?;
-        let catalogue = Catalogue::load(&reader)?;
+        let catalogue = Arc::new(Catalogue::load(&reader)?);
         let news = watch::channel(0).0;
         let level = Arc::<Level>::default();
         let shared = Arc::clone(&level);
@@ -90,6 +94,7 @@ impl Log {
             readers: db.readers(READERS),
             news,
             producer_ids: producer_id::Ids::default(),
+            ended: Arc::default(),
             cluster,
         })
     }
@@ -129,6 +134,16 @@ impl Log {
         name: &str,
         partitions: u32,
     ) -> Result<std::result::Result<Arc<Topic>, CannotCreate>> {
+        self.create_topic_with(name, partitions, false).await
+    }
+
+    /// As [`Log::create_topic`]; of a `compact` one nothing is trimmed for its age.
+    pub async fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: u32,
+        compact: bool,
+    ) -> Result<std::result::Result<Arc<Topic>, CannotCreate>> {
         if !catalogue::is_legal(name) {
             return Ok(Err(CannotCreate::Name));
         }
@@ -139,10 +154,15 @@ impl Log {
         let owned = name.to_owned();
         let row = self
             .db
-            .write_async(move |transaction| catalogue::insert(transaction, &owned, partitions))
+            .write_async(move |transaction| catalogue::insert(transaction, &owned, partitions, compact))
             .await
             .doing(|| format!("create topic {name}"))?;
         Ok(Ok(self.catalogue.add(row)))
+    }
+
+    /// Partitions of a topic whose maker does not say how many.
+    pub fn default_partitions(&self) -> u32 {
+        self.config.partitions
     }
 
     /// Queues the batches of one request. The outcomes come, in order, after the commit that holds
@@ -223,7 +243,8 @@ impl Log {
         trim::below(&self.db, &self.tail, &partition, offset)
     }
 
-    /// What of a partition's oldest batches lies wholly below `below` and arrived before `before_ms`.
+    /// What of a partition's oldest batches lies wholly below `below` and arrived before `before_ms`;
+    /// never any of a compacted topic.
     pub fn oldest(
         &self,
         reader: &Connection,
@@ -231,7 +252,8 @@ impl Log {
         below: i64,
         before_ms: i64,
     ) -> Result<Option<Oldest>> {
-        let Some(partition) = self.catalogue.partition(partition) else { return Ok(None) };
+        let found = self.catalogue.partition(partition).filter(|partition| !partition.compact);
+        let Some(partition) = found else { return Ok(None) };
         trim::oldest(reader, &partition, below, before_ms)
     }
 

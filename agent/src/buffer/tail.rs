@@ -7,6 +7,7 @@ use super::append::Refusal;
 use super::catalogue::{Catalogue, Partition};
 use super::limit::{Level, Limit};
 use super::sequence::{Judgement, Producer};
+use super::transaction;
 use super::trim;
 use crate::config::buffer::BufferConfig;
 use crate::db::{Follower, OrDb};
@@ -57,6 +58,11 @@ pub(super) struct Tail {
     producers: HashMap<ProducerKey, Producer>,
     staged_producers: HashMap<ProducerKey, Producer>,
     staged: HashMap<PartitionId, Growth>,
+    /// Of open transactions: bytes that the group adds, and bytes of any that it takes away.
+    opened_bytes: u64,
+    released_bytes: u64,
+    /// The offsets that open transactions' next records were told to have, see [`Tail::provisional`].
+    provisional: HashMap<ProducerKey, i64>,
     forgotten: Vec<ProducerKey>,
 }
 
@@ -81,6 +87,7 @@ impl Tail {
         for partition in catalogue.all_partitions() {
             used_bytes += trim::stored_bytes(reader, &partition)?;
         }
+        used_bytes += transaction::stored_bytes(reader)?;
         let tail = Tail {
             swept_ms: clock.now().millis(),
             clock,
@@ -93,6 +100,9 @@ impl Tail {
             producers: load_producers(reader)?,
             staged_producers: HashMap::new(),
             staged: HashMap::new(),
+            opened_bytes: 0,
+            released_bytes: 0,
+            provisional: HashMap::new(),
             forgotten: Vec::new(),
         };
         tail.set_used(used_bytes);
@@ -123,15 +133,47 @@ impl Tail {
                 Judgement::StaleEpoch => return Admission::Refused(Refusal::StaleEpoch),
             }
         }
-        let staged_bytes: u64 = self.staged.values().map(|growth| growth.bytes).sum();
-        if !self.limit.admits(self.used_bytes() + staged_bytes, bytes) {
+        if !self.limit.admits(self.bytes_with_group(), bytes) {
             if let Some(turn) = head.turn {
                 self.must_come_first(partition.id, &turn);
             }
             return Admission::Refused(Refusal::Full);
         }
-        let base_offset = self.staged.get(&partition.id).map_or_else(|| partition.end(), |growth| growth.end);
+        let base_offset = match head.turn.filter(|_| head.transactional) {
+            Some(turn) => self.provisional(partition, turn.producer),
+            None => self.next_offset(partition),
+        };
         Admission::Append { base_offset }
+    }
+
+    fn bytes_with_group(&self) -> u64 {
+        let grown: u64 = self.staged.values().map(|growth| growth.bytes).sum();
+        (self.used_bytes() + grown + self.opened_bytes).saturating_sub(self.released_bytes)
+    }
+
+    /// The offset after what is stored and what the group has staged.
+    pub fn next_offset(&self, partition: &Partition) -> i64 {
+        self.staged.get(&partition.id).map_or_else(|| partition.end(), |growth| growth.end)
+    }
+
+    /// The offset that a transaction's next record would have, were it committed now. Its sender must
+    /// be told one before the commit, and Kafka's word for "not known" (-1) makes librdkafka count on
+    /// from -1 for the rest of the batch. So the answer is exact if nobody else writes into the
+    /// partition meanwhile, and otherwise too low. Clients accept any: both librdkafka and Java only
+    /// hand it on in the delivery report, and order their batches by sequences.
+    fn provisional(&self, partition: &Partition, producer: i64) -> i64 {
+        let told = self.provisional.get(&(producer, partition.id)).copied();
+        told.unwrap_or_default().max(self.next_offset(partition))
+    }
+
+    /// The producer's transaction has ended.
+    pub fn forget_provisional(&mut self, producer: i64) {
+        self.provisional.retain(|(other, _), _| *other != producer);
+    }
+
+    /// Bytes of a transaction that are deleted in this group.
+    pub fn release(&mut self, bytes: u64) {
+        self.released_bytes += bytes;
     }
 
     fn producer(&self, partition: PartitionId, turn: &Turn) -> std::borrow::Cow<'_, Producer> {
@@ -156,19 +198,16 @@ impl Tail {
         }
     }
 
-    /// Stages a batch that is inserted at `base_offset`.
+    /// Stages a batch that is inserted at `base_offset`, or put aside for its transaction.
     pub fn stage(&mut self, partition: &Arc<Partition>, head: &Head, base_offset: i64, bytes: u64) {
-        let growth = self.staged.entry(partition.id).or_insert_with(|| Growth {
-            partition: Arc::clone(partition),
-            end: base_offset,
-            bytes: 0,
-            batches: 0,
-            records: 0,
-        });
-        growth.end = base_offset + i64::from(head.last_delta) + 1;
-        growth.bytes += bytes;
-        growth.batches += 1;
-        growth.records += head.record_count();
+        match head.turn.filter(|_| head.transactional) {
+            Some(turn) => {
+                let next = base_offset + i64::from(head.last_delta) + 1;
+                self.provisional.insert((turn.producer, partition.id), next);
+                self.opened_bytes += bytes;
+            }
+            None => self.grow(partition, base_offset, head.last_delta, bytes),
+        }
         if let Some(turn) = head.turn {
             let key = (turn.producer, partition.id);
             let mut producer = match self.staged_producers.remove(&key) {
@@ -179,6 +218,31 @@ impl Tail {
             producer.seen_ms = self.now_ms();
             self.staged_producers.insert(key, producer);
         }
+    }
+
+    /// Stages a transaction's batch that moves to `base_offset`.
+    pub fn stage_moved(&mut self, partition: &Arc<Partition>, base_offset: i64, last_delta: i32, bytes: u64) {
+        self.grow(partition, base_offset, last_delta, bytes);
+        self.release(bytes);
+    }
+
+    fn grow(&mut self, partition: &Arc<Partition>, base_offset: i64, last_delta: i32, bytes: u64) {
+        let growth = self.staged.entry(partition.id).or_insert_with(|| Growth {
+            partition: Arc::clone(partition),
+            end: base_offset,
+            bytes: 0,
+            batches: 0,
+            records: 0,
+        });
+        growth.end = base_offset + i64::from(last_delta) + 1;
+        growth.bytes += bytes;
+        growth.batches += 1;
+        growth.records += u64::from(last_delta.unsigned_abs()) + 1;
+    }
+
+    /// Whether the group changes nothing here.
+    fn is_untouched(&self) -> bool {
+        self.staged.is_empty() && self.opened_bytes == 0 && self.released_bytes == 0
     }
 
     #[cfg(test)]
@@ -262,7 +326,7 @@ pub(super) struct TailFollower(pub SharedTail);
 impl Follower for TailFollower {
     fn before_commit(&mut self, transaction: &Transaction<'_>) -> Result<()> {
         let mut tail = lock(&self.0);
-        if tail.staged.is_empty() {
+        if tail.is_untouched() {
             return Ok(());
         }
         tail.sweep();
@@ -276,7 +340,7 @@ impl Follower for TailFollower {
     fn committed(&mut self) {
         let mut guard = lock(&self.0);
         let tail = &mut *guard;
-        if tail.staged.is_empty() {
+        if tail.is_untouched() {
             return;
         }
         for (key, producer) in tail.staged_producers.drain() {
@@ -285,7 +349,7 @@ impl Follower for TailFollower {
         for key in tail.forgotten.drain(..) {
             tail.producers.remove(&key);
         }
-        let mut used_bytes = tail.used_bytes();
+        let mut used_bytes = tail.used_bytes() + std::mem::take(&mut tail.opened_bytes);
         for (id, growth) in tail.staged.drain() {
             let unnoted = tail.unnoted.entry(id).or_insert(0);
             *unnoted += growth.bytes;
@@ -298,6 +362,7 @@ impl Follower for TailFollower {
             metrics::BUFFER_RECORDS.inc_by(growth.records);
             metrics::BUFFER_APPENDED_BYTES.inc_by(growth.bytes);
         }
+        used_bytes = used_bytes.saturating_sub(std::mem::take(&mut tail.released_bytes));
         tail.set_used(used_bytes);
         tail.limit.stored(used_bytes);
         tail.news.send_modify(|commits| *commits += 1);
@@ -307,10 +372,11 @@ impl Follower for TailFollower {
         let mut guard = lock(&self.0);
         let tail = &mut *guard;
         tail.forgotten.clear();
-        if tail.staged.is_empty() {
+        if tail.is_untouched() {
             return;
         }
         tail.staged.clear();
+        (tail.opened_bytes, tail.released_bytes) = (0, 0);
         for (key, staged) in tail.staged_producers.drain() {
             let stored = tail.producers.remove(&key);
             tail.producers.insert(key, staged.undone(stored));

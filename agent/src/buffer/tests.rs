@@ -7,33 +7,40 @@ use crate::model::batch::{Head, Turn};
 use std::path::PathBuf;
 use tokio::sync::Semaphore;
 
-struct Bench {
+pub(super) struct Bench {
     folder: PathBuf,
     db_config: DbConfig,
     config: BufferConfig,
+    clock: Clock,
     /// `None` while stopped.
-    open: Option<(Db, Log)>,
+    pub(super) open: Option<(Db, Log)>,
 }
 
 impl Bench {
-    fn new(name: &str, config: BufferConfig, db: DbConfig) -> Bench {
+    pub(super) fn new(name: &str, config: BufferConfig, db: DbConfig) -> Bench {
         let folder = std::env::temp_dir().join(format!("tidegate-buffer-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("temporary folder");
         let db_config = DbConfig { path: folder.join("agent.db"), ..db };
-        let mut bench = Bench { folder, db_config, config, open: None };
+        let mut bench = Bench { folder, db_config, config, clock: Clock::System, open: None };
         bench.restart();
         bench
     }
 
-    fn restart(&mut self) {
+    /// Starts again, some time later.
+    pub(super) fn later(&mut self, millis: i64) {
+        self.clock = Clock::manual((self.clock.now().millis() + millis) * 1_000_000);
+        self.restart();
+    }
+
+    pub(super) fn restart(&mut self) {
         self.open = None;
         let db = Db::open(&self.db_config).expect("opens");
-        let log = Log::open(&db, &self.config).expect("opens");
+        let log = Log::open_at(&db, &self.config, self.clock.clone()).expect("opens");
         self.open = Some((db, log));
     }
 
-    fn log(&self) -> &Log {
+    pub(super) fn log(&self) -> &Log {
         &self.open.as_ref().expect("is open").1
     }
 
@@ -56,11 +63,11 @@ impl Bench {
         block_on(async { self.log().append(frame, appends, memory).await?.await.expect("is answered") })
     }
 
-    fn one(&self, topic: &str, batch: &[u8]) -> Outcome {
+    pub(super) fn one(&self, topic: &str, batch: &[u8]) -> Outcome {
         self.append(topic, &[batch.to_vec()]).expect("commits")[0]
     }
 
-    fn read(&self, topic: &str, from: i64) -> Vec<(i64, i64)> {
+    pub(super) fn read(&self, topic: &str, from: i64) -> Vec<(i64, i64)> {
         let (db, log) = self.open.as_ref().expect("is open");
         let reader = db.reader().expect("opens");
         let batches = log.read(&reader, log.partitions(topic)[0], from, usize::MAX).expect("reads");
@@ -75,7 +82,7 @@ impl Drop for Bench {
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
@@ -83,7 +90,7 @@ fn turn(producer: i64, first_sequence: i32) -> Option<Turn> {
     Some(Turn { producer, epoch: 0, first_sequence })
 }
 
-const fn stored(base_offset: i64) -> Outcome {
+pub(super) const fn stored(base_offset: i64) -> Outcome {
     Outcome::Stored { base_offset }
 }
 

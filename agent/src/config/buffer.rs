@@ -20,6 +20,14 @@ const DEFAULT_PRODUCER_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// A day: enough to read back what went wrong, and to build a changed view with an ordinary window.
 const DEFAULT_KEEP: Duration = Duration::from_secs(86_400);
 
+/// As Kafka's own `transaction.max.timeout.ms`.
+const DEFAULT_TRANSACTION_MAX_TIMEOUT: Duration = Duration::from_secs(900);
+/// Each producer of an edge machine has one; a program that invents a new one at each start must not
+/// fill the file.
+const DEFAULT_MAX_TRANSACTIONAL_IDS: u32 = 1_000;
+/// As Kafka's own `transactional.id.expiration.ms`.
+const DEFAULT_TRANSACTIONAL_ID_RETENTION: Duration = Duration::from_secs(7 * 86_400);
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BufferConfig {
@@ -42,6 +50,14 @@ pub struct BufferConfig {
     /// How long a silent idempotent producer is remembered.
     #[serde(deserialize_with = "shared::time::duration::deserialize")]
     pub producer_retention: Duration,
+    /// The longest time limit that a producer may ask for its transactions; open ones take room.
+    #[serde(deserialize_with = "shared::time::duration::deserialize")]
+    pub transaction_max_timeout: Duration,
+    /// Transactional ids remembered; then those silent longest are forgotten.
+    pub max_transactional_ids: u32,
+    /// How long a transactional id that is not used is remembered.
+    #[serde(deserialize_with = "shared::time::duration::deserialize")]
+    pub transactional_id_retention: Duration,
 }
 
 impl Default for BufferConfig {
@@ -55,6 +71,9 @@ impl Default for BufferConfig {
             max_topics: DEFAULT_MAX_TOPICS,
             max_producers: DEFAULT_MAX_PRODUCERS,
             producer_retention: DEFAULT_PRODUCER_RETENTION,
+            transaction_max_timeout: DEFAULT_TRANSACTION_MAX_TIMEOUT,
+            max_transactional_ids: DEFAULT_MAX_TRANSACTIONAL_IDS,
+            transactional_id_retention: DEFAULT_TRANSACTIONAL_ID_RETENTION,
         }
     }
 }
@@ -73,6 +92,14 @@ impl BufferConfig {
         }
         if self.max_producers == 0 {
             return wrong("buffer.max_producers must be at least 1");
+        }
+        if self.max_transactional_ids == 0 {
+            return wrong("buffer.max_transactional_ids must be at least 1");
+        }
+        if self.transaction_max_timeout.is_zero()
+            || self.transaction_max_timeout > Duration::from_secs(86_400)
+        {
+            return wrong("buffer.transaction_max_timeout must be above zero and at most 24h");
         }
         Ok(())
     }

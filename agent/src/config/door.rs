@@ -1,11 +1,16 @@
-//! `[door]`: the Kafka listener.
+//! `[door]`: the Kafka listener: its limits, its certificate, and who may come in.
+
+mod user;
+
+pub use user::{Hash, Scram, UserConfig};
 
 use serde::Deserialize;
+use shared::tls::ServerTlsConfig;
 use shared::{Error, Kind, Result};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Loopback: the door knows no passwords yet.
+/// Loopback: without `[door.tls]` and `[[door.user]]` everybody who reaches the door may come in.
 const DEFAULT_LISTEN: &str = "127.0.0.1:9192";
 /// Sixteen times a broker's usual 1 MiB: a Java producer may be set to large requests.
 const DEFAULT_MAX_FRAME_BYTES: u32 = 16 * 1024 * 1024;
@@ -15,10 +20,15 @@ const DEFAULT_MEMORY_BYTES: u32 = 64 * 1024 * 1024;
 const DEFAULT_MAX_FETCH_BYTES: u32 = 4 * 1024 * 1024;
 /// About 8 KiB each when idle.
 const DEFAULT_MAX_CONNECTIONS: u32 = 256;
+/// Half of them: one machine cannot shut out all others.
+const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: u32 = 128;
 /// Long enough for a full frame over a slow uplink, short enough not to hold memory for the dead.
 const DEFAULT_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// As Kafka's `connections.max.idle.ms`.
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// All that are known. PLAIN shows the password to whoever listens in, so it wants TLS.
+pub const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -36,12 +46,22 @@ pub struct DoorConfig {
     /// The most that one fetch brings (a single larger batch is still brought whole).
     pub max_fetch_bytes: u32,
     pub max_connections: u32,
+    /// Connections from one address.
+    pub max_connections_per_address: u32,
+    /// What each user (or address, where there are no users) may send and fetch; 0: no limit. Who is
+    /// above it is read from later.
+    pub bytes_per_second: u64,
     /// A request begun must be whole, an answer must be taken, within this time.
     #[serde(deserialize_with = "shared::time::duration::deserialize")]
     pub frame_timeout: Duration,
     /// A connection without requests is closed after this time.
     #[serde(deserialize_with = "shared::time::duration::deserialize")]
     pub idle_timeout: Duration,
+    /// The ways to log in that are offered when there are users.
+    pub sasl_mechanisms: Vec<String>,
+    pub tls: Option<ServerTlsConfig>,
+    /// Who may come in; without any, everybody.
+    pub user: Vec<UserConfig>,
 }
 
 impl Default for DoorConfig {
@@ -54,8 +74,13 @@ impl Default for DoorConfig {
             memory_bytes: DEFAULT_MEMORY_BYTES,
             max_fetch_bytes: DEFAULT_MAX_FETCH_BYTES,
             max_connections: DEFAULT_MAX_CONNECTIONS,
+            max_connections_per_address: DEFAULT_MAX_CONNECTIONS_PER_ADDRESS,
+            bytes_per_second: 0,
             frame_timeout: DEFAULT_FRAME_TIMEOUT,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
+            sasl_mechanisms: MECHANISMS.map(str::to_owned).into(),
+            tls: None,
+            user: Vec::new(),
         }
     }
 }
@@ -76,9 +101,13 @@ impl DoorConfig {
         if self.max_fetch_bytes < 1_024 || self.max_fetch_bytes > self.max_frame_bytes {
             return wrong("door.max_fetch_bytes must be from 1024 to door.max_frame_bytes");
         }
-        if self.max_connections == 0 {
-            return wrong("door.max_connections must be at least 1");
+        if self.max_connections == 0 || self.max_connections_per_address == 0 {
+            return wrong("door.max_connections and door.max_connections_per_address must be at least 1");
         }
+        if self.bytes_per_second != 0 && self.bytes_per_second < 1_024 {
+            return wrong("door.bytes_per_second must be 0 (no limit) or at least 1024");
+        }
+        self.check_users()?;
         if self.frame_timeout.is_zero() || self.idle_timeout.is_zero() {
             return wrong("door.frame_timeout and door.idle_timeout must be above zero");
         }
@@ -87,5 +116,34 @@ impl DoorConfig {
                 .remedy("say in door.advertised_host which name clients can reach"));
         }
         Ok(())
+    }
+
+    fn check_users(&self) -> Result<()> {
+        if let Some(unknown) = self.sasl_mechanisms.iter().find(|name| !MECHANISMS.contains(&name.as_str())) {
+            return Err(Error::new(Kind::Config, format!("door.sasl_mechanisms names {unknown:?}"))
+                .remedy(format!("there are {}", MECHANISMS.join(", "))));
+        }
+        if !self.user.is_empty() && self.sasl_mechanisms.is_empty() {
+            return Err(Error::new(Kind::Config, "door.sasl_mechanisms is empty, so no user could log in"));
+        }
+        for (at, user) in self.user.iter().enumerate() {
+            user.check()?;
+            if self.user.iter().take(at).any(|other| other.name == user.name) {
+                return Err(Error::new(Kind::Config, format!("there are two [[door.user]] {:?}", user.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anybody in the network may write and read, unasked.
+    pub fn is_open_to_all(&self) -> bool {
+        let asks_for_certificate = self.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+        !self.listen.ip().is_loopback() && self.user.is_empty() && !asks_for_certificate
+    }
+
+    /// Whether passwords may be read on their way.
+    pub fn shows_passwords(&self) -> bool {
+        let plain = self.sasl_mechanisms.iter().any(|name| name == "PLAIN");
+        !self.listen.ip().is_loopback() && !self.user.is_empty() && self.tls.is_none() && plain
     }
 }

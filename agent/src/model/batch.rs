@@ -39,6 +39,10 @@ pub const HEAD_BYTES: usize = 61;
 /// Where the CRC's cover begins.
 const CHECKED_FROM: usize = 21;
 
+/// Bits of the attributes.
+const TRANSACTIONAL: i16 = 0x10;
+const CONTROL: i16 = 0x20;
+
 /// Bytes of base offset and length, which the batch's own length does not count.
 const LENGTH_FROM: usize = 12;
 
@@ -69,6 +73,8 @@ pub struct Head {
     /// Milliseconds since 1970.
     pub max_time_ms: i64,
     pub turn: Option<Turn>,
+    /// Part of a transaction: to be kept apart until that is committed.
+    pub transactional: bool,
 }
 
 /// Why a producer's bytes are not one sound record batch.
@@ -82,8 +88,6 @@ pub enum Unsound {
     Codec,
     /// Not exactly one batch, or its counts contradict each other.
     Invalid,
-    /// Part of a transaction, which this log does not offer.
-    Transactional,
 }
 
 impl Head {
@@ -115,11 +119,8 @@ impl Head {
 
     fn after_checksum(field: &Fields<'_>) -> Result<Head, Unsound> {
         let attributes = field.i16(21)?;
-        if attributes & 0x10 != 0 {
-            return Err(Unsound::Transactional);
-        }
         let (last_delta, count) = (field.i32(23)?, field.i32(57)?);
-        if attributes & 0x20 != 0 || count < 1 || last_delta != count - 1 {
+        if attributes & CONTROL != 0 || count < 1 || last_delta != count - 1 {
             return Err(Unsound::Invalid);
         }
         let codec = match attributes & 0x07 {
@@ -136,7 +137,11 @@ impl Head {
             Turn { epoch: 0.., first_sequence: 0.., .. } => Some(turn),
             _ => return Err(Unsound::Invalid),
         };
-        Ok(Head { codec, last_delta, max_time_ms: field.i64(35)?, turn })
+        let transactional = attributes & TRANSACTIONAL != 0;
+        if transactional && turn.is_none() {
+            return Err(Unsound::Invalid);
+        }
+        Ok(Head { codec, last_delta, max_time_ms: field.i64(35)?, turn, transactional })
     }
 }
 
@@ -147,6 +152,17 @@ pub fn patch(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
     }
     if let Some(field) = batch.get_mut(12..16) {
         field.copy_from_slice(&leader_epoch.to_be_bytes());
+    }
+}
+
+/// Takes the mark of a transaction off a batch: once committed it is a batch like any other, for
+/// whoever reads it. The checksum covers the mark and is made anew.
+pub fn unmark(batch: &mut [u8]) {
+    let Some(attributes) = batch.get_mut(22) else { return };
+    *attributes &= !(TRANSACTIONAL as u8);
+    let checksum = batch.get(CHECKED_FROM..).map(crc32c::crc32c);
+    if let (Some(checksum), Some(field)) = (checksum, batch.get_mut(17..CHECKED_FROM)) {
+        field.copy_from_slice(&checksum.to_be_bytes());
     }
 }
 
@@ -211,7 +227,7 @@ pub mod tests {
             ("one bit in the records", |b| b[65] ^= 1, Some(Unsound::Corrupt)),
             ("magic 1", |b| b[16] = 1, Some(Unsound::Format)),
             ("base offset is not covered", |b| patch(b, 77, 3), None),
-            ("transactional", |b| with_attributes(b, 0x10), Some(Unsound::Transactional)),
+            ("transactional", |b| with_attributes(b, 0x10), None),
             ("control", |b| with_attributes(b, 0x20), Some(Unsound::Invalid)),
             ("codec 5", |b| with_attributes(b, 5), Some(Unsound::Codec)),
             ("count 0", |b| with_count(b, 0), Some(Unsound::Invalid)),
@@ -229,7 +245,23 @@ pub mod tests {
     fn reads_turn_and_times() {
         let turn = Turn { producer: 7, epoch: 1, first_sequence: 5 };
         let head = Head::read(&sample(Some(turn), 3, 20)).expect("sound");
-        assert_eq!(head, Head { codec: Codec::None, last_delta: 2, max_time_ms: 2_000, turn: Some(turn) });
+        let mut want = Head {
+            codec: Codec::None,
+            last_delta: 2,
+            max_time_ms: 2_000,
+            turn: Some(turn),
+            transactional: false,
+        };
+        assert_eq!(head, want);
+        let mut marked = sample(Some(turn), 3, 20);
+        with_attributes(&mut marked, 0x10);
+        want.transactional = true;
+        assert_eq!(Head::read(&marked), Ok(want));
+        unmark(&mut marked);
+        assert_eq!(marked, sample(Some(turn), 3, 20), "as if it had never been part of one");
+        let mut nobody = sample(None, 1, 0);
+        with_attributes(&mut nobody, 0x10);
+        assert_eq!(Head::read(&nobody), Err(Unsound::Invalid), "a transaction has a producer");
         assert_eq!(Head::read(&sample(None, 1, 0)).expect("sound").turn, None);
     }
 

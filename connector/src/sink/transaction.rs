@@ -104,8 +104,7 @@ impl Transactions {
             Some(Code::TransactionalIdAuthorizationFailed | Code::ClusterAuthorizationFailed) => (
                 Kind::Denied,
                 format!("the brokers allow no transactions here ({words})"),
-                "grant WRITE and DESCRIBE on the transactional id; Tidegate's agent has no transactions: set \
-                 sink.delivery = \"at_least_once\" to write to it",
+                "grant WRITE and DESCRIBE on the transactional id, or set sink.delivery = \"at_least_once\"",
             ),
             _ => (
                 Kind::Unreachable,

@@ -1,9 +1,8 @@
 //! What the door offers: one table of requests and versions, and the head that all requests share.
 //!
-//! Two lines look odd and are needed: Produce is offered from version 0 although 3 is the lowest
-//! served, and FindCoordinator is offered only to say no. librdkafka concludes from what is
-//! offered which compression it may use, and without these it silently sends lz4, gzip and snappy
-//! uncompressed.
+//! One line looks odd and is needed: Produce is offered from version 0 although 3 is the lowest
+//! served. librdkafka concludes from what is offered which compression it may use, and without it
+//! (and without FindCoordinator) it silently sends lz4, gzip and snappy uncompressed.
 
 use super::wire::{Fields, Malformed, Read};
 use kafka_protocol::messages::ApiKey;
@@ -12,22 +11,38 @@ use std::ops::RangeInclusive;
 /// A request the door answers.
 pub(super) struct Api {
     pub key: ApiKey,
+    /// In metrics.
+    pub name: &'static str,
     pub offered: RangeInclusive<i16>,
     pub served: RangeInclusive<i16>,
     /// From this version on, lengths are compact and tagged fields exist.
     pub flexible_from: i16,
 }
 
+const fn api(key: ApiKey, name: &'static str, offered: RangeInclusive<i16>, flexible_from: i16) -> Api {
+    let served = RangeInclusive::new(*offered.start(), *offered.end());
+    Api { key, name, offered, served, flexible_from }
+}
+
 pub(super) const APIS: &[Api] = &[
-    Api { key: ApiKey::Produce, offered: 0..=13, served: 3..=13, flexible_from: 9 },
-    Api { key: ApiKey::Fetch, offered: 4..=17, served: 4..=17, flexible_from: 12 },
-    Api { key: ApiKey::ListOffsets, offered: 1..=10, served: 1..=10, flexible_from: 6 },
-    Api { key: ApiKey::Metadata, offered: 0..=13, served: 0..=13, flexible_from: 9 },
-    Api { key: ApiKey::FindCoordinator, offered: 0..=6, served: 0..=6, flexible_from: 3 },
+    Api { served: 3..=13, ..api(ApiKey::Produce, "produce", 0..=13, 9) },
+    api(ApiKey::Fetch, "fetch", 4..=17, 12),
+    api(ApiKey::ListOffsets, "list_offsets", 1..=10, 6),
+    api(ApiKey::Metadata, "metadata", 0..=13, 9),
+    api(ApiKey::FindCoordinator, "find_coordinator", 0..=6, 3),
     // Every version is answered: an unknown one with version 0 and an error, so that the client
     // comes again with one that both know.
-    Api { key: ApiKey::ApiVersions, offered: 0..=4, served: 0..=i16::MAX, flexible_from: 3 },
-    Api { key: ApiKey::InitProducerId, offered: 0..=5, served: 0..=5, flexible_from: 2 },
+    Api { served: 0..=i16::MAX, ..api(ApiKey::ApiVersions, "api_versions", 0..=4, 3) },
+    api(ApiKey::InitProducerId, "init_producer_id", 0..=5, 2),
+    // From version 4 on it is spoken between brokers.
+    api(ApiKey::AddPartitionsToTxn, "add_partitions_to_txn", 0..=3, 3),
+    // Version 5 goes with transactions that begin by themselves, which are not announced here.
+    api(ApiKey::EndTxn, "end_txn", 0..=4, 3),
+    // After version 0 of the first, the login goes on without heads.
+    api(ApiKey::SaslHandshake, "sasl_handshake", 0..=1, i16::MAX),
+    api(ApiKey::SaslAuthenticate, "sasl_authenticate", 0..=2, 2),
+    api(ApiKey::CreateTopics, "create_topics", 2..=7, 5),
+    api(ApiKey::DescribeConfigs, "describe_configs", 1..=4, 4),
 ];
 
 /// The head of a request.

@@ -8,24 +8,23 @@
 //! The reader goes on while answers wait for their commit: that is what lets one client fill a
 //! whole group. When memory is short the socket is not read, and the client feels it.
 
-use super::answer::{Answer, Asked, Pending};
-use super::api::{self, Head, Unserved};
+use super::access::limit::Bucket;
+use super::access::tls::{self, Incoming, Outgoing};
+use super::answer::{Answer, Pending};
 use super::door::Door;
-use super::wire::{Fields, Malformed};
-use super::{coordinator, fetch, list_offsets, metadata, produce, producer_id, versions};
+use super::request::{self, Close, Session};
 use crate::metrics;
 use bytes::BytesMut;
-use kafka_protocol::messages::ApiKey;
 use shared::error::OrKind;
 use shared::{Error, Kind, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Answers that may wait, per connection; clients have five requests in flight.
 const PENDING_ANSWERS: usize = 64;
@@ -37,40 +36,30 @@ const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 /// API, version, correlation id.
 const MIN_FRAME_BYTES: usize = 8;
 
-/// Why a connection is closed by us.
-pub(super) enum Close {
-    /// The client went away, or there is nothing more to say.
-    Quietly,
-    /// The client asked for something that is not offered, or broke the protocol.
-    Refused(String),
-    Failed(Error),
-}
-
-impl From<Error> for Close {
-    fn from(error: Error) -> Self {
-        Close::Failed(error)
-    }
-}
-
-impl From<std::io::Error> for Close {
-    fn from(_: std::io::Error) -> Self {
-        Close::Quietly
-    }
-}
-
 /// Serves a client until it leaves, breaks the rules, or the program stops.
 pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, peer: SocketAddr) {
     metrics::DOOR_CONNECTIONS.inc();
     // Answers are small and waited for.
     let _ = socket.set_nodelay(true);
-    let (read, write) = socket.into_split();
+    if let Some((read, write)) = tls::accept(&door, socket, peer).await {
+        converse(&door, read, write, peer).await;
+    }
+    metrics::DOOR_CONNECTIONS.dec();
+}
+
+async fn converse(door: &Arc<Door>, read: Incoming, write: Outgoing, peer: SocketAddr) {
     let (queue, pending) = mpsc::channel(PENDING_ANSWERS);
-    let writer = tokio::spawn(write_answers(write, pending, door.config.frame_timeout));
+    let sent = Arc::<AtomicUsize>::default();
+    let writer = Writer { sent: Arc::clone(&sent), limit: door.config.frame_timeout };
+    let writer = tokio::spawn(writer.run(write, pending));
     let mut reader = Reader {
-        door: Arc::clone(&door),
+        door: Arc::clone(door),
         socket: BufReader::with_capacity(READ_BUFFER_BYTES, read),
         queue,
-        software: String::new(),
+        session: Session::new(peer.ip()),
+        opened: Instant::now(),
+        bucket: None,
+        sent,
     };
     let close = match reader.run().await {
         Ok(()) => Close::Quietly,
@@ -91,15 +80,18 @@ pub(super) async fn serve(door: Arc<Door>, socket: TcpStream, peer: SocketAddr) 
         }
         (Close::Quietly, Ok(())) => {}
     }
-    metrics::DOOR_CONNECTIONS.dec();
 }
 
 struct Reader {
     door: Arc<Door>,
-    socket: BufReader<OwnedReadHalf>,
+    socket: BufReader<Incoming>,
     queue: mpsc::Sender<Pending>,
-    /// The client's library, if it said so.
-    software: String,
+    session: Session,
+    opened: Instant,
+    /// Of the client that the session says it is.
+    bucket: Option<Arc<Bucket>>,
+    /// Bytes of answers since they were last counted.
+    sent: Arc<AtomicUsize>,
 }
 
 impl Reader {
@@ -108,26 +100,63 @@ impl Reader {
         let stop = shutdown.wait();
         tokio::pin!(stop);
         loop {
+            let until = self.until();
             let length = tokio::select! {
                 biased;
                 () = &mut stop => return Ok(()),
                 () = self.queue.closed() => return Ok(()),
-                length = timeout(self.door.config.idle_timeout, self.socket.read_u32()) => length,
+                length = timeout_at(until, self.socket.read_u32()) => length,
             };
             let Ok(length) = length else { return Ok(()) };
-            let (frame, memory) = self.frame(length? as usize).await?;
-            let pending = self.handle(frame, memory).await?;
-            if self.queue.send(pending).await.is_err() {
+            let length = length? as usize;
+            let (frame, memory) = self.frame(length).await?;
+            let pending = request::answer(&self.door, &mut self.session, frame, memory).await?;
+            if self.queue.send(pending).await.is_err() || self.session.is_over() {
                 return Ok(());
             }
+            let pause = self.pause(length);
+            if !pause.is_zero() {
+                tokio::select! {
+                    () = &mut stop => return Ok(()),
+                    () = self.queue.closed() => return Ok(()),
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
         }
+    }
+
+    /// Until when the next request must begin: who has to log in has less time.
+    fn until(&self) -> Instant {
+        match self.session.may_ask(&self.door) {
+            true => Instant::now() + self.door.config.idle_timeout,
+            false => self.opened + self.door.config.frame_timeout,
+        }
+    }
+
+    /// How long not to read, after a request of `length` bytes.
+    fn pause(&mut self, length: usize) -> Duration {
+        let bytes = length + self.sent.swap(0, Ordering::AcqRel);
+        if self.bucket.is_none() {
+            // Before a login it is the address that counts.
+            let bucket = self.session.bucket(&self.door);
+            if !self.session.may_ask(&self.door) {
+                return bucket.take(bytes, Instant::now().into());
+            }
+            self.bucket = Some(bucket);
+        }
+        let bucket = self.bucket.as_ref();
+        let pause = bucket.map_or(Duration::ZERO, |bucket| bucket.take(bytes, Instant::now().into()));
+        if !pause.is_zero() {
+            metrics::DOOR_THROTTLED.inc();
+        }
+        pause
     }
 
     /// Reads a frame, when there is memory for it.
     async fn frame(&mut self, length: usize) -> std::result::Result<(BytesMut, OwnedSemaphorePermit), Close> {
         let limit = self.door.config.max_frame_bytes;
         let permits = u32::try_from(length).ok().filter(|length| *length <= limit);
-        let Some(permits) = permits.filter(|_| length >= MIN_FRAME_BYTES) else {
+        let Some(permits) = permits.filter(|_| length >= MIN_FRAME_BYTES || self.session.is_bare()) else {
             return Err(Close::Refused(format!(
                 "frame of {length} bytes; from {MIN_FRAME_BYTES} to {limit} are taken (door.max_frame_bytes)"
             )));
@@ -149,151 +178,58 @@ impl Reader {
             Err(_) => Err(Close::Refused("a frame was begun and not finished in time".to_owned())),
         }
     }
-
-    /// Decodes a request and begins to answer it.
-    async fn handle(
-        &mut self,
-        frame: BytesMut,
-        memory: OwnedSemaphorePermit,
-    ) -> std::result::Result<Pending, Close> {
-        let door = &self.door;
-        let mut fields = Fields::new(&frame);
-        let (api, head) = match api::read_head(&mut fields) {
-            Ok(read) => read,
-            Err(unserved) => return Err(Close::Refused(explain(&unserved, &self.software))),
-        };
-        metrics::DOOR_REQUESTS.with_label_values(&[name(api.key)]).inc();
-        let asked = Asked { key: api.key, version: head.version, correlation: head.correlation };
-        let broken = |what| Close::Refused(explain_malformed(&head, what, &self.software));
-        let version = head.version;
-        Ok(match api.key {
-            ApiKey::Produce => {
-                let request = produce::decode(&mut fields, version).map_err(broken)?;
-                let mut plan = produce::plan(door, &request, &frame);
-                let appends = std::mem::take(&mut plan.appends);
-                drop(request);
-                let outcomes = match appends.is_empty() {
-                    true => None,
-                    false => Some(door.log.append(frame, appends, memory).await?),
-                };
-                plan.answer(asked, outcomes, door.log.is_pressed())
-            }
-            ApiKey::Fetch => {
-                let request = fetch::decode(&mut fields, version).map_err(broken)?;
-                fetch::answer(Arc::clone(door), request, asked)
-            }
-            ApiKey::ListOffsets => {
-                let request = list_offsets::decode(&mut fields, version).map_err(broken)?;
-                list_offsets::answer(Arc::clone(&door.log), request, asked)
-            }
-            ApiKey::Metadata => {
-                let request = metadata::decode(&mut fields, version).map_err(broken)?;
-                metadata::answer(door, request, asked).await?
-            }
-            ApiKey::InitProducerId => {
-                let request = producer_id::decode(&mut fields, version).map_err(broken)?;
-                producer_id::answer(door, &request, asked).await?
-            }
-            ApiKey::FindCoordinator => {
-                let request = coordinator::decode(&mut fields, version).map_err(broken)?;
-                if door.is_new(format!("coordinator {} {}", head.client, request.key_type)) {
-                    tracing::warn!(
-                        event = "door_coordinator_refused",
-                        client = head.client,
-                        transactions = request.key_type == 1,
-                        remedy = "produce without transactional.id; consume with assigned partitions",
-                        "refused a client that wants transactions or a consumer group"
-                    );
-                }
-                coordinator::answer(&request, asked)
-            }
-            _ => {
-                let request = versions::decode(&mut fields, version).map_err(broken)?;
-                if let Some((library, version)) = request.software {
-                    self.software = format!("{library} {version}");
-                }
-                versions::answer(asked)
-            }
-        })
-    }
 }
 
-/// A label with few values.
-fn name(key: ApiKey) -> &'static str {
-    match key {
-        ApiKey::Produce => "produce",
-        ApiKey::Fetch => "fetch",
-        ApiKey::ListOffsets => "list_offsets",
-        ApiKey::Metadata => "metadata",
-        ApiKey::InitProducerId => "init_producer_id",
-        ApiKey::FindCoordinator => "find_coordinator",
-        _ => "api_versions",
-    }
-}
-
-fn explain(unserved: &Unserved<'_>, software: &str) -> String {
-    match unserved {
-        Unserved::Malformed(Malformed(what)) => format!("no Kafka request: cannot read {what} in its head"),
-        Unserved::Unsupported(head) => {
-            let name =
-                ApiKey::try_from(head.key).map_or("an unknown request".to_owned(), |k| format!("{k:?}"));
-            format!(
-                "{name} ({}) version {} is not offered (client {:?}, {software})",
-                head.key, head.version, head.client
-            )
-        }
-    }
-}
-
-fn explain_malformed(head: &Head<'_>, Malformed(what): Malformed, software: &str) -> String {
-    format!(
-        "malformed request {} version {}: cannot read {what} (client {:?}, {software})",
-        head.key, head.version, head.client
-    )
-}
-
-/// Writes answers in order. What is written is flushed before anything is waited for, or a client
-/// would wait for ever.
-async fn write_answers(
-    socket: OwnedWriteHalf,
-    mut pending: mpsc::Receiver<Pending>,
+struct Writer {
+    sent: Arc<AtomicUsize>,
+    /// How long a client may take for an answer.
     limit: Duration,
-) -> Result<()> {
-    let mut socket = BufWriter::with_capacity(WRITE_BUFFER_BYTES, socket);
-    loop {
-        let next = match pending.try_recv() {
-            Ok(next) => Some(next),
-            Err(_) => {
-                if flush(&mut socket, limit).await.is_err() {
-                    return Ok(());
-                }
-                pending.recv().await
-            }
-        };
-        let Some(mut next) = next else { return Ok(()) };
-        let answer = tokio::select! {
-            biased;
-            answer = &mut next => answer?,
-            () = std::future::ready(()) => {
-                if flush(&mut socket, limit).await.is_err() {
-                    return Ok(());
-                }
-                next.await?
-            }
-        };
-        if let Some(Answer { bytes, memory }) = answer {
-            // A client that does not take its answers is gone for us.
-            match timeout(limit, socket.write_all(&bytes)).await {
-                Ok(Ok(())) => drop(memory),
-                _ => return Ok(()),
-            }
-        }
-    }
 }
 
-async fn flush(socket: &mut BufWriter<OwnedWriteHalf>, limit: Duration) -> Result<()> {
-    match timeout(limit, socket.flush()).await {
-        Ok(flushed) => flushed.or_kind(Kind::Unreachable),
-        Err(_) => Err(Error::new(Kind::Unreachable, "the client does not take its answers")),
+impl Writer {
+    /// Writes answers in order. What is written is flushed before anything is waited for, or a client
+    /// would wait for ever.
+    async fn run(self, socket: Outgoing, mut pending: mpsc::Receiver<Pending>) -> Result<()> {
+        let mut socket = BufWriter::with_capacity(WRITE_BUFFER_BYTES, socket);
+        loop {
+            let next = match pending.try_recv() {
+                Ok(next) => Some(next),
+                Err(_) => {
+                    if self.flush(&mut socket).await.is_err() {
+                        return Ok(());
+                    }
+                    pending.recv().await
+                }
+            };
+            let Some(mut next) = next else { break };
+            let answer = tokio::select! {
+                biased;
+                answer = &mut next => answer?,
+                () = std::future::ready(()) => {
+                    if self.flush(&mut socket).await.is_err() {
+                        return Ok(());
+                    }
+                    next.await?
+                }
+            };
+            if let Some(Answer { bytes, memory }) = answer {
+                self.sent.fetch_add(bytes.len(), Ordering::AcqRel);
+                // A client that does not take its answers is gone for us.
+                match timeout(self.limit, socket.write_all(&bytes)).await {
+                    Ok(Ok(())) => drop(memory),
+                    _ => return Ok(()),
+                }
+            }
+        }
+        // So that TLS says that this is the end, and no cut. Nobody may be listening any more.
+        let _ = timeout(self.limit, socket.shutdown()).await;
+        Ok(())
+    }
+
+    async fn flush(&self, socket: &mut BufWriter<Outgoing>) -> Result<()> {
+        match timeout(self.limit, socket.flush()).await {
+            Ok(flushed) => flushed.or_kind(Kind::Unreachable),
+            Err(_) => Err(Error::new(Kind::Unreachable, "the client does not take its answers")),
+        }
     }
 }

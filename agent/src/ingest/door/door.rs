@@ -1,11 +1,16 @@
 //! What all connections share: the log, the limits, and what was said in the logs already.
 
+use super::access::limit::{Addresses, Buckets};
+use super::access::users::Users;
 use crate::buffer::Log;
 use crate::config::door::DoorConfig;
+use shared::Result;
+use shared::error::Context;
 use shared::shutdown::Shutdown;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 /// Different refusals that are logged at WARN; a client that comes again each second is not.
 const MAX_TOLD: usize = 256;
@@ -21,13 +26,24 @@ pub(super) struct Door {
     /// Bytes of fetches read and not yet written.
     pub answers: Arc<Semaphore>,
     pub connections: Arc<Semaphore>,
+    pub addresses: Addresses,
+    pub buckets: Buckets,
+    pub users: Users,
+    pub tls: Option<TlsAcceptor>,
     told: Mutex<HashSet<String>>,
 }
 
 impl Door {
-    pub fn new(log: Arc<Log>, config: DoorConfig, address: std::net::SocketAddr, shutdown: Shutdown) -> Self {
+    /// Reads the certificate and derives the users' keys.
+    pub fn new(
+        log: Arc<Log>,
+        config: DoorConfig,
+        address: std::net::SocketAddr,
+        shutdown: Shutdown,
+    ) -> Result<Self> {
         let memory = config.memory_bytes as usize;
-        Door {
+        let tls = config.tls.as_ref().map(|tls| tls.server().doing(|| "open [door.tls]")).transpose()?;
+        Ok(Door {
             log,
             advertised_host: config.advertised_host.clone().unwrap_or_else(|| address.ip().to_string()),
             advertised_port: config.advertised_port.unwrap_or(address.port()),
@@ -35,9 +51,13 @@ impl Door {
             memory: Arc::new(Semaphore::new(memory)),
             answers: Arc::new(Semaphore::new(memory)),
             connections: Arc::new(Semaphore::new(config.max_connections as usize)),
+            addresses: Addresses::default(),
+            buckets: Buckets::default(),
+            users: Users::new(&config),
+            tls: tls.map(TlsAcceptor::from),
             told: Mutex::default(),
             config,
-        }
+        })
     }
 
     /// Whether this is said for the first time.

@@ -23,7 +23,6 @@ const THROTTLE_HINT_MS: i32 = 100;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request<'a> {
-    pub transactional: bool,
     pub acks: i16,
     pub topics: Vec<TopicData<'a>>,
 }
@@ -45,7 +44,8 @@ pub(super) struct PartitionData {
 }
 
 pub(super) fn decode<'a>(fields: &mut Fields<'a>, version: i16) -> Read<Request<'a>> {
-    let transactional = fields.nullable_string()?.is_some();
+    // The transactional id: the batches say themselves that they belong to a transaction.
+    fields.nullable_string()?;
     let acks = fields.i16()?;
     fields.i32()?; // how long to wait for replicas, of which there are none
     let topics = fields.list(|fields| {
@@ -60,7 +60,7 @@ pub(super) fn decode<'a>(fields: &mut Fields<'a>, version: i16) -> Read<Request<
         Ok(TopicData { name, uuid, partitions })
     })?;
     fields.tags()?;
-    Ok(Request { transactional, acks, topics })
+    Ok(Request { acks, topics })
 }
 
 /// What the answer will say of a partition.
@@ -120,7 +120,6 @@ pub(super) fn plan(door: &Door, request: &Request<'_>, frame: &[u8]) -> Plan {
 /// What is wrong with the request as a whole.
 fn whole_request(request: &Request<'_>) -> Option<ResponseError> {
     match request.acks {
-        _ if request.transactional => Some(ResponseError::TransactionalIdAuthorizationFailed),
         -1..=1 => None,
         _ => Some(ResponseError::InvalidRequiredAcks),
     }
@@ -142,7 +141,6 @@ fn check(
         Unsound::Format => ResponseError::UnsupportedForMessageFormat,
         Unsound::Codec => ResponseError::UnsupportedCompressionType,
         Unsound::Invalid => ResponseError::InvalidRecord,
-        Unsound::Transactional => ResponseError::InvalidTxnState,
     })?;
     Ok(Append { partition: Arc::clone(partition), head, range })
 }
@@ -209,6 +207,8 @@ fn outcome_code(outcome: Option<Outcome>) -> (i16, i64) {
                 Refusal::OutOfOrder => ResponseError::OutOfOrderSequenceNumber,
                 Refusal::DuplicateSequence => ResponseError::DuplicateSequenceNumber,
                 Refusal::StaleEpoch => ResponseError::InvalidProducerEpoch,
+                Refusal::NoTransaction => ResponseError::InvalidTxnState,
+                Refusal::NoTransactionalId => ResponseError::InvalidProducerIdMapping,
             };
             (code(error), -1)
         }

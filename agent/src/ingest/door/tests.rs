@@ -2,10 +2,16 @@
 //! the same; then the same bytes, damaged, must be refused without harm.
 
 mod socket;
+mod transaction;
 
+use super::access::sasl;
 use super::api::{self, APIS, Api, Head};
 use super::wire::Fields;
-use super::{coordinator, fetch, list_offsets, metadata, produce, producer_id, versions};
+use super::{
+    add_partitions, coordinator, create_topics, describe_configs, end_transaction, fetch, list_offsets,
+    metadata, produce, producer_id, versions,
+};
+use crate::buffer::Incarnation;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, StrBytes};
@@ -13,6 +19,7 @@ use uuid::Uuid;
 
 const TOPICS: [&str; 2] = ["shop.public.orders", "t"];
 const IDS: [Uuid; 2] = [Uuid::from_u128(7), Uuid::from_u128(8)];
+const WHO: Incarnation = Incarnation { producer: 5, epoch: 3 };
 const RECORDS: &[u8] = b"not opened by the decoder";
 
 fn text(text: &'static str) -> StrBytes {
@@ -51,6 +58,32 @@ fn sample(api: &Api, version: i16) -> BytesMut {
                 _ => request,
             };
             encode(api, version, &request.with_transactional_id(Some(TransactionalId(text("tx")))))
+        }
+        ApiKey::AddPartitionsToTxn => {
+            use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+            let topic =
+                AddPartitionsToTxnTopic::default().with_name(topic_name(1)).with_partitions(vec![3, 4]);
+            let request = AddPartitionsToTxnRequest::default()
+                .with_v3_and_below_transactional_id(TransactionalId(text("tx")))
+                .with_v3_and_below_producer_id(ProducerId(5))
+                .with_v3_and_below_producer_epoch(3)
+                .with_v3_and_below_topics(vec![topic]);
+            encode(api, version, &request)
+        }
+        ApiKey::SaslHandshake => {
+            encode(api, version, &SaslHandshakeRequest::default().with_mechanism(text("SCRAM-SHA-256")))
+        }
+        ApiKey::SaslAuthenticate => encode(
+            api,
+            version,
+            &SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from_static(RECORDS)),
+        ),
+        ApiKey::CreateTopics => encode(api, version, &sample_create()),
+        ApiKey::DescribeConfigs => encode(api, version, &sample_describe()),
+        ApiKey::EndTxn => {
+            let request = EndTxnRequest::default().with_transactional_id(TransactionalId(text("tx")));
+            let request = request.with_producer_id(ProducerId(5)).with_producer_epoch(3).with_committed(true);
+            encode(api, version, &request)
         }
         _ => {
             let request = ApiVersionsRequest::default();
@@ -137,6 +170,31 @@ fn sample_coordinator(version: i16) -> FindCoordinatorRequest {
     }
 }
 
+fn sample_create() -> CreateTopicsRequest {
+    use kafka_protocol::messages::create_topics_request::{
+        CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+    };
+    let assignment = CreatableReplicaAssignment::default().with_broker_ids(vec![BrokerId(1)]);
+    let setting = |value| CreatableTopicConfig::default().with_name(text("cleanup.policy")).with_value(value);
+    let topic = CreatableTopic::default()
+        .with_name(topic_name(0))
+        .with_num_partitions(-1)
+        .with_replication_factor(-1)
+        .with_assignments(vec![assignment])
+        .with_configs(vec![setting(Some(text("compact"))), setting(None)]);
+    CreateTopicsRequest::default().with_topics(vec![topic]).with_validate_only(true)
+}
+
+fn sample_describe() -> DescribeConfigsRequest {
+    use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+    let resource = |kind, keys| {
+        let resource = DescribeConfigsResource::default().with_resource_type(kind);
+        resource.with_resource_name(text(TOPICS[0])).with_configuration_keys(keys)
+    };
+    let resources = vec![resource(2, Some(vec![text("cleanup.policy")])), resource(4, None)];
+    DescribeConfigsRequest::default().with_resources(resources)
+}
+
 fn every_version() -> impl Iterator<Item = (&'static Api, i16)> {
     APIS.iter().flat_map(|api| {
         let newest = *api.offered.end();
@@ -155,6 +213,12 @@ fn decode(frame: &[u8]) -> Option<String> {
         ApiKey::Metadata => metadata::decode(&mut fields, version).map(|r| format!("{r:?}")),
         ApiKey::FindCoordinator => coordinator::decode(&mut fields, version).map(|r| format!("{r:?}")),
         ApiKey::InitProducerId => producer_id::decode(&mut fields, version).map(|r| format!("{r:?}")),
+        ApiKey::AddPartitionsToTxn => add_partitions::decode(&mut fields).map(|r| format!("{r:?}")),
+        ApiKey::SaslHandshake => sasl::decode_handshake(&mut fields).map(|r| format!("{r:?}")),
+        ApiKey::SaslAuthenticate => sasl::decode_authenticate(&mut fields).map(|r| format!("{r:?}")),
+        ApiKey::CreateTopics => create_topics::decode(&mut fields).map(|r| format!("{r:?}")),
+        ApiKey::DescribeConfigs => describe_configs::decode(&mut fields, version).map(|r| format!("{r:?}")),
+        ApiKey::EndTxn => end_transaction::decode(&mut fields).map(|r| format!("{r:?}")),
         _ => versions::decode(&mut fields, version).map(|r| format!("{r:?}")),
     };
     read.ok().filter(|_| fields.is_at_end())
@@ -179,7 +243,7 @@ fn want(api: &Api, version: i16, frame: &[u8]) -> String {
                 let empty = produce::PartitionData { index: 4, records: None };
                 topics.push(produce::TopicData { name, uuid, partitions: vec![full, empty] });
             }
-            format!("{:?}", produce::Request { transactional: false, acks: -1, topics })
+            format!("{:?}", produce::Request { acks: -1, topics })
         }
         ApiKey::Fetch => {
             let one = fetch::PartitionWanted { index: 3, offset: 1 << 40, max_bytes: 4_096 };
@@ -205,7 +269,37 @@ fn want(api: &Api, version: i16, frame: &[u8]) -> String {
             let keys = if version >= 4 { vec!["a", "b"] } else { vec!["a"] };
             format!("{:?}", coordinator::Request { key_type: i8::from(version >= 1), keys })
         }
-        ApiKey::InitProducerId => format!("{:?}", producer_id::Request { transactional: true }),
+        ApiKey::InitProducerId => {
+            let had = (version >= 3).then_some(WHO);
+            format!("{:?}", producer_id::Request { transactional_id: Some("tx"), timeout_ms: 60_000, had })
+        }
+        ApiKey::AddPartitionsToTxn => {
+            let topics = vec![(TOPICS[1], vec![3, 4])];
+            format!("{:?}", add_partitions::Request { transactional_id: "tx", who: WHO, topics })
+        }
+        ApiKey::SaslHandshake => format!("{:?}", sasl::Handshake { mechanism: "SCRAM-SHA-256" }),
+        ApiKey::SaslAuthenticate => {
+            let at = frame.windows(RECORDS.len()).position(|w| w == RECORDS).expect("is in the frame");
+            format!("{:?}", sasl::Authenticate { message: at..at + RECORDS.len() })
+        }
+        ApiKey::CreateTopics => {
+            let topic = create_topics::Wanted {
+                name: TOPICS[0],
+                partitions: -1,
+                replicas: -1,
+                assignments: vec![(0, vec![1])],
+                settings: vec![("cleanup.policy", Some("compact")), ("cleanup.policy", None)],
+            };
+            format!("{:?}", create_topics::Request { topics: vec![topic], validate_only: true })
+        }
+        ApiKey::DescribeConfigs => {
+            let one = |kind, keys| describe_configs::Wanted { kind, name: TOPICS[0], keys };
+            let resources = vec![one(2, Some(vec!["cleanup.policy"])), one(4, None)];
+            format!("{:?}", describe_configs::Request { resources })
+        }
+        ApiKey::EndTxn => {
+            format!("{:?}", end_transaction::Request { transactional_id: "tx", who: WHO, commit: true })
+        }
         _ => {
             let software = (version >= 3).then_some(("librdkafka", "2.12.1"));
             format!("{:?}", versions::Request { software })
@@ -226,7 +320,7 @@ fn reads_what_the_crate_writes_in_every_version() {
         assert_eq!(head, want);
         count += 1;
     }
-    assert_eq!(count, 67, "the table of offered versions changed: look at this test");
+    assert_eq!(count, 91, "the table of offered versions changed: look at this test");
 }
 
 #[test]
