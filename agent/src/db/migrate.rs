@@ -18,8 +18,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0015_buffer_trimmed", include_str!("migrations/0015_buffer_trimmed.sql")),
     ("0016_pipeline_short_view", include_str!("migrations/0016_pipeline_short_view.sql")),
     ("0017_ingest_consume", include_str!("migrations/0017_ingest_consume.sql")),
-    ("0020_forward", include_str!("migrations/0020_forward.sql")),
     ("0018_buffer_transaction", include_str!("migrations/0018_buffer_transaction.sql")),
+    ("0020_forward", include_str!("migrations/0020_forward.sql")),
 ];
 
 /// How many migrations the file has seen.
