@@ -12,6 +12,8 @@ pub const VALUE: &str = r#"{"type": "record", "name": "Envelope", "fields": [
     {"name": "source", "type": {"type": "record", "name": "Source", "fields": [{"name": "ts_us", "type": "long"}]}},
     {"name": "op", "type": "string"}]}"#;
 
+const TRANSACTIONAL: i16 = 0x10;
+
 /// One change; `row` is absent when it was deleted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
@@ -37,6 +39,30 @@ pub type Turn = Option<(i64, i32)>;
 
 /// Changes → the bytes of a batch.
 pub fn batch(changes: &[Change], turn: Turn, schemas: Schemas, committed_us: i64, rng: &mut Rng) -> Vec<u8> {
+    let (producer, sequence) = turn.unwrap_or((-1, -1));
+    let epoch: i16 = if turn.is_some() { 0 } else { -1 };
+    sealed(0, (producer, epoch, sequence), changes, schemas, committed_us, rng)
+}
+
+/// A batch of a transaction: producer id, epoch, first sequence.
+pub fn batch_of(
+    changes: &[Change],
+    turn: (i64, i16, i32),
+    schemas: Schemas,
+    committed_us: i64,
+    rng: &mut Rng,
+) -> Vec<u8> {
+    sealed(TRANSACTIONAL, turn, changes, schemas, committed_us, rng)
+}
+
+fn sealed(
+    attributes: i16,
+    (producer, epoch, sequence): (i64, i16, i32),
+    changes: &[Change],
+    schemas: Schemas,
+    committed_us: i64,
+    rng: &mut Rng,
+) -> Vec<u8> {
     let time_ms = committed_us / 1_000;
     let mut records = Vec::new();
     for (delta, change) in (0..).zip(changes) {
@@ -52,10 +78,8 @@ pub fn batch(changes: &[Change], turn: Turn, schemas: Schemas, committed_us: i64
         records.extend_from_slice(&record);
     }
     let count = i32::try_from(changes.len()).expect("few");
-    let (producer, sequence) = turn.unwrap_or((-1, -1));
-    let epoch: i16 = if turn.is_some() { 0 } else { -1 };
     let mut checked = Vec::new();
-    checked.extend_from_slice(&0_i16.to_be_bytes());
+    checked.extend_from_slice(&attributes.to_be_bytes());
     checked.extend_from_slice(&(count - 1).to_be_bytes());
     checked.extend_from_slice(&time_ms.to_be_bytes());
     checked.extend_from_slice(&time_ms.to_be_bytes());

@@ -4,13 +4,16 @@
 use super::batch::{Change, Row};
 use super::client::{Client, Sent};
 use super::process::{PARTITIONS, Process, TOPIC};
+use super::transactor::{End, Transaction};
+use agent::model::batch::Head;
 use agent::model::value::Value;
 use std::collections::{BTreeMap, HashMap};
 
 /// Of the windowed feature.
 pub const WINDOW_US: i64 = 30_000_000;
-/// Base offset, length and epoch stand before it; what comes is as it was sent.
-const AS_SENT: usize = 16;
+/// What comes from here on is as it was sent; before it stand what the log sets, the checksum and the mark of a
+/// transaction.
+const AS_SENT: usize = 23;
 
 /// The log as it must be: what was ever found in it, by partition and first offset.
 #[derive(Default)]
@@ -32,7 +35,13 @@ impl Model {
     }
 
     /// Holds the log against what was sent and acknowledged.
-    pub fn check_log(&mut self, process: &Process, all: &[Sent], clients: &[Client]) {
+    pub fn check_log(
+        &mut self,
+        process: &Process,
+        all: &[Sent],
+        clients: &[Client],
+        transactions: &[Transaction],
+    ) {
         let known: HashMap<&[u8], usize> =
             all.iter().enumerate().map(|(at, sent)| (&sent.bytes[AS_SENT..], at)).collect();
         let reader = process.db.reader().expect("opens");
@@ -45,6 +54,10 @@ impl Model {
             for batch in &batches {
                 assert_eq!(batch.base_offset, next, "{number}: a gap");
                 next = batch.last_offset + 1;
+                assert!(
+                    Head::read(&batch.records).is_ok_and(|head| !head.transactional),
+                    "{number}: unsound"
+                );
                 let at = known.get(&batch.records[AS_SENT..]).copied();
                 let at =
                     at.unwrap_or_else(|| panic!("{number}: offset {} was never sent", batch.base_offset));
@@ -65,6 +78,26 @@ impl Model {
             self.ends.insert(number, next);
         }
         self.check_sent(all, clients);
+        self.check_transactions(transactions);
+    }
+
+    /// All or nothing, and what of the two, where that is known.
+    fn check_transactions(&self, transactions: &[Transaction]) {
+        let stored: HashMap<usize, usize> = self.places.values().fold(HashMap::new(), |mut stored, at| {
+            *stored.entry(*at).or_default() += 1;
+            stored
+        });
+        for (number, Transaction { batches, end }) in transactions.iter().enumerate() {
+            let counts: Vec<usize> = batches.iter().map(|at| stored.get(at).copied().unwrap_or(0)).collect();
+            let (all, none) =
+                (counts.iter().all(|count| *count == 1), counts.iter().all(|count| *count == 0));
+            let holds = match end {
+                End::Known(true) => all,
+                End::Open | End::Known(false) | End::Asked(false) => none,
+                End::Asked(true) | End::Forgotten => all || none,
+            };
+            assert!(holds, "transaction {number}, {end:?}: its batches are stored {counts:?} times");
+        }
     }
 
     fn check_sent(&self, all: &[Sent], clients: &[Client]) {
@@ -78,10 +111,10 @@ impl Model {
             if let Some(acknowledged) = sent.acknowledged {
                 assert!(offsets.contains(&acknowledged), "batch {at} was acknowledged at {acknowledged}");
             }
-            if clients[sent.client].idempotent {
+            if let Some(client) = sent.client.filter(|client| clients[*client].idempotent) {
                 assert!(offsets.len() <= 1, "batch {at} is stored at {offsets:?}");
                 if let Some(offset) = offsets.first() {
-                    let before = last.insert(sent.client, *offset);
+                    let before = last.insert(client, *offset);
                     assert!(before < Some(*offset), "batch {at} at {offset} is before its predecessor");
                 }
             }

@@ -11,7 +11,8 @@ const OWNERS: i64 = 3;
 
 /// A batch from its making to its acknowledgement, and after.
 pub struct Sent {
-    pub client: usize,
+    /// `None`: part of a transaction.
+    pub client: Option<usize>,
     pub partition: i32,
     pub changes: Vec<Change>,
     pub bytes: Vec<u8>,
@@ -40,7 +41,7 @@ impl Client {
     pub fn send(&mut self, all: &mut Vec<Sent>, schemas: Schemas, now_us: i64, rng: &mut Rng) -> Vec<usize> {
         let room = IN_FLIGHT - self.waiting.len();
         for _ in 0..rng.usize(0..=room) {
-            let changes: Vec<Change> = (0..rng.usize(1..8)).map(|_| self.change(rng)).collect();
+            let changes = Client::changes(self.partition, rng);
             // Producer ids are chosen here: the agent's are random.
             let producer = 1_000 + i64::try_from(self.number).expect("few");
             let turn = self.idempotent.then_some((producer, self.next_sequence));
@@ -49,7 +50,7 @@ impl Client {
             let bytes = batch(&changes, turn, schemas, committed_us, rng);
             self.waiting.push(all.len());
             all.push(Sent {
-                client: self.number,
+                client: Some(self.number),
                 partition: self.partition,
                 changes,
                 bytes,
@@ -60,9 +61,13 @@ impl Client {
         self.waiting.clone()
     }
 
+    pub fn changes(partition: i32, rng: &mut Rng) -> Vec<Change> {
+        (0..rng.usize(1..8)).map(|_| Self::change(partition, rng)).collect()
+    }
+
     /// Keys belong to partitions, as with any producer.
-    fn change(&self, rng: &mut Rng) -> Change {
-        let id = rng.i64(0..IDS) * 100 + i64::from(self.partition);
+    fn change(partition: i32, rng: &mut Rng) -> Change {
+        let id = rng.i64(0..IDS) * 100 + i64::from(partition);
         let row = Row { owner: rng.i64(0..OWNERS), amount: rng.i64(-50..1_000) };
         Change { id, row: (rng.u32(0..5) > 0).then_some(row) }
     }

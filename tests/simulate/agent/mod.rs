@@ -9,9 +9,10 @@ mod check;
 mod client;
 mod disk;
 mod process;
+mod transactor;
 
 use crate::seeds::{each, number};
-use agent::buffer::Outcome;
+use agent::buffer::{Denial, Outcome, Refusal};
 use check::Model;
 use client::{Client, Sent};
 use disk::{Image, torn};
@@ -21,6 +22,7 @@ use shared::time::Clock;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use transactor::{Transactor, Wish};
 
 /// Steps of a run before the world behaves.
 const MOST_STEPS: u32 = 120;
@@ -33,6 +35,7 @@ struct Run<'r> {
     clock: Clock,
     settings: Settings,
     clients: Vec<Client>,
+    transactor: Transactor,
     all: Vec<Sent>,
     model: Model,
     process: Option<Process>,
@@ -58,8 +61,9 @@ impl<'r> Run<'r> {
         };
         let clients = (0..rng.usize(1..4)).map(|number| Client::new(number, PARTITIONS, &mut rng)).collect();
         let process = Some(Process::start(empty, settings, &clock, runtime));
-        let (all, model, trace) = (Vec::new(), Model::default(), DefaultHasher::new());
-        Run { rng, clock, settings, clients, all, model, process, runtime, trace }
+        let (transactor, all, model) = (Transactor::default(), Vec::new(), Model::default());
+        let trace = DefaultHasher::new();
+        Run { rng, clock, settings, clients, transactor, all, model, process, runtime, trace }
     }
 
     fn process(&mut self) -> &mut Process {
@@ -81,7 +85,7 @@ impl<'r> Run<'r> {
     }
 
     fn step(&mut self) -> End {
-        match self.rng.u32(0..20) {
+        match self.rng.u32(0..30) {
             0..8 => self.send(),
             8..13 => self.commit(|process| {
                 process.processor.round().expect("processed");
@@ -94,6 +98,17 @@ impl<'r> Run<'r> {
                 End::Well
             }
             18 => End::Left(self.process().disk.image()),
+            20..28 => self.transact(),
+            28 => {
+                self.transactor.crash();
+                End::Well
+            }
+            29 => {
+                let runtime = self.runtime;
+                self.commit(|process| {
+                    runtime.block_on(process.log.expire_transactions()).expect("looked at");
+                })
+            }
             _ => End::Left(self.process.take().expect("it runs").stop()),
         }
     }
@@ -138,12 +153,91 @@ impl<'r> Run<'r> {
         }
     }
 
+    fn check_log(&mut self) {
+        let process = self.process.as_ref().expect("it runs");
+        self.model.check_log(process, &self.all, &self.clients, &self.transactor.transactions);
+    }
+
+    /// The producer with transactions does what it would do next.
+    fn transact(&mut self) -> End {
+        self.clock.sleep(Duration::from_micros(self.rng.u64(1_000..3_000_000)));
+        let (now_us, schemas) = (self.clock.now().micros(), self.process().schemas);
+        let wish = self.transactor.wish(&mut self.all, schemas, now_us, &mut self.rng);
+        let (runtime, who) = (self.runtime, self.transactor.who);
+        match wish {
+            Wish::Append(places) => self.append_part(&places),
+            Wish::Begin => {
+                let mut begun = None;
+                let end = self.commit(|process| begun = Some(process.begin(runtime)));
+                if let (End::Well, Some(who)) = (&end, begun) {
+                    self.transactor.begun(who);
+                }
+                end
+            }
+            Wish::Open => {
+                let mut answer = Ok(());
+                let end = self.commit(|process| answer = process.open(who, runtime));
+                if let End::Well = end {
+                    self.transactor.open = answer.is_ok();
+                    self.fenced(answer);
+                }
+                end
+            }
+            Wish::End(commit) => {
+                self.transactor.last().expect("there is one").end = transactor::End::Asked(commit);
+                let mut answer = Ok(());
+                let end = self.commit(|process| answer = process.end(who, commit, runtime));
+                if let End::Well = end {
+                    if answer.is_ok() {
+                        self.transactor.ended(commit);
+                        self.check_log();
+                    }
+                    self.fenced(answer);
+                }
+                end
+            }
+        }
+    }
+
+    /// It took too long: what was open is gone, and it begins anew.
+    fn fenced(&mut self, answer: Result<(), Denial>) {
+        match answer {
+            Ok(()) => {}
+            Err(Denial::Fenced) => {
+                self.transactor.ended(false);
+                self.transactor.crash();
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    fn append_part(&mut self, places: &[usize]) -> End {
+        let cut = self.rng.u32(0..10) == 0;
+        let process = self.process.as_ref().expect("it runs");
+        let before = if cut { process.disk.image() } else { Image::default() };
+        let batches: Vec<&Sent> = places.iter().map(|at| &self.all[*at]).collect();
+        let (outcomes, _) = process.append(&batches, None, self.runtime);
+        if cut {
+            return End::Left(torn(&before, &process.disk.image(), &mut self.rng));
+        }
+        let mut fenced = Ok(());
+        for (at, outcome) in places.iter().zip(outcomes) {
+            match outcome.expect("answered") {
+                Outcome::Stored { .. } => self.transactor.waiting.retain(|waits| waits != at),
+                Outcome::Refused(Refusal::StaleEpoch) => fenced = Err(Denial::Fenced),
+                Outcome::Refused(_) => {}
+            }
+        }
+        self.fenced(fenced);
+        End::Well
+    }
+
     /// What every start must find.
     fn start(&mut self, image: &Image) {
         // The old one ends first: its last words go to a folder that nobody reads.
         self.process = None;
         let process = Process::start(image, self.settings, &self.clock, self.runtime);
-        self.model.check_log(&process, &self.all, &self.clients);
+        self.model.check_log(&process, &self.all, &self.clients, &self.transactor.transactions);
         self.model.check_features(&process, &self.all, None);
         self.process = Some(process);
     }
@@ -174,7 +268,7 @@ impl<'r> Run<'r> {
                     self.model.acknowledged(at, &mut self.all[at], base_offset);
                 }
             }
-            self.model.check_log(self.process.as_ref().expect("it runs"), &self.all, &self.clients);
+            self.check_log();
             self.settle();
         }
     }
@@ -184,7 +278,7 @@ impl<'r> Run<'r> {
         self.process().processor.tick().expect("looked at");
         let now_us = self.clock.now().micros();
         let process = self.process.as_ref().expect("it runs");
-        self.model.check_log(process, &self.all, &self.clients);
+        self.model.check_log(process, &self.all, &self.clients, &self.transactor.transactions);
         let features = self.model.check_features(process, &self.all, Some(now_us));
         (features, self.all.len(), now_us).hash(&mut self.trace);
         self.trace.finish()

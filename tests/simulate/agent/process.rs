@@ -3,7 +3,8 @@
 use super::batch::{KEY, Schemas, VALUE};
 use super::client::Sent;
 use super::disk::{Disk, Image};
-use agent::buffer::{Append, Log, Outcome};
+use super::transactor::{NAME, TIMEOUT_MS};
+use agent::buffer::{Append, Denial, Incarnation, Log, Outcome};
 use agent::db::{Db, Job};
 use agent::model::batch::Head;
 use agent::pipeline::{Agent, Processor};
@@ -27,6 +28,7 @@ pub struct Settings {
     pub batch_bytes: usize,
 }
 
+type Granted = std::result::Result<(), Denial>;
 type Answer = oneshot::Receiver<Result<Vec<Outcome>>>;
 
 pub struct Process {
@@ -51,6 +53,8 @@ impl Process {
         let register = |subject, text| registry.register(subject, text).expect("a schema");
         let schemas = Schemas { key: register("t-key", KEY), value: register("t-value", VALUE) };
         runtime.block_on(log.topic_or_new(TOPIC)).expect("stored").expect("a topic");
+        // Ids are reserved in a commit of their own, now and then: not in the midst of another.
+        runtime.block_on(log.producer_id()).expect("an id");
         let mut processor = agent.processor(None, Shutdown::default()).expect("a processor");
         processor.build().expect("built");
         Process { processor, log, db, disk, schemas }
@@ -95,6 +99,19 @@ impl Process {
         });
         let one = |answer: Answer| runtime.block_on(answer).expect("an answer").map(|outcomes| outcomes[0]);
         (answers.into_iter().map(one).collect(), image)
+    }
+
+    pub fn begin(&self, runtime: &Runtime) -> Incarnation {
+        let asked = self.log.begin_incarnation(NAME, TIMEOUT_MS, None);
+        runtime.block_on(asked).expect("stored").expect("granted")
+    }
+
+    pub fn open(&self, who: Option<Incarnation>, runtime: &Runtime) -> Granted {
+        runtime.block_on(self.log.open_transaction(NAME, who.expect("has one"))).expect("stored")
+    }
+
+    pub fn end(&self, who: Option<Incarnation>, commit: bool, runtime: &Runtime) -> Granted {
+        runtime.block_on(self.log.end_transaction(NAME, who.expect("has one"), commit)).expect("stored")
     }
 
     /// Removes the oldest of what is processed, one transaction's worth.
