@@ -9,4 +9,5 @@ mod kill;
 mod outage;
 mod refuse;
 mod slow;
+mod soak;
 mod world;

@@ -21,6 +21,7 @@ pub mod eventually;
 pub mod launch;
 pub mod log;
 pub mod program;
+pub mod small_disk;
 pub mod topics;
 
 pub use binary::Binary;
