@@ -105,7 +105,10 @@ pub(super) async fn answer(
     let asked = Asked { key: api.key, version: head.version, correlation: head.correlation };
     let broken = |what| Close::Refused(explain_malformed(&head, what, &session.software));
     if !session.may_ask(door) && !BEFORE_LOGIN.contains(&api.key) {
-        let why = format!("{} before a login; this door wants SASL (client {:?})", api.name, head.client);
+        let why = format!(
+            "{} before a login: set the client's security.protocol to SASL_PLAINTEXT or SASL_SSL (client {:?})",
+            api.name, head.client
+        );
         return Err(Close::Refused(why));
     }
     match api.key {
