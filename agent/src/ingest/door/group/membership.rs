@@ -113,7 +113,8 @@ impl Default for Group {
 impl Group {
     /// Bytes that the members' wishes and assignments take.
     pub fn bytes(&self) -> usize {
-        let wish = |wish: &Wish| wish.protocols.iter().map(|(name, bytes)| name.len() + bytes.len()).sum::<usize>();
+        let wish =
+            |wish: &Wish| wish.protocols.iter().map(|(name, bytes)| name.len() + bytes.len()).sum::<usize>();
         self.members.values().map(|member| wish(&member.wish) + member.assignment.len()).sum()
     }
 
@@ -168,9 +169,8 @@ impl Group {
             return Some(ResponseError::UnknownMemberId);
         }
         let others = || self.members.values().filter(|member| member.wish.member != wish.member);
-        let known = |name: &str| {
-            others().all(|member| member.wish.protocols.iter().any(|(known, _)| known == name))
-        };
+        let known =
+            |name: &str| others().all(|member| member.wish.protocols.iter().any(|(known, _)| known == name));
         let same_type = others().next().is_none() || self.protocol_type == wish.protocol_type;
         let common = wish.protocols.iter().any(|(name, _)| known(name));
         (!same_type || !common || wish.protocol_type.is_empty())
@@ -348,7 +348,8 @@ impl Group {
     /// By its id, or by the name of its instance.
     pub fn leave(&mut self, id: &str, instance: Option<&str>, now: Instant) -> Result<(), ResponseError> {
         let named = instance.filter(|_| id.is_empty()).and_then(|instance| self.of_instance(instance));
-        let member = self.members.remove(named.as_deref().unwrap_or(id)).ok_or(ResponseError::UnknownMemberId)?;
+        let member =
+            self.members.remove(named.as_deref().unwrap_or(id)).ok_or(ResponseError::UnknownMemberId)?;
         refuse(member, ResponseError::UnknownMemberId);
         self.somebody_left(now);
         self.proceed(now);

@@ -15,6 +15,7 @@ use crate::buffer::Log;
 use crate::config::door::DoorConfig;
 use crate::db::{Db, Readers};
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::ApiKey;
 use membership::{Group, State};
 use shared::Result;
 use shared::shutdown::Shutdown;
@@ -22,6 +23,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+
+/// Requests of groups and about them.
+pub(super) const APIS: [ApiKey; 9] = [
+    ApiKey::JoinGroup,
+    ApiKey::SyncGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+    ApiKey::ListGroups,
+    ApiKey::DescribeGroups,
+    ApiKey::DeleteGroups,
+];
 
 /// How often silent members are looked for, while there are members.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -67,7 +81,11 @@ impl Groups {
     }
 
     /// Works on a group, which is made if there is room.
-    fn with_new<T>(&self, name: &str, work: impl FnOnce(&mut Group) -> T) -> std::result::Result<T, ResponseError> {
+    fn with_new<T>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&mut Group) -> T,
+    ) -> std::result::Result<T, ResponseError> {
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(ResponseError::InvalidGroupId);
         }

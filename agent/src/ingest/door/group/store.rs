@@ -75,7 +75,16 @@ pub(super) fn stage(
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .and_then(|mut put| {
-            put.execute(params![producer, group, topic, partition, next_offset, leader_epoch, metadata, now_ms])
+            put.execute(params![
+                producer,
+                group,
+                topic,
+                partition,
+                next_offset,
+                leader_epoch,
+                metadata,
+                now_ms
+            ])
         })
         .or_db("stage a group's offsets")?;
     }
