@@ -9,6 +9,8 @@ mod overview;
 mod part;
 mod store;
 
+#[cfg(test)]
+pub(super) use store::Place;
 pub(super) use {offset::*, overview::*, part::*};
 
 use crate::buffer::Log;
