@@ -112,7 +112,7 @@ fn consumer(redis: &Redis, ports: &Ports, kafka: &Kafka, registry: &Registry) ->
         .set("consume.topics", format!("[\"{TOPIC}\"]"))
         .set("consume.retry_ceiling", "1s")
         // Its peer comes later, and goes away on purpose; and the test's own reader names a group.
-        .allow(&["consume_topic_missing", "consume_waits", "door_coordinator_refused"]);
+        .allow(&["consume_topic_missing", "consume_waits"]);
     launch
 }
 

@@ -48,9 +48,7 @@ fn real_debezium_writes_into_the_door() {
     let connect = Connect::start(&kafka, &registry).expect("Connect");
     shop::open(&postgres);
     let ports = Ports::free();
-    let mut launch = agent(&redis, &ports);
-    // Our own reader asks for its group, which the door does not keep.
-    launch.allow(&["door_coordinator_refused"]);
+    let launch = agent(&redis, &ports);
     let mut agent = launch.start().expect("the agent starts");
     agent.wait_ready(LIMIT).expect("the agent is ready");
     connect.run("shop", &debezium(&postgres, &ports)).expect("Debezium runs");

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "cargo shows a test's output when it fails")]
 
+mod access;
 mod consume;
 mod door;
 mod edge_to_redis;

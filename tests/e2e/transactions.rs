@@ -171,3 +171,19 @@ fn java_commits_aborts_and_is_fenced() {
     assert_eq!(java::door(&agent.brokers(), "read", "fence", &[]).expect("Java"), ["0 of the later"]);
     assert_eq!(agent.program.stop().expect("the agent stops"), 0);
 }
+
+/// Consume, process, produce: records and the group's offsets go together.
+#[test]
+fn java_copies_with_its_offsets() {
+    let mut agent = Agent::start(&[]);
+    if java::door(&agent.brokers(), "produce", "from", &[]).is_none() {
+        return;
+    }
+    let copied = java::door(&agent.brokers(), "copy", "from", &[]).expect("Java");
+    assert_eq!(copied, ["committed nothing", "committed 2"]);
+    let read = java::door(&agent.brokers(), "read", "from.copy", &[]).expect("Java");
+    assert_eq!(read, ["0 one", "1 two"], "what was aborted is not there");
+    assert_eq!(java::door(&agent.brokers(), "group", "from", &[]).expect("Java"), ["0 one", "1 two"]);
+    assert_eq!(java::door(&agent.brokers(), "group", "from", &[]).expect("Java"), Vec::<String>::new());
+    assert_eq!(agent.program.stop().expect("the agent stops"), 0);
+}

@@ -1,5 +1,5 @@
 //! `kill -9` at random moments of snapshot, stream and incremental snapshot, while writers go on: nothing is lost, each key's
-//! changes come in order, and exactly once each comes once.
+//! changes come in order, and exactly once each comes once. Into Kafka, and into our agent, which is killed as well.
 //!
 //! `KILLS=300 cargo dev test fault kill` kills as often; a handful is the default.
 
@@ -8,6 +8,7 @@ use stack::{Kafka, Postgres};
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use support::edge::Agent;
 use support::topics::Record;
 use support::{Binary, Launch, Program, eventually, topics};
 
@@ -76,18 +77,51 @@ topic_partitions = 1
 interval_ms = 100
 ";
 
+/// Where the changes go.
+enum Target {
+    Kafka(Kafka),
+    Agent(Box<Agent>),
+}
+
+impl Target {
+    fn start(name: &str) -> Target {
+        let partitions = stack::kafka::Options { partitions: 3, ..Default::default() };
+        match name {
+            "agent" => Target::Agent(Box::new(Agent::start(&[("buffer.partitions", "3")]))),
+            _ => Target::Kafka(Kafka::start(partitions).expect("Kafka")),
+        }
+    }
+
+    fn bootstrap(&self) -> String {
+        match self {
+            Target::Kafka(kafka) => kafka.bootstrap(),
+            Target::Agent(agent) => agent.brokers(),
+        }
+    }
+
+    /// The agent, now and then; Kafka has tests of its own.
+    fn kill(&mut self) {
+        if let Target::Agent(agent) = self
+            && fastrand::bool()
+        {
+            agent.program.kill().expect("killed");
+            agent.program = agent.launch.start().expect("it starts");
+            agent.program.wait_ready(LIMIT).expect("ready");
+        }
+    }
+}
+
 struct World {
     postgres: Postgres,
-    kafka: Kafka,
+    target: Target,
     launch: Launch,
     writers: Vec<JoinHandle<()>>,
 }
 
 impl World {
-    fn new(delivery: &str) -> World {
+    fn new(delivery: &str, target: &str) -> World {
         let postgres = Postgres::start(Default::default()).expect("PostgreSQL");
-        let partitions = stack::kafka::Options { partitions: 3, ..Default::default() };
-        let kafka = Kafka::start(partitions).expect("Kafka");
+        let target = Target::start(target);
         postgres.psql("postgres", TABLES).expect("tables");
         let rows = format!(
             "INSERT INTO t SELECT g, 0, repeat(md5(g::text), 8) FROM generate_series(0, {ROWS} - 1) g;
@@ -95,9 +129,9 @@ impl World {
         );
         postgres.psql("postgres", &rows).expect("rows");
         let mut launch = Launch::new(Binary::Connector, CONNECTOR).expect("a launch");
-        launch.set("source.port", postgres.port()).set("sink.kafka.brokers", kafka.bootstrap());
+        launch.set("source.port", postgres.port()).set("sink.kafka.brokers", target.bootstrap());
         launch.set("sink.delivery", delivery).allow(&["connection_lost", "librdkafka", "kafka_lost"]);
-        World { postgres, kafka, launch, writers: Vec::new() }
+        World { postgres, target, launch, writers: Vec::new() }
     }
 
     /// Writers begin once it is stored where the snapshot begins, so that the stream holds all that they write.
@@ -120,12 +154,13 @@ impl World {
         self.kill(program);
     }
 
-    fn kill(&self, mut program: Program) {
+    fn kill(&mut self, mut program: Program) {
         // Often in the start, now and then well after it.
         if fastrand::bool() {
             program.wait_ready(LIMIT).expect("ready");
         }
         thread::sleep(Duration::from_millis(fastrand::u64(50..1_500)));
+        self.target.kill();
         assert!(!program.ended(), "it ended by itself");
         program.kill().expect("killed");
     }
@@ -184,7 +219,8 @@ fn change(record: &Record) -> Option<Change> {
 }
 
 fn check(world: &World, exactly_once: bool) {
-    let records = topics::read(&world.kafka.bootstrap(), "kill.").remove("kill.public.t").expect("the topic");
+    let records =
+        topics::read(&world.target.bootstrap(), "kill.").remove("kill.public.t").expect("the topic");
     let changes: Vec<Change> = records.iter().filter_map(change).collect();
     let mut content = BTreeMap::new();
     for change in &changes {
@@ -236,11 +272,11 @@ fn check(world: &World, exactly_once: bool) {
     );
 }
 
-fn kill_in_a_loop(delivery: &str) {
+fn kill_in_a_loop(delivery: &str, target: &str) {
     let kills: u32 = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(6);
     let mut left = kills;
     while left > 0 {
-        let mut world = World::new(delivery);
+        let mut world = World::new(delivery, target);
         let began = Instant::now();
         let round = left.min(KILLS_A_ROUND);
         world.begin();
@@ -261,10 +297,15 @@ fn kill_in_a_loop(delivery: &str) {
 
 #[test]
 fn kill_at_least_once() {
-    kill_in_a_loop("at_least_once");
+    kill_in_a_loop("at_least_once", "kafka");
 }
 
 #[test]
 fn kill_exactly_once() {
-    kill_in_a_loop("exactly_once");
+    kill_in_a_loop("exactly_once", "kafka");
+}
+
+#[test]
+fn kill_exactly_once_with_our_agent() {
+    kill_in_a_loop("exactly_once", "agent");
 }

@@ -23,8 +23,6 @@ impl Agent {
             .set("door.listen", format!("{HOST}:{door}"))
             .set("registry.listen", format!("{HOST}:{registry}"))
             .set("features.listen", format!("{HOST}:{features}"));
-        // Our own reader asks for its group, which the door does not keep.
-        launch.allow(&["door_coordinator_refused"]);
         for (key, value) in settings {
             launch.set(key, value);
         }

@@ -14,6 +14,7 @@
 //! # Ok::<(), stack::Error>(())
 //! ```
 
+pub mod certificate;
 pub mod avro;
 pub mod binary;
 pub mod edge;

@@ -269,6 +269,11 @@ impl Log {
         self.producer_ids.next(&self.db).await.doing(|| "hand out a producer id")
     }
 
+    /// The file, for those who write what must be in one commit with the log.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
     /// The name of this one-node cluster, the same for ever.
     pub fn cluster_id(&self) -> &str {
         &self.cluster

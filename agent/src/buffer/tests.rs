@@ -193,7 +193,7 @@ fn a_full_budget_refuses_before_the_disk_does() {
 /// after room was made is stored once.
 #[test]
 fn a_full_disk_undoes_memory_too() {
-    let db = DbConfig { max_file_bytes: 500_000, ..DbConfig::default() };
+    let db = DbConfig { max_file_bytes: 700_000, ..DbConfig::default() };
     let bench = Bench::new("disk", BufferConfig::default(), db);
     let mut acknowledged = Vec::new();
     let mut sequence = 0;
@@ -255,7 +255,7 @@ fn the_oldest_batches_are_found_by_place_and_age_and_a_trim_is_remembered() {
 /// behind them must not become the first.
 #[test]
 fn nobody_overtakes_a_group_that_was_undone() {
-    let db = DbConfig { max_file_bytes: 300_000, ..DbConfig::default() };
+    let db = DbConfig { max_file_bytes: 500_000, ..DbConfig::default() };
     let bench = Bench::new("overtake", BufferConfig::default(), db);
     bench.topic("t");
     let group = [sample(turn(4, 0), 1, 10), sample(turn(4, 1), 1, 600_000)];
@@ -292,6 +292,22 @@ fn topics_keep_their_ids_and_have_a_limit() {
     bench.restart();
     assert_eq!((bench.topic("a").uuid, bench.log().cluster_id()), (uuid, cluster.as_str()));
     assert!(bench.log().topic_by_uuid(&uuid).is_some());
+}
+
+#[test]
+fn of_a_compacted_topic_nothing_is_old() {
+    let mut bench = Bench::new("compact", BufferConfig::default(), DbConfig::default());
+    block_on(bench.log().create_topic_with("offsets", 1, true)).expect("storage works").expect("is made");
+    bench.topic("plain");
+    for topic in ["offsets", "plain"] {
+        assert_eq!(bench.one(topic, &sample(None, 1, 10)), stored(0));
+    }
+    bench.restart();
+    let (db, log) = bench.open.as_ref().expect("is open");
+    let reader = db.reader().expect("opens");
+    let is_old =
+        |topic: &str| log.oldest(&reader, log.partitions(topic)[0], i64::MAX, i64::MAX).expect("reads");
+    assert!(is_old("offsets").is_none() && is_old("plain").is_some());
 }
 
 #[test]

@@ -22,6 +22,12 @@ const DEFAULT_MAX_FETCH_BYTES: u32 = 4 * 1024 * 1024;
 const DEFAULT_MAX_CONNECTIONS: u32 = 256;
 /// Half of them: one machine cannot shut out all others.
 const DEFAULT_MAX_CONNECTIONS_PER_ADDRESS: u32 = 128;
+/// Readers of an edge machine; a program that invents a name at each start must not fill the file.
+const DEFAULT_MAX_GROUPS: u32 = 100;
+/// One for each partition that anybody here would make.
+const DEFAULT_MAX_GROUP_MEMBERS: u32 = 100;
+/// As Kafka's own `offsets.retention.minutes`.
+const DEFAULT_GROUP_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// Long enough for a full frame over a slow uplink, short enough not to hold memory for the dead.
 const DEFAULT_FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// As Kafka's `connections.max.idle.ms`.
@@ -51,6 +57,12 @@ pub struct DoorConfig {
     /// What each user (or address, where there are no users) may send and fetch; 0: no limit. Who is
     /// above it is read from later.
     pub bytes_per_second: u64,
+    /// Groups of consumers, with members or with offsets that are kept.
+    pub max_groups: u32,
+    pub max_group_members: u32,
+    /// How long the offsets of a group that commits nothing are kept.
+    #[serde(deserialize_with = "shared::time::duration::deserialize")]
+    pub group_retention: Duration,
     /// A request begun must be whole, an answer must be taken, within this time.
     #[serde(deserialize_with = "shared::time::duration::deserialize")]
     pub frame_timeout: Duration,
@@ -76,6 +88,9 @@ impl Default for DoorConfig {
             max_connections: DEFAULT_MAX_CONNECTIONS,
             max_connections_per_address: DEFAULT_MAX_CONNECTIONS_PER_ADDRESS,
             bytes_per_second: 0,
+            max_groups: DEFAULT_MAX_GROUPS,
+            max_group_members: DEFAULT_MAX_GROUP_MEMBERS,
+            group_retention: DEFAULT_GROUP_RETENTION,
             frame_timeout: DEFAULT_FRAME_TIMEOUT,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             sasl_mechanisms: MECHANISMS.map(str::to_owned).into(),
@@ -106,6 +121,9 @@ impl DoorConfig {
         }
         if self.bytes_per_second != 0 && self.bytes_per_second < 1_024 {
             return wrong("door.bytes_per_second must be 0 (no limit) or at least 1024");
+        }
+        if self.max_groups == 0 || self.max_group_members == 0 {
+            return wrong("door.max_groups and door.max_group_members must be at least 1");
         }
         self.check_users()?;
         if self.frame_timeout.is_zero() || self.idle_timeout.is_zero() {

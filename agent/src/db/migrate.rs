@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0016_pipeline_short_view", include_str!("migrations/0016_pipeline_short_view.sql")),
     ("0017_ingest_consume", include_str!("migrations/0017_ingest_consume.sql")),
     ("0018_buffer_transaction", include_str!("migrations/0018_buffer_transaction.sql")),
+    ("0019_ingest_group", include_str!("migrations/0019_ingest_group.sql")),
     ("0020_forward", include_str!("migrations/0020_forward.sql")),
 ];
 

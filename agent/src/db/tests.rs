@@ -97,7 +97,7 @@ impl Follower for Counting {
 #[test]
 fn a_full_file_fails_the_group_and_the_next_goes_on() {
     let folder = Folder::new("full");
-    let config = DbConfig { max_file_bytes: 300_000, ..folder.config() };
+    let config = DbConfig { max_file_bytes: 500_000, ..folder.config() };
     let db = Db::open(&config).expect("opens");
     let counts = Arc::new([const { AtomicUsize::new(0) }; 3]);
     db.follow(Box::new(Counting(Arc::clone(&counts)))).expect("queued");

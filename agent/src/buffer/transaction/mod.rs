@@ -112,6 +112,24 @@ impl Log {
         self.step(open).await.doing(|| format!("open the transaction of {name}"))
     }
 
+    /// Writes something that is part of the producer's open transaction; [`Ended`] hears of its end.
+    pub async fn within_transaction<T: Send + 'static>(
+        &self,
+        name: &str,
+        who: Incarnation,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<std::result::Result<T, Denial>> {
+        let owned = name.to_owned();
+        let write = move |step: &mut Step<'_>| {
+            Ok(match identity::check(step.tx, &owned, who)? {
+                Ok(identity) if identity.state == identity::State::Open => Ok(work(step.tx)?),
+                Ok(_) => Err(Denial::State),
+                Err(denial) => Err(denial),
+            })
+        };
+        self.step(write).await.doing(|| format!("write into the transaction of {name}"))
+    }
+
     /// Commits or aborts. Asked again, as after a lost answer, it answers as the first time.
     pub async fn end_transaction(
         &self,

@@ -37,6 +37,17 @@ pub(super) const APIS: &[Api] = &[
     // From version 4 on it is spoken between brokers.
     api(ApiKey::AddPartitionsToTxn, "add_partitions_to_txn", 0..=3, 3),
     // Version 5 goes with transactions that begin by themselves, which are not announced here.
+    api(ApiKey::AddOffsetsToTxn, "add_offsets_to_txn", 0..=3, 3),
+    api(ApiKey::TxnOffsetCommit, "txn_offset_commit", 0..=3, 3),
+    api(ApiKey::JoinGroup, "join_group", 0..=9, 6),
+    api(ApiKey::SyncGroup, "sync_group", 0..=5, 4),
+    api(ApiKey::Heartbeat, "heartbeat", 0..=4, 4),
+    api(ApiKey::LeaveGroup, "leave_group", 0..=5, 4),
+    api(ApiKey::OffsetCommit, "offset_commit", 2..=9, 8),
+    api(ApiKey::OffsetFetch, "offset_fetch", 1..=9, 6),
+    api(ApiKey::ListGroups, "list_groups", 0..=5, 3),
+    api(ApiKey::DescribeGroups, "describe_groups", 0..=5, 5),
+    api(ApiKey::DeleteGroups, "delete_groups", 0..=2, 2),
     api(ApiKey::EndTxn, "end_txn", 0..=4, 3),
     // After version 0 of the first, the login goes on without heads.
     api(ApiKey::SaslHandshake, "sasl_handshake", 0..=1, i16::MAX),

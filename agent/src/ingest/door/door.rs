@@ -2,6 +2,7 @@
 
 use super::access::limit::{Addresses, Buckets};
 use super::access::users::Users;
+use super::group::Groups;
 use crate::buffer::Log;
 use crate::config::door::DoorConfig;
 use shared::Result;
@@ -30,6 +31,7 @@ pub(super) struct Door {
     pub buckets: Buckets,
     pub users: Users,
     pub tls: Option<TlsAcceptor>,
+    pub groups: Arc<Groups>,
     told: Mutex<HashSet<String>>,
 }
 
@@ -43,7 +45,9 @@ impl Door {
     ) -> Result<Self> {
         let memory = config.memory_bytes as usize;
         let tls = config.tls.as_ref().map(|tls| tls.server().doing(|| "open [door.tls]")).transpose()?;
+        let groups = Arc::new(Groups::new(&log, &config));
         Ok(Door {
+            groups,
             log,
             advertised_host: config.advertised_host.clone().unwrap_or_else(|| address.ip().to_string()),
             advertised_port: config.advertised_port.unwrap_or(address.port()),

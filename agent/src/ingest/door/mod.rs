@@ -1,6 +1,7 @@
 //! The Kafka protocol server: what kcat, librdkafka and the Java client need to produce, with
 //! idempotence and with transactions, and to read back; with TLS and passwords if it is to be open to
-//! others. A store-and-forward door for one node, no broker: no replicas.
+//! others; and groups of consumers, as far as one node needs them. A store-and-forward door, no broker:
+//! no replicas.
 //!
 //! Requests are decoded by own bounded code ([`wire`], one file per API); the protocol crate only
 //! encodes answers, and is the oracle of the tests.
@@ -20,6 +21,7 @@ mod create_topics;
 mod describe_configs;
 mod end_transaction;
 mod fetch;
+mod group;
 mod list_offsets;
 mod metadata;
 mod produce;
@@ -67,6 +69,7 @@ pub async fn serve(config: &DoorConfig, log: Arc<Log>, shutdown: Shutdown) -> Re
         "the Kafka door is open"
     );
     tokio::spawn(expire(Arc::clone(&door)));
+    tokio::spawn(Arc::clone(&door.groups).watch(door.shutdown.clone()));
     tokio::spawn(accept(listener, door));
     Ok(address)
 }

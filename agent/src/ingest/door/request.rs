@@ -7,8 +7,8 @@ use super::api::{self, Api, Head, Unserved};
 use super::door::Door;
 use super::wire::{Fields, Malformed};
 use super::{
-    add_partitions, coordinator, create_topics, describe_configs, end_transaction, fetch, list_offsets,
-    metadata, produce, producer_id, versions,
+    add_partitions, coordinator, create_topics, describe_configs, end_transaction, fetch, group,
+    list_offsets, metadata, produce, producer_id, versions,
 };
 use crate::metrics;
 use bytes::BytesMut;
@@ -105,7 +105,10 @@ pub(super) async fn answer(
     let asked = Asked { key: api.key, version: head.version, correlation: head.correlation };
     let broken = |what| Close::Refused(explain_malformed(&head, what, &session.software));
     if !session.may_ask(door) && !BEFORE_LOGIN.contains(&api.key) {
-        let why = format!("{} before a login; this door wants SASL (client {:?})", api.name, head.client);
+        let why = format!(
+            "{} before a login: set the client's security.protocol to SASL_PLAINTEXT or SASL_SSL (client {:?})",
+            api.name, head.client
+        );
         return Err(Close::Refused(why));
     }
     match api.key {
@@ -136,8 +139,16 @@ pub(super) async fn answer(
             }
             Ok(versions::answer(asked))
         }
-        ApiKey::AddPartitionsToTxn | ApiKey::EndTxn | ApiKey::InitProducerId => {
+        ApiKey::AddPartitionsToTxn
+        | ApiKey::AddOffsetsToTxn
+        | ApiKey::TxnOffsetCommit
+        | ApiKey::EndTxn
+        | ApiKey::InitProducerId => {
             let begun = transaction(door, api, &head, &mut fields, asked).await;
+            begun.map_err(|unread| unread.close(&head, session))
+        }
+        _ if group::APIS.contains(&api.key) => {
+            let begun = of_group(door, session.peer, &head, &mut fields, asked).await;
             begun.map_err(|unread| unread.close(&head, session))
         }
         _ => {
@@ -213,7 +224,36 @@ async fn transaction(
         ApiKey::AddPartitionsToTxn => {
             add_partitions::answer(door, &add_partitions::decode(fields)?, asked).await?
         }
+        ApiKey::AddOffsetsToTxn => {
+            group::add_offsets(door, &group::decode_add_offsets(fields)?, asked).await?
+        }
+        ApiKey::TxnOffsetCommit => {
+            let request = group::decode_transaction_commit(fields, version)?;
+            door.groups.commit_in_transaction(door, &request, asked).await?
+        }
         _ => end_transaction::answer(door, &end_transaction::decode(fields)?, asked).await?,
+    })
+}
+
+/// Requests of groups and about them.
+async fn of_group(
+    door: &Arc<Door>,
+    peer: IpAddr,
+    head: &Head<'_>,
+    fields: &mut Fields<'_>,
+    asked: Asked,
+) -> std::result::Result<Pending, Unread> {
+    let (version, groups) = (head.version, &door.groups);
+    Ok(match asked.key {
+        ApiKey::JoinGroup => groups.join(group::decode_join(fields, version)?, head.client, peer, asked),
+        ApiKey::SyncGroup => groups.sync(group::decode_sync(fields, version)?, asked),
+        ApiKey::Heartbeat => groups.heartbeat(&group::decode_heartbeat(fields, version)?, asked),
+        ApiKey::LeaveGroup => groups.leave(&group::decode_leave(fields, version)?, asked),
+        ApiKey::OffsetCommit => groups.commit(door, &group::decode_commit(fields, version)?, asked).await?,
+        ApiKey::OffsetFetch => groups.fetch(group::decode_fetch(fields, version)?, asked),
+        ApiKey::ListGroups => groups.list(&group::decode_list(fields, version)?, asked),
+        ApiKey::DescribeGroups => groups.describe(group::decode_describe(fields, version)?, asked),
+        _ => groups.delete(group::decode_delete(fields)?, asked),
     })
 }
 

@@ -4,6 +4,7 @@
 //! request of 14 bytes end the process. Here a count is a promise that the bytes must keep: lists
 //! grow as elements are read, and a request may hold so many elements and no more.
 
+use bytes::Bytes;
 use std::ops::Range;
 use uuid::Uuid;
 
@@ -138,6 +139,12 @@ impl<'a> Fields<'a> {
             false => Self::plain_length(self.i32()?.into(), "bytes")?,
         };
         length.map(|length| self.range(length, "bytes")).transpose()
+    }
+
+    /// Bytes that outlive the frame.
+    pub fn owned_bytes(&mut self) -> Read<Bytes> {
+        let range = self.nullable_bytes()?.unwrap_or_default();
+        Ok(self.frame.get(range).map(Bytes::copy_from_slice).unwrap_or_default())
     }
 
     pub fn nullable_list<T>(

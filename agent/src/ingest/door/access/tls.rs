@@ -30,7 +30,9 @@ pub(in super::super) async fn accept(
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it was begun and not finished in time".to_owned(),
     };
-    if door.is_new(format!("tls {} {why}", peer.ip())) {
+    // Without the times that some of them name.
+    let kind: String = why.chars().filter(|c| !c.is_ascii_digit()).collect();
+    if door.is_new(format!("tls {} {kind}", peer.ip())) {
         tracing::warn!(
             event = "door_tls_failed", %peer, error = why, remedy = remedy(&why),
             "a client could not begin TLS"

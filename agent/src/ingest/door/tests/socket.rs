@@ -151,6 +151,9 @@ fn every_version_is_answered() {
     for (api, version) in every_version() {
         client.send(&sample(api, version));
         let answer = client.receive();
+        if super::group::check_sample(api.key, version, answer.clone()) {
+            continue;
+        }
         match api.key {
             ApiKey::Produce => drop(read::<ProduceResponse>(api.key, version, answer)),
             ApiKey::Fetch => drop(read::<FetchResponse>(api.key, version, answer)),
