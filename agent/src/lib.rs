@@ -17,6 +17,8 @@ pub mod metrics;
 
 pub mod db;
 
+pub mod web;
+
 pub mod registry;
 
 pub mod buffer;

@@ -49,7 +49,8 @@ impl TlsConfig {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+/// The certificates of a PEM file.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let read = |path: &Path| -> std::io::Result<Vec<_>> {
         rustls_pemfile::certs(&mut std::io::BufReader::new(std::fs::File::open(path)?)).collect()
     };
@@ -60,7 +61,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     Ok(found)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+/// The first private key of a PEM file.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     std::fs::File::open(path)
         .and_then(|file| rustls_pemfile::private_key(&mut std::io::BufReader::new(file)))
         .or_kind(Kind::Config)

@@ -11,6 +11,7 @@ pub mod feature;
 pub mod gate;
 pub mod registry;
 pub mod sync;
+pub mod web;
 
 use serde::Deserialize;
 use shared::config::Overrides;
