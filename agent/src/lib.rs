@@ -39,4 +39,7 @@ pub mod pipeline;
 
 pub mod admin;
 
+#[doc(hidden)]
+pub mod fuzz;
+
 pub mod cli;

@@ -6,5 +6,7 @@ mod consume;
 mod door;
 mod edge_to_redis;
 mod feast;
+mod registry;
 mod shop;
 mod signal;
+mod ways;

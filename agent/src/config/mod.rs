@@ -8,7 +8,9 @@ pub mod consume;
 pub mod db;
 pub mod door;
 pub mod feature;
+pub mod file;
 pub mod gate;
+pub mod push;
 pub mod registry;
 pub mod sync;
 pub mod web;
@@ -34,6 +36,8 @@ pub struct Config {
     pub buffer: buffer::BufferConfig,
     pub door: door::DoorConfig,
     pub consume: Option<consume::ConsumeConfig>,
+    pub push: Option<push::PushConfig>,
+    pub files: Vec<file::FilesConfig>,
     pub registry: registry::RegistryConfig,
     pub features: feature::FeaturesConfig,
     pub quarantine: gate::QuarantineConfig,
@@ -111,6 +115,10 @@ impl Config {
         if let Some(consume) = &self.consume {
             consume.check()?;
         }
+        if let Some(push) = &self.push {
+            push.check()?;
+        }
+        self.files.iter().try_for_each(file::FilesConfig::check)?;
         self.registry.check()?;
         self.features.check()?;
         self.gate.iter().try_for_each(|gate| gate.check().doing(|| format!("[[gate]] ({})", gate.place)))?;

@@ -2,11 +2,13 @@
 //! business of the room that opens it.
 
 mod auth;
+
 mod socket;
 #[cfg(test)]
 mod tests;
 
 use crate::config::web::{AuthConfig, ServerTlsConfig};
+pub use auth::guard;
 use axum::Router;
 use shared::Result;
 use shared::error::{Context, Error, Kind, OrKind};

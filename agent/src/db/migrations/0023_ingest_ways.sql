@@ -12,10 +12,11 @@ CREATE TABLE push_request (
 CREATE TABLE file_position (
     topic    TEXT NOT NULL,
     path     TEXT NOT NULL,
-    identity TEXT NOT NULL,      -- size and a checksum of its head: another file may take its name
+    identity TEXT NOT NULL,      -- length and checksum of its head: another file may take its name
     place    INTEGER NOT NULL,   -- bytes for texts, rows for Parquet
     row      INTEGER NOT NULL,   -- rows read, bad ones included
     bad      INTEGER NOT NULL,
     done     INTEGER NOT NULL,
+    size     INTEGER NOT NULL,   -- of the file, when it was done
     PRIMARY KEY (topic, path)
 ) STRICT, WITHOUT ROWID;
