@@ -1,4 +1,6 @@
-//! The command line: run, check, status.
+//! The command line: run, check, status, ingest.
+
+mod ingest;
 
 use crate::admin;
 use crate::config::{self, Config};
@@ -38,6 +40,8 @@ enum Command {
     Check(Settings),
     /// Print the status document of the running agent.
     Status(Settings),
+    /// Read files into a topic, each row exactly once; the agent must not be running on the same file.
+    Ingest(Box<ingest::Arguments>),
 }
 
 #[derive(Debug, Args)]
@@ -63,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Run(settings) => run(settings).doing(|| "could not run"),
         Command::Check(settings) => check(settings),
         Command::Status(settings) => status(settings).doing(|| "read the status"),
+        Command::Ingest(arguments) => ingest::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -114,6 +119,12 @@ fn check(settings: &Settings) -> Result<()> {
         ] {
             findings.push((name, address(listen)));
         }
+        if let Some(push) = &config.push {
+            findings.push(("push address", address(push.listen)));
+        }
+        for files in &config.files {
+            findings.push(("watched folder", watched(files.folder())));
+        }
         if let Some(consume) = &config.consume {
             findings.push(("central Kafka", consume::check(consume, runtime()?.handle())));
         }
@@ -157,6 +168,13 @@ fn folder(file: &Path) -> Result<String> {
         .or_kind(Kind::Config)
         .doing(|| format!("write into {}", folder.display()))
         .map_err(|e| e.remedy("make the folder and let the agent's user write to it"))?;
+    Ok(folder.display().to_string())
+}
+
+fn watched(folder: &Path) -> Result<String> {
+    let looked = std::fs::read_dir(folder).or_kind(Kind::Config);
+    let looked = looked.doing(|| format!("look into {}", folder.display()));
+    looked.map_err(|e| e.remedy("make the folder and let the agent's user read it"))?;
     Ok(folder.display().to_string())
 }
 

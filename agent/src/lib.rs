@@ -17,6 +17,8 @@ pub mod metrics;
 
 pub mod db;
 
+pub mod web;
+
 pub mod registry;
 
 pub mod buffer;
@@ -38,5 +40,8 @@ pub mod sync;
 pub mod pipeline;
 
 pub mod admin;
+
+#[doc(hidden)]
+pub mod fuzz;
 
 pub mod cli;

@@ -175,6 +175,35 @@ pub static FORWARD_STOPPED: LazyLock<IntGauge> = LazyLock::new(|| {
 pub static FORWARD_CONNECTED: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("tidegate_agent_forward_connected", "1 while central Kafka takes records"));
 
+// ingest (push)
+
+pub static PUSH_RECORDS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter(
+        "tidegate_agent_ingest_pushed_records_total",
+        "Records that came over HTTP and are durable in the log",
+    )
+});
+
+pub static PUSH_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Requests over HTTP of which nothing was stored, by reason: busy, full, invalid, failed";
+    let name = "tidegate_agent_ingest_push_refused_requests_total";
+    register(IntCounterVec::new(Opts::new(name, help), &["reason"]))
+});
+
+// ingest (files)
+
+pub static FILE_ROWS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_ingest_file_rows_total", "Rows of files made durable in the log")
+});
+
+pub static FILE_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_ingest_file_bytes_total", "Bytes of keys and values of the rows of files")
+});
+
+pub static FILE_BAD_ROWS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_ingest_file_bad_rows_total", "Rows of files that do not fit, passed over or not")
+});
+
 // decode
 
 pub static DECODE_RECORDS: LazyLock<IntCounter> = LazyLock::new(|| {

@@ -1,9 +1,8 @@
-//! rustls settings from PEM files, for clients and servers.
+//! rustls settings from PEM files.
 
 use crate::error::{Context, Error, Kind, OrKind, Result};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,45 +49,8 @@ impl TlsConfig {
     }
 }
 
-/// `[….tls]` of a listener: who we are, and whom clients must be signed by.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ServerTlsConfig {
-    /// PEM file with our certificate chain.
-    pub cert_file: PathBuf,
-    /// PEM file with the key of `cert_file`.
-    pub key_file: PathBuf,
-    /// PEM file with the authorities of clients' certificates: a client without one is refused.
-    pub client_ca_file: Option<PathBuf>,
-}
-
-impl ServerTlsConfig {
-    /// # Errors
-    /// `Config`, naming the file that is missing or unfit.
-    pub fn server(&self) -> Result<Arc<ServerConfig>> {
-        install_provider();
-        let builder = match &self.client_ca_file {
-            None => ServerConfig::builder().with_no_client_auth(),
-            Some(path) => {
-                let mut roots = RootCertStore::empty();
-                for cert in certificates(path)? {
-                    roots.add(cert).or_kind(Kind::Config).doing(|| format!("read {}", path.display()))?;
-                }
-                let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
-                let verifier = verifier.or_kind(Kind::Config).doing(|| format!("use {}", path.display()))?;
-                ServerConfig::builder().with_client_cert_verifier(verifier)
-            }
-        };
-        let (cert, key) = (&self.cert_file, &self.key_file);
-        let config = builder.with_single_cert(certificates(cert)?, private_key(key)?);
-        let config = config
-            .or_kind(Kind::Config)
-            .doing(|| format!("use {} with {}", cert.display(), key.display()))?;
-        Ok(Arc::new(config))
-    }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+/// The certificates of a PEM file.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let read = |path: &Path| -> std::io::Result<Vec<_>> {
         rustls_pemfile::certs(&mut std::io::BufReader::new(std::fs::File::open(path)?)).collect()
     };
@@ -99,7 +61,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     Ok(found)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+/// The first private key of a PEM file.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     std::fs::File::open(path)
         .and_then(|file| rustls_pemfile::private_key(&mut std::io::BufReader::new(file)))
         .or_kind(Kind::Config)

@@ -8,6 +8,8 @@ mod door;
 mod edge_to_redis;
 mod feast;
 mod java;
+mod registry;
 mod shop;
 mod signal;
 mod transactions;
+mod ways;

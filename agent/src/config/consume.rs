@@ -21,8 +21,11 @@ pub struct ConsumeConfig {
     pub kafka: KafkaConfig,
     /// Where the schema ids in the records come from.
     pub registry: RegistryConfig,
-    /// Exact names; they keep them here.
+    /// Names, or the beginning of names followed by `*`; they keep them here.
     pub topics: Vec<String>,
+    /// Where a partition begins that was never read.
+    #[serde(default)]
+    pub start: Start,
     /// Bytes of keys and values in one transaction (a single larger record is still taken whole).
     #[serde(default = "default_batch_bytes")]
     pub batch_bytes: usize,
@@ -46,6 +49,34 @@ pub enum Lost {
     Earliest,
 }
 
+/// Where reading begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    #[default]
+    Earliest,
+    /// What is written from now on.
+    Latest,
+    /// The first record at or after this time, milliseconds since 1970.
+    At(i64),
+}
+
+impl<'de> Deserialize<'de> for Start {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Start, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "earliest" => Ok(Start::Earliest),
+            "latest" => Ok(Start::Latest),
+            moment => {
+                moment.parse().map(|at: jiff::Timestamp| Start::At(at.as_millisecond())).map_err(|_| {
+                    serde::de::Error::custom(
+                        "start must be earliest, latest, or a time such as 2026-01-02T03:04:05Z",
+                    )
+                })
+            }
+        }
+    }
+}
+
 fn default_batch_bytes() -> usize {
     DEFAULT_BATCH_BYTES
 }
@@ -58,6 +89,14 @@ fn default_retry_ceiling() -> Duration {
     DEFAULT_RETRY_CEILING
 }
 
+/// Whether an entry of `consume.topics` means a topic: its name, or the beginning of it before a `*`.
+pub fn means(entry: &str, topic: &str) -> bool {
+    match entry.strip_suffix('*') {
+        Some(beginning) => topic.starts_with(beginning),
+        None => topic == entry,
+    }
+}
+
 impl ConsumeConfig {
     pub fn check(&self) -> Result<()> {
         if self.kafka.brokers.trim().is_empty() {
@@ -67,7 +106,7 @@ impl ConsumeConfig {
             return Err(wrong("consume.registry.url must name the central schema registry"));
         }
         if self.topics.is_empty() || self.topics.iter().any(String::is_empty) {
-            return Err(wrong("consume.topics must name the topics to read, exactly"));
+            return Err(wrong("consume.topics must name the topics to read, as \"orders\" or \"shop.*\""));
         }
         if !(4_096..=8 << 20).contains(&self.batch_bytes) {
             return Err(wrong("consume.batch_bytes must be from 4096 to 8388608"));

@@ -4,8 +4,8 @@ mod user;
 
 pub use user::{Hash, Scram, UserConfig};
 
+use super::web::ServerTlsConfig;
 use serde::Deserialize;
-use shared::tls::ServerTlsConfig;
 use shared::{Error, Kind, Result};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -143,6 +143,9 @@ impl DoorConfig {
         }
         if !self.user.is_empty() && self.sasl_mechanisms.is_empty() {
             return Err(Error::new(Kind::Config, "door.sasl_mechanisms is empty, so no user could log in"));
+        }
+        if let Some(tls) = &self.tls {
+            tls.check("door")?;
         }
         for (at, user) in self.user.iter().enumerate() {
             user.check()?;

@@ -9,9 +9,12 @@ pub mod db;
 pub mod door;
 pub mod feature;
 pub mod forward;
+pub mod file;
 pub mod gate;
+pub mod push;
 pub mod registry;
 pub mod sync;
+pub mod web;
 
 use serde::Deserialize;
 use shared::config::Overrides;
@@ -35,6 +38,8 @@ pub struct Config {
     pub door: door::DoorConfig,
     pub consume: Option<consume::ConsumeConfig>,
     pub forward: Option<forward::ForwardConfig>,
+    pub push: Option<push::PushConfig>,
+    pub files: Vec<file::FilesConfig>,
     pub registry: registry::RegistryConfig,
     pub features: feature::FeaturesConfig,
     pub quarantine: gate::QuarantineConfig,
@@ -115,6 +120,10 @@ impl Config {
         if let Some(forward) = &self.forward {
             forward.check()?;
         }
+        if let Some(push) = &self.push {
+            push.check()?;
+        }
+        self.files.iter().try_for_each(file::FilesConfig::check)?;
         self.registry.check()?;
         self.features.check()?;
         self.gate.iter().try_for_each(|gate| gate.check().doing(|| format!("[[gate]] ({})", gate.place)))?;

@@ -70,6 +70,18 @@ fn mistakes_are_named() {
             "consume.kafka.brokers",
             "",
         ),
+        ("[push]\nunpacked_bytes = 1", "", "push.unpacked_bytes must", ""),
+        ("[push]\nauth.username = \"u\"", "", "push.auth.password belong together", ""),
+        ("[push.tls]\ncert_file = \"c\"", "", "push.tls.key_file belong together", ""),
+        ("[[push.topic]]\nname = \"t\"\nschema = \"any\"", "", "unknown variant `any`", ""),
+        ("[[files]]\npath = \"/a/*/b.csv\"\ntopic = \"t\"", "", "only the file's name may have a *", ""),
+        ("[[files]]\npath = \"/a/*.csv\"\ntopic = \"\"", "", "files.topic must name", ""),
+        (
+            "[consume]\ntopics = [\"t\"]\nstart = \"soon\"\nkafka.brokers = \"h:1\"\nregistry.url = [\"http://r\"]",
+            "",
+            "start must be earliest, latest, or a time",
+            "",
+        ),
         ("[sync]\nurl = \"redis://u:p@h\"\nproject = \"p\"", "", "must not hold a password", "sync.password"),
         ("[sync]\nurl = \"redis://h\"\nproject = \"p\"\nkey_ttl = \"10ms\"", "", "sync.key_ttl", ""),
     ] {
@@ -115,7 +127,7 @@ fn the_samples_load_and_say_the_defaults() {
             }
             _ => line,
         })
-        .filter(|line| !line.starts_with("password") && !line.starts_with("include"))
+        .filter(|line| !["password", "include", "token", "username"].iter().any(|key| line.starts_with(key)))
         .flat_map(|line| [line, "\n"])
         .collect();
     let overrides = Overrides { env_prefix: "NO_SUCH_PREFIX", set: &[] };
@@ -136,6 +148,15 @@ fn the_samples_load_and_say_the_defaults() {
         ..config.clone()
     };
     assert_eq!(format!("{:?}", shown(&forward)), format!("{:?}", shown(&least)));
+    assert_eq!(consume.start, crate::config::consume::Start::Earliest);
+    let mut push = whole.push.expect("the push table is shown");
+    (push.auth, push.tls, push.topic, push.feast) = Default::default();
+    assert_eq!(format!("{push:?}"), format!("{:?}", crate::config::push::PushConfig::default()));
+    let files = whole.files.first().expect("the files table is shown");
+    let shown = format!("{:?} {} {:?} {}", files.bad_rows, files.delimiter, files.settle, files.batch_bytes);
+    let files = crate::config::file::FilesConfig::for_topic("t");
+    let wanted = format!("{:?} {} {:?} {}", files.bad_rows, files.delimiter, files.settle, files.batch_bytes);
+    assert_eq!(shown, wanted);
     let sync = whole.sync.expect("the sync table is shown");
     assert_eq!((sync.batch_rows, sync.retry_ceiling.as_secs()), (1_000, 10));
 }

@@ -11,6 +11,7 @@ use crate::model::pack;
 use crate::model::row::Row;
 use crate::model::verdict::Reason;
 use plan::{KeyPlan, ValuePlan};
+use records::Record;
 use shared::avro::wire::{self, SchemaId};
 use shared::error::Result;
 use std::collections::HashMap;
@@ -87,7 +88,7 @@ impl Decoder {
                     offset = base_offset.saturating_add(record.delta);
                     let decoded = match record.value {
                         None => Decoded::Skipped,
-                        Some(value) => self.record(offset, record.key, value, schemas)?,
+                        Some(value) => self.record(offset, &record, value, schemas)?,
                     };
                     each(decoded, record.key, record.value);
                 }
@@ -99,7 +100,7 @@ impl Decoder {
     fn record(
         &mut self,
         offset: i64,
-        key: Option<&[u8]>,
+        record: &Record<'_>,
         value: &[u8],
         schemas: &Schemas<'_>,
     ) -> Result<Decoded> {
@@ -109,12 +110,13 @@ impl Decoder {
             Err(reason) => return refused(reason),
         };
         let Some(op) = envelope.op else { return Ok(Decoded::Skipped) };
-        let key = match key.map(|key| self.key(key, schemas)).transpose()? {
+        let key = match record.key.map(|key| self.key(key, schemas)).transpose()? {
             None => None,
             Some(Ok(key)) => Some(key),
             Some(Err(reason)) => return refused(reason),
         };
-        let committed_us = envelope.committed_us;
+        // A row that came without an envelope was made when its record was.
+        let committed_us = envelope.committed_us.unwrap_or_else(|| record.time_ms.saturating_mul(1_000));
         Ok(Decoded::Row(Row { op, key, after: envelope.after, committed_us, offset }))
     }
 

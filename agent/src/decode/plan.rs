@@ -1,4 +1,7 @@
 //! A Debezium envelope's schema and the columns asked for → a plan that takes those and skips the rest.
+//!
+//! A record without envelope (pushed, read from a file, or unwrapped on its way) is the row itself, and
+//! counts as written: with a key it takes the place of the row that had the key.
 
 use super::read::{Cursor, Misfit};
 use super::schema::{Form, Schema, TypeId};
@@ -19,6 +22,8 @@ enum Step {
     Skip(TypeId),
     /// The row after the change: each column's type, and its place if it was asked for.
     After(TypeId, Vec<(TypeId, Option<usize>)>),
+    /// The whole is the row.
+    Row(TypeId, Vec<(TypeId, Option<usize>)>),
     Op(TypeId),
     Source(TypeId, Vec<(TypeId, Option<SourceField>)>),
 }
@@ -35,17 +40,23 @@ pub struct Envelope {
     /// `None` for operations that are no change of a row (`m`, a logical message).
     pub op: Option<Op>,
     pub after: Option<Vec<Value>>,
-    pub committed_us: i64,
+    /// `None` if there is no envelope to say it.
+    pub committed_us: Option<i64>,
 }
 
 impl ValuePlan {
-    /// Compiles; the error says why the schema is no envelope.
+    /// Compiles; the error says why the schema is none of rows.
     pub fn compile(text: &str, columns: &[String]) -> Result<ValuePlan, String> {
         let schema = Schema::parse(text)?;
         let fields = schema.record(schema.root()).ok_or("schema is no record")?;
         let has = |name: &str| fields.iter().any(|(field, _)| field == name);
-        if !has("op") || !has("after") {
-            return Err("schema is no Debezium envelope: it lacks op or after".to_owned());
+        // An envelope has both, and its "after" is a record.
+        let after = fields.iter().find(|(field, _)| field == "after");
+        if !has("op") || after.is_none_or(|(_, id)| schema.record(*id).is_none()) {
+            let place = |name: &String| columns.iter().position(|column| column == name);
+            let row = fields.iter().map(|(name, id)| (*id, place(name))).collect();
+            let steps = vec![Step::Row(schema.root(), row)];
+            return Ok(ValuePlan { columns: columns.len(), steps, schema });
         }
         let steps = fields.iter().map(|(name, id)| step(&schema, name, *id, columns)).collect();
         Ok(ValuePlan { columns: columns.len(), steps, schema })
@@ -54,13 +65,19 @@ impl ValuePlan {
     /// Reads one value; the bytes follow the schema id.
     pub fn read(&self, bytes: &[u8]) -> Result<Envelope, Misfit> {
         let mut cursor = Cursor::new(bytes);
-        let mut envelope = Envelope { op: None, after: None, committed_us: 0 };
+        let mut envelope = Envelope { op: None, after: None, committed_us: None };
         for step in &self.steps {
             match step {
                 Step::Skip(id) => cursor.skip(&self.schema, *id)?,
                 Step::Op(id) => envelope.op = operation(&cursor.value(&self.schema, *id)?)?,
                 Step::After(id, columns) => envelope.after = self.after(&mut cursor, *id, columns)?,
-                Step::Source(id, fields) => envelope.committed_us = self.source(&mut cursor, *id, fields)?,
+                Step::Row(id, columns) => {
+                    envelope.after = self.after(&mut cursor, *id, columns)?;
+                    envelope.op = Some(Op::Create);
+                }
+                Step::Source(id, fields) => {
+                    envelope.committed_us = Some(self.source(&mut cursor, *id, fields)?);
+                }
             }
         }
         if cursor.left() > 0 {

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 const HEADER_LEN: usize = 61;
 const ATTRIBUTES_AT: usize = 21;
+const TIME_AT: usize = 27;
 const COUNT_AT: usize = 57;
 const CODEC_MASK: u8 = 0b111;
 const CONTROL: u8 = 0b10_0000;
@@ -15,6 +16,8 @@ const CONTROL: u8 = 0b10_0000;
 pub struct Record<'a> {
     /// Distance from the batch's first offset.
     pub delta: i64,
+    /// Milliseconds since 1970, as its producer says; -1 if it says nothing.
+    pub time_ms: i64,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
 }
@@ -24,6 +27,7 @@ pub struct Record<'a> {
 pub struct Unpacked<'a> {
     bytes: Cow<'a, [u8]>,
     count: usize,
+    first_time_ms: i64,
 }
 
 /// Checks the head and unpacks the records, to at most `limit` bytes. A control batch has none.
@@ -35,15 +39,17 @@ pub fn unpack(batch: &[u8], limit: usize) -> Result<Unpacked<'_>, &'static str> 
     let attributes = head.get(ATTRIBUTES_AT + 1).copied().unwrap_or(0);
     let count: [u8; 4] = head.get(COUNT_AT..).and_then(|c| c.try_into().ok()).unwrap_or_default();
     let count = usize::try_from(i32::from_be_bytes(count)).map_err(|_| "negative record count")?;
+    let time: [u8; 8] = head.get(TIME_AT..).and_then(|t| t.first_chunk()).copied().unwrap_or_default();
+    let first_time_ms = i64::from_be_bytes(time);
     if attributes & CONTROL != 0 {
-        return Ok(Unpacked { bytes: Cow::Borrowed(&[]), count: 0 });
+        return Ok(Unpacked { bytes: Cow::Borrowed(&[]), count: 0, first_time_ms });
     }
     let bytes = compression::unpack(attributes & CODEC_MASK, body, limit).map_err(|why| match why {
         Unpack::UnknownCodec => "unknown compression codec",
         Unpack::Damaged => "compressed records are damaged",
         Unpack::TooLarge => "compressed records are larger than features.unpacked_bytes",
     })?;
-    Ok(Unpacked { bytes, count })
+    Ok(Unpacked { bytes, count, first_time_ms })
 }
 
 impl Unpacked<'_> {
@@ -53,7 +59,7 @@ impl Unpacked<'_> {
         let mut left = self.count;
         std::iter::from_fn(move || {
             left = left.checked_sub(1)?;
-            let record = take_record(&mut rest).ok_or("record cut off");
+            let record = take_record(&mut rest, self.first_time_ms).ok_or("record cut off");
             if record.is_err() {
                 left = 0;
             }
@@ -62,17 +68,17 @@ impl Unpacked<'_> {
     }
 }
 
-fn take_record<'a>(rest: &mut &'a [u8]) -> Option<Record<'a>> {
+fn take_record<'a>(rest: &mut &'a [u8], first_time_ms: i64) -> Option<Record<'a>> {
     let length = usize::try_from(take_long(rest)?).ok()?;
     let (mut body, after) = rest.split_at_checked(length)?;
     *rest = after;
     let body = &mut body;
     take(body, 1)?;
-    take_long(body)?;
+    let time_ms = first_time_ms.saturating_add(take_long(body)?);
     let delta = take_long(body)?;
     let key = take_nullable(body)?;
     let value = take_nullable(body)?;
-    Some(Record { delta, key, value })
+    Some(Record { delta, time_ms, key, value })
 }
 
 /// Length -1 is null; `None` if cut off.

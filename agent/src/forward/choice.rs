@@ -1,9 +1,9 @@
 //! Which topics are sent, and which first. Pure.
 
+use crate::config::consume::means;
 use crate::config::forward::ForwardConfig;
 use regex::RegexSet;
 use shared::error::{Context, Kind, OrKind, Result};
-use std::collections::HashSet;
 
 /// Names of topics that a broker keeps for itself begin so.
 const INTERNAL: &str = "__";
@@ -16,7 +16,7 @@ pub struct Choice {
     plain: RegexSet,
     plain_keys: RegexSet,
     /// What came from the centre does not go back there.
-    consumed: HashSet<String>,
+    consumed: Vec<String>,
 }
 
 impl Choice {
@@ -29,13 +29,13 @@ impl Choice {
             priority: whole("priority", &config.priority)?,
             plain: whole("plain", &config.plain)?,
             plain_keys: whole("plain_keys", &config.plain_keys)?,
-            consumed: consumed.iter().cloned().collect(),
+            consumed: consumed.to_vec(),
         })
     }
 
     pub fn takes(&self, topic: &str) -> bool {
         !topic.starts_with(INTERNAL)
-            && !self.consumed.contains(topic)
+            && !self.consumed.iter().any(|entry| means(entry, topic))
             && self.topics.is_match(topic)
             && !self.exclude.is_match(topic)
     }
@@ -65,7 +65,10 @@ mod tests {
     fn choice(more: &str) -> Result<Choice> {
         let text = format!("kafka.brokers = 'b:1'\nregistry.url = ['http://r']\n{more}");
         let overrides = shared::config::Overrides { env_prefix: "NONE", set: &[] };
-        Choice::new(&shared::config::parse(&text, &overrides)?, &["brought".to_owned()])
+        Choice::new(
+            &shared::config::parse(&text, &overrides)?,
+            &["brought".to_owned(), "central.*".to_owned()],
+        )
     }
 
     #[test]
@@ -76,6 +79,7 @@ mod tests {
             ("", "any", Some(0)),
             ("", "__transaction_state", None),
             ("", "brought", None),
+            ("", "central.a", None),
             (some, "shop.pay", Some(0)),
             (some, "shop.payments", Some(1)),
             (some, "shop.secret", None),

@@ -13,12 +13,15 @@ mod work;
 
 use crate::buffer::Log;
 use crate::config::Config;
+use crate::config::file::FilesConfig;
 use crate::db::{Db, Readers};
 use crate::feature::{Engine, Opened, View, definition};
 use crate::forward::progress::Kept;
 use crate::forward::{self, Forward};
 use crate::ingest::consume::{self, Consumer};
 use crate::ingest::door;
+use crate::ingest::file::{Importer, watch::Watch};
+use crate::ingest::push::{self, Push};
 use crate::model::feature::{ViewId, ViewShape};
 use crate::registry::{self, Registry};
 use crate::store::{self, Serving};
@@ -138,6 +141,7 @@ impl Agent {
         }
         let consumer = self.consumer(&shutdown)?;
         let forward = self.forwarder(&shutdown)?;
+        let importer = self.importer(&shutdown);
         self.doors(&shutdown).await?;
         let syncing = syncing.map(|(sync, changes)| tokio::spawn(sync.run(changes, shutdown.clone())));
         let retention = self.retention(forward.as_ref().map(Forward::kept), &shutdown)?;
@@ -153,6 +157,12 @@ impl Agent {
         }
         if let Some(forward) = forward {
             others.push(thread::start("forward", move |runtime| forward.run(runtime))?);
+        }
+        if let Some((importer, files)) = importer {
+            let stop = stop.clone();
+            others.push(thread::start("files", move |runtime| {
+                Watch { importer, files, shutdown: stop }.run(runtime)
+            })?);
         }
         let mut outcome = thread::start("pipeline", move |runtime| processor.run(runtime))?.end().await;
         // Whether it ended by itself or was asked to: the others end too.
@@ -200,11 +210,36 @@ impl Agent {
         })
     }
 
+    fn importer(&self, shutdown: &Shutdown) -> Option<(Importer, Vec<FilesConfig>)> {
+        let files = self.config.files.clone();
+        let registry = Arc::clone(&self.opening.registry);
+        let runtime = tokio::runtime::Handle::current();
+        let importer = || Importer::new(&self.opening.db, self.log(), registry, runtime, shutdown.clone());
+        (!files.is_empty()).then(|| (importer(), files))
+    }
+
+    fn push(&self) -> Option<Arc<Push>> {
+        let settings = self.config.push.as_ref()?;
+        let view = |view: &crate::config::feature::ViewConfig| push::View {
+            name: view.name.clone(),
+            topic: view.topic.clone(),
+            key: view.entity.clone(),
+        };
+        let views = self.config.feature_view.iter().map(view).collect();
+        let (db, registry) = (&self.opening.db, Arc::clone(&self.opening.registry));
+        Some(Push::new(settings, db, self.log(), registry, views, self.clock.clone()))
+    }
+
     async fn doors(&self, shutdown: &Shutdown) -> Result<()> {
         let (config, opening) = (&self.config, &self.opening);
         let readers = opening.db.readers(SERVE_READERS);
         let serving = Serving { views: Arc::clone(&self.views), readers, clock: self.clock.clone() };
-        store::serve(config.features.listen, serving, shutdown.clone()).await?;
+        let push = self.push();
+        let more = push.clone().map(push::guarded_feast_routes).unwrap_or_default();
+        store::serve(config.features.listen, serving, more, shutdown.clone()).await?;
+        if let Some(push) = push {
+            push::serve(push, shutdown.clone()).await?;
+        }
         registry::serve(&config.registry, Arc::clone(&opening.registry), shutdown.clone()).await?;
         door::serve(&config.door, Arc::clone(&opening.log), shutdown.clone()).await?;
         tracing::info!(

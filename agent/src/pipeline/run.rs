@@ -163,7 +163,7 @@ impl Processor {
                 left_bytes = left_bytes.saturating_sub(bytes);
                 let registry = &self.registry;
                 let Some(topic) = self.topics.get_mut(at) else { continue };
-                works.extend(topic.judge(batches, from, &|id| registry.schema(id))?);
+                works.extend(topic.judge(batches, from, &|id| registry.whole_schema(id))?);
             }
         }
         if works.is_empty() {
@@ -345,7 +345,9 @@ impl Processor {
             batches.retain(|batch| batch.base_offset < end);
             let registry = &self.registry;
             let Some(topic) = self.topics.get_mut(at) else { return Ok(()) };
-            let Some(work) = topic.judge(batches, from, &|id| registry.schema(id))? else { return Ok(()) };
+            let Some(work) = topic.judge(batches, from, &|id| registry.whole_schema(id))? else {
+                return Ok(());
+            };
             from = work.next_offset;
             let (engine, stale) = (Arc::clone(&self.engine), stale.to_vec());
             let now_us = self.clock.now().micros();

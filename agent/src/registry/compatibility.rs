@@ -57,16 +57,24 @@ impl Level {
     }
 }
 
-/// Why `new` does not go with `earlier` texts (oldest first); empty if it does.
-pub(super) fn against(level: Level, new: &Shape, earlier: Vec<String>) -> Vec<String> {
+/// An earlier schema of a subject.
+pub(super) struct Earlier {
+    pub version: u32,
+    pub text: String,
+    /// What it takes from other subjects.
+    pub needed: Vec<String>,
+}
+
+/// Why `new` does not go with `earlier` schemas (oldest first); empty if it does.
+pub(super) fn against(level: Level, new: &Shape, earlier: &[Earlier]) -> Vec<String> {
     let depth = match level {
         Level::None => 0,
         level if level.transitive() => earlier.len(),
         _ => 1,
     };
-    for text in earlier.iter().rev().take(depth) {
+    for Earlier { version, text, needed } in earlier.iter().rev().take(depth) {
         // What was taken once is not judged again.
-        let Ok(old) = shape::parse(text) else { continue };
+        let Ok(old) = shape::parse_with(text, needed) else { continue };
         let mut reasons = Vec::new();
         if level.backward() {
             reasons.extend(cannot_read(new, &old).map(|reason| format!("new cannot read old: {reason}")));
@@ -75,6 +83,8 @@ pub(super) fn against(level: Level, new: &Shape, earlier: Vec<String>) -> Vec<St
             reasons.extend(cannot_read(&old, new).map(|reason| format!("old cannot read new: {reason}")));
         }
         if !reasons.is_empty() {
+            reasons.push(format!("{{oldSchemaVersion: {version}}}"));
+            reasons.push(format!("{{compatibility: '{level}'}}"));
             return reasons;
         }
     }
@@ -280,7 +290,12 @@ mod tests {
         ];
         for (level, want) in cases {
             let new = shape::parse(&third).expect("valid");
-            let reasons = against(level, &new, vec![first.clone(), second.clone()]);
+            let earlier = [(1, &first), (2, &second)].map(|(version, text)| Earlier {
+                version,
+                text: text.clone(),
+                needed: Vec::new(),
+            });
+            let reasons = against(level, &new, &earlier);
             assert_eq!(reasons.is_empty(), want, "{level}: {reasons:?}");
             assert_eq!(level.to_string().parse(), Ok(level));
         }

@@ -67,17 +67,46 @@ impl Shape {
     }
 }
 
-/// Reads a schema's text; the error says what is wrong with it.
+#[cfg(test)]
 pub(super) fn parse(text: &str) -> Result<Shape, String> {
+    parse_with(text, &[])
+}
+
+/// Reads a schema's text, which may use types of the `needed` texts, as each of those may use the ones
+/// before it; the error says what is wrong.
+pub(super) fn parse_with(text: &str, needed: &[String]) -> Result<Shape, String> {
+    let mut parser = Parser { named: HashMap::new() };
+    for text in needed {
+        let value =
+            serde_json::from_str(text).map_err(|e| format!("a schema referred to is no JSON: {e}"))?;
+        parser.shape(&value, "", 0).map_err(|e| format!("a schema referred to: {e}"))?;
+    }
     // A bare primitive may be sent without quotes, as Java's parser takes it.
     let value: Value = match serde_json::from_str(text) {
         Ok(value) => value,
         Err(_) if primitive(text.trim()).is_some() => Value::String(text.trim().to_owned()),
         Err(error) => return Err(format!("the schema is no JSON: {error}")),
     };
-    let mut parser = Parser { named: HashMap::new() };
     let root = parser.shape(&value, "", 0)?;
     Ok(Shape { root, named: parser.named })
+}
+
+pub(super) fn is_primitive(name: &str) -> bool {
+    primitive(name).is_some()
+}
+
+/// The full name that an object defines, if it defines a named type.
+pub(super) fn defined_name(object: &Map<String, Value>, namespace: &str) -> Option<String> {
+    let kind = object.get("type").and_then(Value::as_str)?;
+    if !matches!(kind, "record" | "error" | "enum" | "fixed") {
+        return None;
+    }
+    let name = object.get("name").and_then(Value::as_str)?;
+    Some(full_name(name, object.get("namespace").and_then(Value::as_str).unwrap_or(namespace)))
+}
+
+pub(super) fn namespace_of(full_name: &str) -> &str {
+    full_name.rsplit_once('.').map_or("", |(namespace, _)| namespace)
 }
 
 fn primitive(name: &str) -> Option<Primitive> {
@@ -116,9 +145,10 @@ impl Parser {
             return Ok(Type::Primitive(primitive));
         }
         let full = full_name(name, namespace);
-        match self.named.contains_key(&full) {
-            true => Ok(Type::Named(full)),
-            false => Err(format!("undefined name: {full:?}")),
+        match (self.named.contains_key(&full), self.named.contains_key(name)) {
+            (true, _) => Ok(Type::Named(full)),
+            (false, true) => Ok(Type::Named(name.to_owned())),
+            (false, false) => Err(format!("undefined name: {full:?}")),
         }
     }
 
@@ -160,11 +190,9 @@ impl Parser {
         namespace: &str,
         depth: usize,
     ) -> Result<Type, String> {
-        let name = object.get("name").and_then(Value::as_str).ok_or_else(|| format!("{kind} has no name"))?;
-        let own = object.get("namespace").and_then(Value::as_str).unwrap_or(namespace);
-        let full = full_name(name, own);
+        let full = defined_name(object, namespace).ok_or_else(|| format!("{kind} has no name"))?;
         check_name(&full)?;
-        let inner = full.rsplit_once('.').map_or("", |(namespace, _)| namespace).to_owned();
+        let inner = namespace_of(&full).to_owned();
         let aliases = texts(object.get("aliases")).map(|alias| full_name(alias, &inner)).collect();
         let body = match kind {
             "enum" => symbols(object)?,
@@ -228,7 +256,7 @@ fn texts(list: Option<&Value>) -> impl Iterator<Item = &str> {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-fn full_name(name: &str, namespace: &str) -> String {
+pub(super) fn full_name(name: &str, namespace: &str) -> String {
     match (name.contains('.'), namespace) {
         (true, _) | (false, "") => name.trim_start_matches('.').to_owned(),
         (false, namespace) => format!("{namespace}.{name}"),

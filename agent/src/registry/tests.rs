@@ -29,7 +29,10 @@ impl Server {
         let registry = Arc::new(Registry::open(&db).expect("opens"));
         drop(db);
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let config = RegistryConfig { listen: "127.0.0.1:0".parse().expect("an address") };
+        let config = RegistryConfig {
+            listen: "127.0.0.1:0".parse().expect("an address"),
+            ..RegistryConfig::default()
+        };
         let shutdown = Shutdown::default();
         let address = runtime.block_on(serve(&config, registry, shutdown.clone())).expect("listens");
         Server { folder, address, shutdown, runtime: Some(runtime) }
@@ -153,7 +156,7 @@ fn answers_and_errors() {
         ("POST", "/subjects/n/versions", json!({"schema": "\"nope\""}), 422, json!(42201)),
         ("POST", "/subjects/n/versions", json!({}), 422, json!(42201)),
         ("POST", "/subjects/n/versions", json!({"schema": "{}", "schemaType": "JSON"}), 422, json!(42201)),
-        ("DELETE", "/subjects/orders-value", Value::Null, 405, json!(405)),
+        ("PATCH", "/subjects/orders-value", Value::Null, 405, json!(405)),
         ("GET", "/nowhere", Value::Null, 404, json!(404)),
     ];
     for (method, path, body, status, want) in cases {
@@ -185,12 +188,176 @@ fn compatibility_is_held_against_the_newest() {
         ("/compatibility/subjects/s/versions/1", false),
         ("/compatibility/subjects/s/versions", false),
         ("/compatibility/subjects/free/versions", true),
+        ("/compatibility/subjects/free/versions/latest", true),
     ] {
         let (status, answer) = server.json("POST", path, json!({ "schema": strict }));
         assert_eq!((status, answer), (200, json!({ "is_compatible": want })), "{path}");
     }
     server.json("PUT", "/config/s", json!({ "compatibility": "NONE" }));
     assert_eq!(server.register("s", &strict), 3);
+}
+
+/// A conversation: each line is a request, and what Confluent's registry answers to it.
+fn converse(server: &Server, lines: &[(&str, &str, Value, u16, Value)]) {
+    for (method, path, body, status, want) in lines {
+        let (got_status, got) = server.json(method, path, body.clone());
+        let got = if *status == 200 { got } else { got["error_code"].clone() };
+        assert_eq!((got_status, &got), (*status, want), "{method} {path}");
+    }
+}
+
+#[test]
+fn deleting_is_soft_first() {
+    let server = Server::new("delete");
+    let next = r#"{"name":"n","type":["null","string"],"default":null}"#;
+    let (one, two) = (record(ID), record(&format!("{ID},{next}")));
+    server.register("s", &one);
+    server.register("s", &two);
+    server.register("t", &one);
+    let none = || Value::Null;
+    converse(
+        &server,
+        &[
+            ("PUT", "/config/s", json!({"compatibility": "FULL"}), 200, json!({"compatibility": "FULL"})),
+            ("DELETE", "/subjects/no", none(), 404, json!(40401)),
+            ("DELETE", "/subjects/s?permanent=true", none(), 404, json!(40405)),
+            ("DELETE", "/subjects/s/versions/1?permanent=true", none(), 404, json!(40407)),
+            ("DELETE", "/subjects/s/versions/9", none(), 404, json!(40402)),
+            ("DELETE", "/subjects/s/versions/latest", none(), 200, json!(2)),
+            ("DELETE", "/subjects/s/versions/2", none(), 404, json!(40406)),
+            ("GET", "/subjects/s/versions", none(), 200, json!([1])),
+            ("GET", "/subjects/s/versions?deleted=true", none(), 200, json!([1, 2])),
+            ("GET", "/subjects/s/versions?deletedOnly=true", none(), 200, json!([2])),
+            ("GET", "/subjects/s/versions/2", none(), 404, json!(40402)),
+            ("GET", "/subjects/s/versions/2/schema?deleted=true", none(), 200, two_value(&two)),
+            ("GET", "/schemas/ids/2/schema", none(), 200, two_value(&two)),
+            ("GET", "/schemas/ids/2/versions", none(), 200, json!([])),
+            ("POST", "/subjects/s", json!({"schema": two}), 404, json!(40403)),
+            // Registered again, it is a new version with the old id.
+            ("POST", "/subjects/s/versions", json!({"schema": two}), 200, json!({"id": 2})),
+            ("GET", "/subjects/s/versions", none(), 200, json!([1, 3])),
+            ("DELETE", "/subjects/s", none(), 200, json!([1, 3])),
+            ("DELETE", "/subjects/s", none(), 404, json!(40404)),
+            ("GET", "/subjects", none(), 200, json!(["t"])),
+            ("GET", "/subjects?deleted=true", none(), 200, json!(["s", "t"])),
+            ("GET", "/subjects?deletedOnly=true", none(), 200, json!(["s"])),
+            ("GET", "/subjects?deleted=true&subjectPrefix=t", none(), 200, json!(["t"])),
+            ("GET", "/subjects?deleted=true&offset=1&limit=1", none(), 200, json!(["t"])),
+            // What was set for it went with it.
+            ("GET", "/config/s", none(), 404, json!(40408)),
+            ("DELETE", "/subjects/s?permanent=true", none(), 200, json!([1, 2, 3])),
+            ("DELETE", "/subjects/s?permanent=true", none(), 404, json!(40401)),
+            ("GET", "/schemas/ids/2", none(), 404, json!(40403)),
+            ("GET", "/schemas/ids/1?fetchMaxId=true", none(), 200, json!({"schema": one, "maxId": 2})),
+            ("POST", "/subjects/s/versions", json!({"schema": one}), 200, json!({"id": 1})),
+            ("GET", "/subjects/s/versions", none(), 200, json!([1])),
+        ],
+    );
+}
+
+fn two_value(text: &str) -> Value {
+    serde_json::from_str(text).expect("a schema is JSON")
+}
+
+#[test]
+fn types_of_other_subjects_are_used_and_protected() {
+    let server = Server::new("reference");
+    let point = r#"{"type":"record","name":"Point","namespace":"geo","fields":[{"name":"x","type":"int"}]}"#;
+    let wide = point.replace("\"int\"", "\"long\"");
+    let line = r#"{"type":"record","name":"Line","namespace":"geo","fields":[{"name":"a","type":"Point"}]}"#;
+    server.register("point", point);
+    let refers = |version: u32| {
+        json!({"schema": line, "schemaType": "AVRO",
+               "references": [{"name": "geo.Point", "subject": "point", "version": version}]})
+    };
+    let whole = json!({"subject": "line", "version": 1, "id": 2, "schema": line,
+                       "references": [{"name": "geo.Point", "subject": "point", "version": 1}]});
+    converse(
+        &server,
+        &[
+            ("POST", "/subjects/line/versions", json!({"schema": line}), 422, json!(42201)),
+            ("POST", "/subjects/line/versions", refers(9), 422, json!(42201)),
+            ("POST", "/subjects/line/versions", refers(1), 200, json!({"id": 2})),
+            ("POST", "/subjects/line/versions", refers(1), 200, json!({"id": 2})),
+            ("POST", "/subjects/line", refers(1), 200, whole.clone()),
+            ("GET", "/subjects/line/versions/1", Value::Null, 200, whole.clone()),
+            ("GET", "/schemas?latestOnly=true&subjectPrefix=li", Value::Null, 200, json!([whole])),
+            ("GET", "/subjects/point/versions/1/referencedby", Value::Null, 200, json!([2])),
+            ("DELETE", "/subjects/point/versions/1", Value::Null, 422, json!(42206)),
+            ("DELETE", "/subjects/point", Value::Null, 422, json!(42206)),
+            ("POST", "/subjects/point/versions", json!({"schema": wide}), 200, json!({"id": 3})),
+            // The same text with another reference is another schema: it reads the old one's data.
+            ("POST", "/subjects/line/versions", refers(2), 200, json!({"id": 4})),
+            // The other way round would not.
+            ("DELETE", "/subjects/line/versions/1", Value::Null, 200, json!(1)),
+            ("POST", "/subjects/line/versions", refers(1), 409, json!(409)),
+            ("DELETE", "/subjects/point/versions/1", Value::Null, 200, json!(1)),
+        ],
+    );
+}
+
+#[test]
+fn what_differs_in_form_alone_is_found() {
+    let server = Server::new("normal");
+    let one = r#"{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":{"type":"int"}}]}"#;
+    let spaced = one.replace(':', " : ");
+    let short = r#"{"type":"record","name":"n.R","fields":[{"name":"a","type":"int"}]}"#;
+    let sent = |schema: &str| json!({ "schema": schema });
+    converse(
+        &server,
+        &[
+            ("POST", "/subjects/s/versions", sent(one), 200, json!({"id": 1})),
+            ("POST", "/subjects/s/versions", sent(&spaced), 200, json!({"id": 1})),
+            ("POST", "/subjects/s", sent(short), 404, json!(40403)),
+            ("POST", "/subjects/s/versions?normalize=true", sent(short), 200, json!({"id": 1})),
+            ("POST", "/subjects/s/versions", sent(short), 200, json!({"id": 2})),
+            (
+                "PUT",
+                "/config/t",
+                json!({"normalize": true}),
+                200,
+                json!({"compatibility": "BACKWARD", "normalize": true}),
+            ),
+            ("POST", "/subjects/t/versions", sent(one), 200, json!({"id": 3})),
+            ("POST", "/subjects/t/versions", sent(short), 200, json!({"id": 3})),
+        ],
+    );
+}
+
+#[test]
+fn modes_and_settings() {
+    let server = Server::new("mode");
+    let sent = json!({ "schema": "\"int\"" });
+    let mode = |mode: &str| json!({ "mode": mode });
+    let none = || Value::Null;
+    converse(
+        &server,
+        &[
+            ("GET", "/mode", none(), 200, mode("READWRITE")),
+            ("GET", "/mode/s", none(), 404, json!(40409)),
+            ("GET", "/mode/s?defaultToGlobal=true", none(), 200, mode("READWRITE")),
+            ("PUT", "/mode/s", mode("SIDEWAYS"), 422, json!(42204)),
+            ("PUT", "/mode/s", mode("IMPORT"), 422, json!(42205)),
+            ("PUT", "/mode/s", mode("READONLY"), 200, mode("READONLY")),
+            ("POST", "/subjects/s/versions", sent.clone(), 422, json!(42205)),
+            ("POST", "/subjects/t/versions", json!({"schema": "\"int\"", "id": 7}), 422, json!(42205)),
+            ("DELETE", "/mode/s", none(), 200, mode("READONLY")),
+            ("DELETE", "/mode/s", none(), 404, json!(40401)),
+            ("POST", "/subjects/s/versions", sent.clone(), 200, json!({"id": 1})),
+            ("PUT", "/mode", mode("READONLY_OVERRIDE"), 200, mode("READONLY_OVERRIDE")),
+            ("POST", "/subjects/t/versions", sent.clone(), 422, json!(42205)),
+            ("DELETE", "/subjects/s", none(), 422, json!(42205)),
+            ("PUT", "/config", json!({"compatibility": "FULL"}), 200, json!({"compatibility": "FULL"})),
+            ("GET", "/config/s?defaultToGlobal=true", none(), 200, json!({"compatibilityLevel": "FULL"})),
+            ("DELETE", "/config", none(), 200, json!({"compatibilityLevel": "FULL"})),
+            ("GET", "/config", none(), 200, json!({"compatibilityLevel": "BACKWARD"})),
+            ("DELETE", "/config/s", none(), 404, json!(40401)),
+            ("PUT", "/config", json!({}), 422, json!(42203)),
+            ("PUT", "/config", json!({"compatibility": "FULL", "alias": "x"}), 422, json!(42205)),
+            ("GET", "/contexts", none(), 200, json!(["."])),
+        ],
+    );
+    assert_eq!(server.call("PUT", "/config", "{").0, 400);
 }
 
 #[test]

@@ -29,12 +29,17 @@ pub struct Serving {
     pub clock: Clock,
 }
 
-/// Serves until the program stops; returns the address it listens on.
-pub async fn serve(listen: SocketAddr, serving: Serving, shutdown: Shutdown) -> Result<SocketAddr> {
+/// Serves until the program stops, `more` at the same address; returns the address it listens on.
+pub async fn serve(
+    listen: SocketAddr,
+    serving: Serving,
+    more: Router,
+    shutdown: Shutdown,
+) -> Result<SocketAddr> {
     let bound = tokio::net::TcpListener::bind(listen).await.or_kind(Kind::Config);
     let listener = bound.doing(|| format!("listen for feature reads on {listen}"))?;
     let address = listener.local_addr().or_kind(Kind::Bug)?;
-    let router = routes(serving);
+    let router = routes(serving).merge(more);
     tokio::spawn(async move {
         let stop = async move { shutdown.wait().await };
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {

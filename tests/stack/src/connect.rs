@@ -94,6 +94,13 @@ pub struct Installed {
     plugins: PathBuf,
 }
 
+impl Installed {
+    /// Jars with Confluent's own registry client and Avro, as a class path's entries.
+    pub fn confluent_client(&self) -> [PathBuf; 2] {
+        [self.plugins.join("confluent-avro-converter/*"), self.libraries.join("*")]
+    }
+}
+
 /// Makes sure that Java, the worker and its plugins are there.
 pub fn install() -> Result<Installed> {
     java::at_least(java::KAFKA)?;

@@ -1,6 +1,6 @@
 //! librdkafka as a plain reader: assigned by hand, no group, nothing stored at the brokers.
 
-use crate::config::consume::{ConsumeConfig, Lost};
+use crate::config::consume::{ConsumeConfig, Lost, Start};
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -112,6 +112,35 @@ impl Client {
             .client()
             .fetch_cluster_id(ANSWER_LIMIT)
             .ok_or_else(|| Error::new(Kind::Unreachable, "no broker of central Kafka answers"))
+    }
+
+    /// The topics that begin so, but those that Kafka keeps for itself.
+    pub fn topics_with(&self, beginning: &str) -> Result<Vec<String>> {
+        let metadata = self.0.fetch_metadata(None, ANSWER_LIMIT).map_err(said)?;
+        let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
+        let meant = |name: &String| name.starts_with(beginning) && !name.starts_with("__");
+        let mut names: Vec<String> = names.filter(meant).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Where a partition begins that was never read; `None`: at its beginning.
+    pub fn start(&self, start: &Start, topic: &str, partition: i32) -> Result<Option<i64>> {
+        let high =
+            || self.0.fetch_watermarks(topic, partition, ANSWER_LIMIT).map(|(_, high)| high).map_err(said);
+        let time_ms = match start {
+            Start::Earliest => return Ok(None),
+            Start::Latest => return high().map(Some),
+            Start::At(time_ms) => *time_ms,
+        };
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(time_ms)).or_kind(Kind::Bug)?;
+        let found = self.0.offsets_for_times(list, ANSWER_LIMIT).map_err(said)?;
+        match found.find_partition(topic, partition).map(|found| found.offset()) {
+            Some(Offset::Offset(offset)) => Ok(Some(offset)),
+            // Nothing is as young.
+            _ => high().map(Some),
+        }
     }
 
     /// How many partitions a topic has; 0 if there is no such topic.

@@ -10,7 +10,6 @@
 //! and skips nothing. When brokers or registry are away, or the log is full, it waits and reads no
 //! further; the rest of the agent goes on. A schema id that cannot be translated stops its partition.
 
-mod batch;
 mod client;
 mod place;
 mod position;
@@ -51,6 +50,7 @@ const LOOK_MISSING_EVERY: Duration = Duration::from_secs(2);
 /// The thread's parts.
 pub struct Consumer {
     config: ConsumeConfig,
+    db: Db,
     log: Arc<Log>,
     reader: Connection,
     client: Client,
@@ -86,6 +86,7 @@ impl Consumer {
             client: Client::new(config)?,
             schemas: Schemas::open(db, central, address, adopt)?,
             reader: db.reader()?,
+            db: db.clone(),
             config: config.clone(),
             log,
             cluster: String::new(),
@@ -193,7 +194,7 @@ impl Consumer {
             self.cluster = cluster;
             changed = true;
         }
-        for topic in self.config.topics.clone() {
+        for topic in self.topics()? {
             let partitions = self.client.partitions(&topic)?;
             self.note_missing(&topic, partitions == 0);
             let known = self.places.iter().filter(|place| place.topic == topic).count();
@@ -209,6 +210,20 @@ impl Consumer {
         let pause = if self.missing.is_empty() { LOOK_EVERY } else { LOOK_MISSING_EVERY };
         self.next_look = Some(Instant::now() + pause);
         Ok(())
+    }
+
+    /// The topics that are meant, each once. A pattern takes what is there now, and new ones at the next look.
+    fn topics(&self) -> Result<Vec<String>> {
+        let mut names: Vec<String> = Vec::new();
+        for name in &self.config.topics {
+            match name.strip_suffix('*') {
+                Some(beginning) => names.extend(self.client.topics_with(beginning)?),
+                None => names.push(name.clone()),
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        Ok(names)
     }
 
     fn note_missing(&mut self, topic: &str, is_missing: bool) {
@@ -241,8 +256,21 @@ impl Consumer {
         let count = i32::try_from(local.partitions.len()).unwrap_or(i32::MAX).max(1);
         let local = local.partition(partition % count).map(Arc::clone);
         let local = local.ok_or_else(|| Error::new(Kind::Bug, format!("topic {topic} has no partitions")))?;
-        let next_offset = position::load(&self.reader, &self.cluster, topic, partition)?;
+        let next_offset = match position::load(&self.reader, &self.cluster, topic, partition)? {
+            Some(next_offset) => Some(next_offset),
+            None => self.begin(topic, partition)?,
+        };
         Ok(Place::new(topic, partition, local, next_offset))
+    }
+
+    /// The place to begin at, noted at once: after a restart "latest" must mean what it meant before.
+    fn begin(&self, topic: &str, partition: i32) -> Result<Option<i64>> {
+        let next_offset = self.client.start(&self.config.start, topic, partition)?;
+        if let Some(next_offset) = next_offset {
+            let (cluster, topic) = (self.cluster.clone(), topic.to_owned());
+            self.db.write(move |tx| position::set(tx, &cluster, &topic, partition, next_offset))?;
+        }
+        Ok(next_offset)
     }
 
     fn assign(&self) -> Result<()> {
@@ -379,11 +407,18 @@ impl Consumer {
 pub fn check(config: &ConsumeConfig, runtime: &Handle) -> Result<String> {
     let client = Client::new(config)?;
     client.cluster().doing(|| format!("reach {}", config.kafka.brokers))?;
-    let missing: Vec<&String> =
-        config.topics.iter().filter(|topic| client.partitions(topic).is_ok_and(|n| n == 0)).collect();
+    let missing: Vec<&String> = config.topics.iter().filter(|topic| !is_there(&client, topic)).collect();
     runtime.block_on(Registry::new(config.registry.clone())?.ping())?;
     match missing.is_empty() {
         true => Ok(config.kafka.brokers.clone()),
         false => Ok(format!("{} (not there yet: {missing:?})", config.kafka.brokers)),
+    }
+}
+
+/// Whether a topic, or one that a pattern means, is there; so too if it cannot be asked for.
+fn is_there(client: &Client, topic: &str) -> bool {
+    match topic.strip_suffix('*') {
+        Some(beginning) => client.topics_with(beginning).is_ok_and(|names| !names.is_empty()),
+        None => !client.partitions(topic).is_ok_and(|n| n == 0),
     }
 }

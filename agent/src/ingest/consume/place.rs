@@ -1,8 +1,8 @@
 //! One central partition: where we are in it, what was read and is not stored yet, whether it waits.
 
-use super::batch::{Incoming, Writer};
 use super::schema_id::Schemas;
 use crate::buffer::Partition;
+use crate::ingest::batch::{Incoming, Writer};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use shared::error::{Error, Result};
 use shared::retry::Backoff;

@@ -5,9 +5,10 @@
 //! table: `consume_schema`.
 
 use crate::db::{Db, OrDb};
+use crate::ingest::batch::Message;
 use crate::metrics;
 use rusqlite::{Connection, params};
-use shared::avro::wire::{self, PREFIX_LEN, SchemaId};
+use shared::avro::wire::{self, SchemaId};
 use shared::error::{Context, Error, Kind, Result};
 use shared::registry::Registry;
 use std::collections::HashMap;
@@ -15,28 +16,6 @@ use tokio::runtime::Handle;
 
 /// Registers a text under a subject of the local registry: subject, text → local id.
 pub type Adopt = Box<dyn Fn(&str, &str) -> Result<SchemaId> + Send>;
-
-/// A key, value or header's bytes, with another prefix in place of the first five if need be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Message<'a> {
-    prefix: Option<[u8; PREFIX_LEN]>,
-    rest: &'a [u8],
-}
-
-impl<'a> Message<'a> {
-    pub fn plain(rest: &'a [u8]) -> Self {
-        Message { prefix: None, rest }
-    }
-
-    pub fn len(&self) -> usize {
-        self.prefix.map_or(0, |prefix| prefix.len()) + self.rest.len()
-    }
-
-    pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.prefix.as_ref().map_or(&[], |prefix| &prefix[..]));
-        out.extend_from_slice(self.rest);
-    }
-}
 
 pub struct Schemas {
     db: Db,
@@ -70,7 +49,7 @@ impl Schemas {
             Some(local) => *local,
             None => self.pair(subject, central, runtime)?,
         };
-        Ok(Message { prefix: Some(wire::prefix(local)), rest })
+        Ok(Message::framed(local, rest))
     }
 
     fn pair(&mut self, subject: &str, central: SchemaId, runtime: &Handle) -> Result<SchemaId> {

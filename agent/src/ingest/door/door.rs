@@ -58,7 +58,7 @@ impl Door {
             addresses: Addresses::default(),
             buckets: Buckets::default(),
             users: Users::new(&config),
-            tls: tls.map(TlsAcceptor::from),
+            tls: tls.map(|tls| TlsAcceptor::from(Arc::new(tls))),
             told: Mutex::default(),
             config,
         })

@@ -1,14 +1,45 @@
 //! Records → one record batch of Kafka's format 2, as a producer without idempotence would make it. Pure.
 
-use super::schema_id::Message;
-use shared::avro::wire::put_long;
+use crate::buffer::{Append, Partition};
+use crate::model::batch::Head;
+use bytes::BytesMut;
+use shared::avro::wire::{self, PREFIX_LEN, SchemaId, put_long};
+use shared::error::{Error, Kind, Result};
 use std::io::Write;
+use std::sync::Arc;
 
 /// Below this packing gains nothing.
 const PACK_FROM_BYTES: usize = 512;
 const LZ4: i16 = 3;
 const CHECKED_FROM: usize = 21;
 const LENGTH_FROM: usize = 12;
+
+/// A key, value or header's bytes, with another prefix in place of the first five if need be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    prefix: Option<[u8; PREFIX_LEN]>,
+    rest: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    pub fn plain(rest: &'a [u8]) -> Self {
+        Message { prefix: None, rest }
+    }
+
+    /// Confluent's form: the schema's id in front.
+    pub fn framed(id: SchemaId, rest: &'a [u8]) -> Self {
+        Message { prefix: Some(wire::prefix(id)), rest }
+    }
+
+    pub fn len(&self) -> usize {
+        self.prefix.map_or(0, |prefix| prefix.len()) + self.rest.len()
+    }
+
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.prefix.as_ref().map_or(&[], |prefix| &prefix[..]));
+        out.extend_from_slice(self.rest);
+    }
+}
 
 /// A record as it was read.
 pub struct Incoming<'a> {
@@ -104,6 +135,51 @@ impl Writer {
     }
 }
 
+/// Batches of our own, laid into one frame for the log.
+///
+/// # Errors
+/// `Bug`: one of them is unsound.
+pub fn frame(batches: &[(Arc<Partition>, Vec<u8>)]) -> Result<(BytesMut, Vec<Append>)> {
+    let mut frame = BytesMut::with_capacity(batches.iter().map(|(_, batch)| batch.len()).sum());
+    let mut appends = Vec::with_capacity(batches.len());
+    for (partition, batch) in batches {
+        let unsound = |why| Error::new(Kind::Bug, format!("a batch of our own is unsound: {why:?}"));
+        let head = Head::read(batch).map_err(unsound)?;
+        let range = frame.len()..frame.len() + batch.len();
+        frame.extend_from_slice(batch);
+        appends.push(Append { partition: Arc::clone(partition), head, range });
+    }
+    Ok((frame, appends))
+}
+
+/// The partition that Kafka's clients choose for a key: murmur2 over its bytes.
+pub fn partition_of(key: &[u8], partitions: usize) -> usize {
+    let positive = (murmur2(key) & 0x7fff_ffff) as usize;
+    positive.checked_rem(partitions).unwrap_or(0)
+}
+
+fn murmur2(bytes: &[u8]) -> u32 {
+    const MULTIPLIER: u32 = 0x5bd1_e995;
+    const SEED: u32 = 0x9747_b28c;
+    let mix = |word: u32| {
+        let word = word.wrapping_mul(MULTIPLIER);
+        (word ^ (word >> 24)).wrapping_mul(MULTIPLIER)
+    };
+    let mut hash = SEED ^ bytes.len() as u32;
+    let (words, rest) = bytes.as_chunks::<4>();
+    for word in words {
+        hash = hash.wrapping_mul(MULTIPLIER) ^ mix(u32::from_le_bytes(*word));
+    }
+    if !rest.is_empty() {
+        for (at, byte) in rest.iter().enumerate() {
+            hash ^= u32::from(*byte) << (8 * at);
+        }
+        hash = hash.wrapping_mul(MULTIPLIER);
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(MULTIPLIER);
+    hash ^ (hash >> 15)
+}
+
 fn put_length(out: &mut Vec<u8>, length: usize) {
     put_long(out, i64::try_from(length).unwrap_or(i64::MAX));
 }
@@ -134,6 +210,21 @@ mod tests {
     use super::*;
     use crate::model::batch::{Codec, Head};
     use kafka_protocol::records::{Compression, RecordBatchDecoder};
+
+    /// As Kafka's own tests have them.
+    #[test]
+    fn keys_go_where_kafkas_clients_send_them() {
+        for (key, want) in [
+            ("21", -973_932_308),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("a-little-bit-longer-string", -1_486_304_829),
+            ("abc", 479_470_107),
+        ] {
+            assert_eq!(murmur2(key.as_bytes()).cast_signed(), want, "{key}");
+        }
+        assert_eq!((partition_of(b"abc", 7), partition_of(b"abc", 0)), (479_470_107 % 7, 0));
+    }
 
     fn incoming(n: usize) -> (i64, Option<String>, Option<String>) {
         let key = (!n.is_multiple_of(5)).then(|| format!("key {n}"));
