@@ -129,7 +129,7 @@ impl Importer {
                 .remedy("say the format: csv, json-lines or parquet")
         })?;
         let path = path.canonicalize().or_kind(Kind::Config)?;
-        let start = position::load(&self.db.reader()?, &config.topic, &path)?;
+        let start = position::load(&self.db.reader()?, &config.topic, &path, format == Format::Parquet)?;
         if start.done && start.size == position::size(&path)? {
             return Ok(Taken { stored: 0, rows: start.row, bad: start.bad, done: true });
         }
