@@ -160,6 +160,11 @@ fn a_value_that_asks_for_too_much_ends() {
     let encoder = Encoder::new(&first.to_string()).expect("a schema");
     let misfit = encoder.encode(&deep, &mut Vec::new()).expect_err("it does not fit");
     assert!(!misfit.to_string().is_empty());
+    let own = r#"{"type":"record","name":"N","fields":[{"name":"n","type":"N","default":{}}]}"#;
+    if let Ok(encoder) = Encoder::new(own) {
+        let misfit = encoder.encode(&json!({}), &mut Vec::new()).expect_err("its default needs itself");
+        assert!(misfit.what.contains("nested too deeply"), "{misfit}");
+    }
 }
 
 #[test]
