@@ -229,7 +229,8 @@ fn refusals_have_reasons_and_do_not_stop_the_rest() {
         .collect();
     assert_eq!(
         reasons,
-        ["undecodable", "unknown_schema", "undecodable", "undecodable", "unknown_schema", "row"]
+        ["undecodable", "unknown_schema", "row", "undecodable", "unknown_schema", "row"],
+        "a record without an envelope is a row, too"
     );
 }
 
