@@ -28,7 +28,7 @@ pub fn run(target: &str, input: &[u8]) {
 fn push(input: &[u8]) {
     use request::Form;
     let Some((first, rest)) = input.split_first() else { return };
-    let packing = match first >> 4 & 3 {
+    let packing = match (first >> 4) & 3 {
         0 => body::Packing::Gzip,
         1 => body::Packing::Zstd,
         _ => body::Packing::Plain,

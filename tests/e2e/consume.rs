@@ -104,6 +104,61 @@ fn an_unknown_schema_stops_its_partition_alone() {
     assert_eq!(agent.stop().expect("the agent stops"), 0);
 }
 
+/// Topics by the beginning of their names, the one that comes later too; from a time on, not from the
+/// beginning, and after a restart from where it was.
+#[test]
+fn a_pattern_is_followed_from_a_time_on() {
+    const START_MS: i64 = 1_767_323_045_000;
+    let redis = Redis::start().expect("Redis");
+    let kafka = Kafka::start(Default::default()).expect("Kafka");
+    let registry = Registry::start().expect("the registry");
+    let send = |topic: &str, value: &str, time_ms: i64| {
+        use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+        let producer: BaseProducer = rdkafka::ClientConfig::new()
+            .set("bootstrap.servers", kafka.bootstrap())
+            .create()
+            .expect("a producer");
+        let record = BaseRecord::<[u8], str>::to(topic).payload(value).partition(0).timestamp(time_ms);
+        producer.send(record).map_err(|(error, _)| error).expect("queued");
+        producer.flush(LIMIT).expect("delivered");
+    };
+    for topic in ["wide.a", "wide.b", "other"] {
+        topics::create(&kafka.bootstrap(), topic, 1);
+        send(topic, "before", START_MS - 1_000);
+        send(topic, "after", START_MS + 1_000);
+    }
+    // Nothing of it is young enough.
+    topics::create(&kafka.bootstrap(), "wide.old", 1);
+    send("wide.old", "before", START_MS - 1_000);
+    let ports = Ports::free();
+    let mut launch = consumer(&redis, &ports, &kafka, &registry);
+    launch.set("consume.topics", "[\"wide.*\", \"wide.a\"]").set("consume.start", "2026-01-02T03:04:05Z");
+    let mut agent = launch.start().expect("the agent starts");
+    let door = format!("127.0.0.1:{}", ports.door);
+    let values = || {
+        let topics = topics::read(&door, "");
+        let all = topics.iter().filter(|(topic, _)| topic.starts_with("wide") || *topic == "other");
+        let text =
+            |record: &Record| String::from_utf8_lossy(record.value.as_deref().unwrap_or(b"")).into_owned();
+        all.flat_map(|(topic, records)| records.iter().map(move |one| format!("{topic} {}", text(one))))
+            .collect::<Vec<_>>()
+    };
+    let arrived = |count: i64| {
+        eventually(LIMIT, "the records are there", || (topics::total(&door, "wide") >= count).then_some(()));
+    };
+    arrived(2);
+    assert_eq!(values(), ["wide.a after", "wide.b after"]);
+    // What comes while it is away is not skipped, though it is older than the start.
+    agent.kill().expect("kill -9");
+    send("wide.old", "late", START_MS - 500);
+    topics::create(&kafka.bootstrap(), "wide.new", 1);
+    send("wide.new", "new", START_MS + 2_000);
+    let mut agent = launch.start().expect("it starts again");
+    arrived(4);
+    assert_eq!(values(), ["wide.a after", "wide.b after", "wide.new new", "wide.old late"]);
+    assert_eq!(agent.stop().expect("the agent stops"), 0);
+}
+
 fn consumer(redis: &Redis, ports: &Ports, kafka: &Kafka, registry: &Registry) -> Launch {
     let mut launch = agent(redis, ports);
     launch

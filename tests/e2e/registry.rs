@@ -16,124 +16,19 @@ fn source(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/registry").join(name)
 }
 
-fn record(fields: &str) -> String {
-    format!(r#"{{"type":"record","name":"R","namespace":"n","fields":[{fields}]}}"#)
-}
-
-/// Name, before, after.
-fn pairs() -> Vec<(&'static str, String, String)> {
-    let one = |kind: &str| record(&format!(r#"{{"name":"a","type":{kind}}}"#));
-    let a = r#"{"name":"a","type":"int"}"#;
-    let both = |b: &str| record(&format!("{a},{b}"));
-    let plain = |text: &str| text.to_owned();
-    let symbols =
-        |list: &str, more: &str| one(&format!(r#"{{"type":"enum","name":"E","symbols":[{list}]{more}}}"#));
-    vec![
-        ("same", one(r#""int""#), one(r#""int""#)),
-        (
-            "spelled otherwise",
-            one(r#""int""#),
-            r#"{"name":"n.R","type":"record","fields":[{"name":"a","type":{"type":"int"}}]}"#.to_owned(),
-        ),
-        ("field with default", one(r#""int""#), both(r#"{"name":"b","type":"int","default":0}"#)),
-        ("field without default", one(r#""int""#), both(r#"{"name":"b","type":"int"}"#)),
-        ("nullable without default", one(r#""int""#), both(r#"{"name":"b","type":["null","int"]}"#)),
-        ("field gone", both(r#"{"name":"b","type":"int"}"#), one(r#""int""#)),
-        ("field with default gone", both(r#"{"name":"b","type":"int","default":0}"#), one(r#""int""#)),
-        ("field renamed", one(r#""int""#), record(r#"{"name":"z","type":"int"}"#)),
-        ("field renamed with alias", one(r#""int""#), record(r#"{"name":"z","type":"int","aliases":["a"]}"#)),
-        ("int to long", one(r#""int""#), one(r#""long""#)),
-        ("int to float", one(r#""int""#), one(r#""float""#)),
-        ("int to double", one(r#""int""#), one(r#""double""#)),
-        ("long to float", one(r#""long""#), one(r#""float""#)),
-        ("long to int", one(r#""long""#), one(r#""int""#)),
-        ("float to double", one(r#""float""#), one(r#""double""#)),
-        ("string to bytes", one(r#""string""#), one(r#""bytes""#)),
-        ("bytes to string", one(r#""bytes""#), one(r#""string""#)),
-        ("int to string", one(r#""int""#), one(r#""string""#)),
-        ("boolean to int", one(r#""boolean""#), one(r#""int""#)),
-        ("made nullable", one(r#""int""#), one(r#"["null","int"]"#)),
-        ("made not nullable", one(r#"["null","int"]"#), one(r#""int""#)),
-        ("union grows", one(r#"["null","int"]"#), one(r#"["null","int","string"]"#)),
-        ("union shrinks", one(r#"["null","int","string"]"#), one(r#"["null","int"]"#)),
-        ("union reordered", one(r#"["null","int"]"#), one(r#"["int","null"]"#)),
-        ("union promotes", one(r#"["null","int"]"#), one(r#"["null","long"]"#)),
-        ("union of one", one(r#""int""#), one(r#"["int"]"#)),
-        ("symbol added", symbols(r#""A""#, ""), symbols(r#""A","B""#, "")),
-        ("symbol gone", symbols(r#""A","B""#, ""), symbols(r#""A""#, "")),
-        ("symbol gone with default", symbols(r#""A","B""#, ""), symbols(r#""A""#, r#","default":"A""#)),
-        ("symbols reordered", symbols(r#""A","B""#, ""), symbols(r#""B","A""#, "")),
-        (
-            "array promotes",
-            one(r#"{"type":"array","items":"int"}"#),
-            one(r#"{"type":"array","items":"long"}"#),
-        ),
-        (
-            "array narrows",
-            one(r#"{"type":"array","items":"long"}"#),
-            one(r#"{"type":"array","items":"int"}"#),
-        ),
-        ("map for array", one(r#"{"type":"array","items":"int"}"#), one(r#"{"type":"map","values":"int"}"#)),
-        (
-            "fixed grows",
-            one(r#"{"type":"fixed","name":"F","size":2}"#),
-            one(r#"{"type":"fixed","name":"F","size":3}"#),
-        ),
-        (
-            "fixed renamed",
-            one(r#"{"type":"fixed","name":"F","size":2}"#),
-            one(r#"{"type":"fixed","name":"G","size":2}"#),
-        ),
-        ("record renamed", one(r#""int""#), one(r#""int""#).replace("\"R\"", "\"Q\"")),
-        ("record moved", one(r#""int""#), one(r#""int""#).replace("\"n\"", "\"m\"")),
-        (
-            "record renamed with alias",
-            one(r#""int""#),
-            one(r#""int""#).replace(r#""name":"R""#, r#""name":"Q","aliases":["R"]"#),
-        ),
-        ("logical type added", one(r#""int""#), one(r#"{"type":"int","logicalType":"date"}"#)),
-        (
-            "scale changed",
-            one(r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}"#),
-            one(r#"{"type":"bytes","logicalType":"decimal","precision":9,"scale":3}"#),
-        ),
-        (
-            "documented",
-            one(r#""int""#),
-            one(r#""int""#).replace(r#""type":"record""#, r#""type":"record","doc":"why""#),
-        ),
-        (
-            "nested record grows",
-            one(r#"{"type":"record","name":"I","fields":[{"name":"x","type":"int"}]}"#),
-            one(
-                r#"{"type":"record","name":"I","fields":[{"name":"x","type":"int"},{"name":"y","type":"int","default":1}]}"#,
-            ),
-        ),
-        (
-            "nested record breaks",
-            one(r#"{"type":"record","name":"I","fields":[{"name":"x","type":"int"}]}"#),
-            one(r#"{"type":"record","name":"I","fields":[{"name":"x","type":"string"}]}"#),
-        ),
-        (
-            "recursive grows",
-            one(r#"["null","R"]"#),
-            record(r#"{"name":"a","type":["null","R"]},{"name":"b","type":"int","default":1}"#),
-        ),
-        ("primitive promotes", plain(r#""int""#), plain(r#""long""#)),
-        ("primitive for record", plain(r#""int""#), one(r#""int""#)),
-        ("record into union", one(r#""int""#), format!(r#"["null",{}]"#, one(r#""int""#))),
-    ]
+/// Pairs of schemas: name, before, after.
+fn pairs() -> Vec<[String; 3]> {
+    let table: Value = serde_json::from_str(include_str!("registry/pairs.json")).expect("the table is JSON");
+    let pairs = table.as_array().expect("a list").iter();
+    let text = |pair: &Value, key: &str| pair[key].as_str().expect("a text").to_owned();
+    pairs.map(|pair| ["name", "before", "after"].map(|key| text(pair, key))).collect()
 }
 
 #[test]
 fn confluents_java_client_works_and_verdicts_are_confluents() {
     let agent = Agent::start(&[("registry.auth.username", "edge"), ("registry.auth.password", "secret")]);
     let folder = Folder::new("registry-client").expect("a folder");
-    let table: Vec<Value> = pairs()
-        .iter()
-        .map(|(name, before, after)| json!({"name": name, "before": before, "after": after}))
-        .collect();
-    folder.write("pairs.json", &Value::from(table).to_string()).expect("written");
+    folder.write("pairs.json", include_str!("registry/pairs.json")).expect("written");
     let jars = stack::connect::install().expect("Confluent's jars").confluent_client();
     let java = stack::install::java::at_least(stack::install::java::KAFKA).expect("Java");
     let mut command = Command::new(java);
@@ -146,20 +41,20 @@ fn confluents_java_client_works_and_verdicts_are_confluents() {
     let open = Agent::start(&[]);
     let other = Registry::start().expect("the other registry");
     let mut wrong = Vec::new();
-    for (at, (name, before, after)) in pairs().iter().enumerate() {
+    for (at, [name, before, after]) in pairs().iter().enumerate() {
         for level in ["BACKWARD", "FORWARD", "FULL"] {
-            let want = verdicts[*name][level];
+            let want = verdicts[name][level];
             let ours = verdict(&open.registry(), &format!("p{at}-{level}"), level, before, after);
             if ours != want {
                 wrong.push(format!("{name}, {level}: Confluent says {want}, we say {ours}"));
             }
             let theirs = verdict(&other.url(), &format!("p{at}-{level}"), level, before, after);
-            if (theirs != want) != OTHERS_DIFFERENCES.contains(&(name, level)) {
+            if (theirs != want) != OTHERS_DIFFERENCES.contains(&(name.as_str(), level)) {
                 wrong.push(format!("{name}, {level}: Confluent says {want}, the other registry {theirs}"));
             }
         }
         let normal = normal_ids(&open.registry(), &format!("n{at}"), before, after);
-        if normal != verdicts[*name]["normal"] {
+        if normal != verdicts[name]["normal"] {
             wrong.push(format!("{name}: in normal form the same? Confluent says {}", !normal));
         }
     }
@@ -215,4 +110,58 @@ pub fn certificate(folder: &Folder) -> (String, String) {
     command.args(["-keyout", &key, "-out", &cert]);
     stack::process::run("make a certificate", &mut command).expect("openssl");
     (cert, key)
+}
+
+/// With an authority for clients set, only who shows a certificate of it is talked to.
+#[test]
+fn a_client_certificate_is_asked_for() {
+    let folder = Folder::new("registry-mtls").expect("a folder");
+    let (server, key) = certificate(&folder);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let openssl = |words: &[&str]| {
+        let mut command = Command::new("openssl");
+        command.args(words);
+        stack::process::run("make a certificate", &mut command).expect("openssl");
+    };
+    let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    let (authority, authority_key) = (path("ca.pem"), path("ca.key"));
+    let (request, client, client_key) = (path("client.csr"), path("client.pem"), path("client.key"));
+    let own =
+        ["req", "-x509", "-subj", "/CN=clients", "-days", "2", "-keyout", &authority_key, "-out", &authority];
+    openssl(&[&own[..], &new_key].concat());
+    let asked = ["req", "-subj", "/CN=shop", "-keyout", &client_key, "-out", &request];
+    openssl(&[&asked[..], &new_key].concat());
+    folder.write("v3.ext", "basicConstraints=CA:FALSE\n").expect("written");
+    openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        &request,
+        "-CA",
+        &authority,
+        "-CAkey",
+        &authority_key,
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        &path("v3.ext"),
+        "-out",
+        &client,
+    ]);
+    let agent = Agent::start(&[
+        ("registry.tls.cert_file", &server),
+        ("registry.tls.key_file", &key),
+        ("registry.tls.client_ca_file", &authority),
+    ]);
+    let url = format!("{}/subjects", agent.registry().replace("http://", "https://"));
+    let asks = |more: &[&str]| {
+        let mut command = Command::new("curl");
+        command.args(["-s", "--max-time", "20", "--cacert", &server]).args(more).arg(&url);
+        let output = command.output().expect("curl");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(asks(&["--cert", &client, "--key", &client_key]), (true, "[]".to_owned()));
+    assert!(!asks(&[]).0, "without a certificate");
+    assert!(!asks(&["--cert", &server, "--key", &key]).0, "with one of another authority");
 }

@@ -72,7 +72,7 @@ fn a_file_is_in_the_log_exactly_once_in_spite_of_kills() {
     let mut kills = 0;
     loop {
         let mut child = read();
-        std::thread::sleep(Duration::from_millis(fastrand::u64(50..400)));
+        std::thread::sleep(Duration::from_millis(fastrand::u64(300..1_200)));
         if let Some(status) = child.try_wait().expect("its state") {
             assert!(status.success(), "{status}");
             break;

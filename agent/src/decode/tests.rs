@@ -229,7 +229,8 @@ fn refusals_have_reasons_and_do_not_stop_the_rest() {
         .collect();
     assert_eq!(
         reasons,
-        ["undecodable", "unknown_schema", "undecodable", "undecodable", "unknown_schema", "row"]
+        ["undecodable", "unknown_schema", "row", "undecodable", "unknown_schema", "row"],
+        "a record without an envelope is a row, too"
     );
 }
 
@@ -283,4 +284,31 @@ fn a_schema_that_names_itself_does_not_loop() {
     let mut bytes = vec![2, b'c', 2];
     put_long(&mut bytes, i64::MAX);
     assert!(plan.read(&bytes).is_err());
+}
+
+/// A record that is the row itself: written when its record was, with the record's own time.
+#[test]
+fn a_record_without_envelope_is_the_row() {
+    let schema = r#"{"type":"record","name":"Value","fields":[{"name":"id","type":"long"},{"name":"op","type":"string"},{"name":"v","type":["null","double"],"default":null}]}"#;
+    let mut value = vec![0, 0, 0, 0, 1];
+    put_long(&mut value, 7);
+    put_long(&mut value, 1);
+    value.push(b'x');
+    put_long(&mut value, 1);
+    value.extend_from_slice(&1.5f64.to_le_bytes());
+    let mut bytes = batch(&[(Some(b"k".to_vec()), Some(value)), (Some(b"k".to_vec()), None)]);
+    bytes[27..35].copy_from_slice(&1_700_000_000_123i64.to_be_bytes());
+    let mut decoder = Decoder::new(vec!["v".to_owned(), "id".to_owned(), "no".to_owned()], 1 << 20);
+    let mut found = Vec::new();
+    decoder
+        .decode(5, &bytes, &|_| Ok(Some(Arc::from(schema))), |decoded, _, _| found.push(decoded))
+        .expect("the registry answers");
+    let row = Row {
+        op: Op::Create,
+        key: Some(crate::model::pack::sortable([&Value::Bytes(b"k".to_vec())])),
+        after: Some(vec![Value::Float(1.5), Value::Int(7), Value::Absent]),
+        committed_us: 1_700_000_000_123_000,
+        offset: 5,
+    };
+    assert_eq!(found, [Decoded::Row(row), Decoded::Skipped]);
 }

@@ -10,6 +10,9 @@ use std::collections::{HashMap, HashSet};
 
 /// Texts that one schema may need, those that they need in turn included.
 const MAX_NEEDED: usize = 200;
+/// A chain of texts may nest deeper than any one of them; past this it is left as it is, and refused by
+/// whoever reads it.
+const MAX_DEPTH: usize = 200;
 
 /// A type of another subject that a schema uses by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +95,7 @@ pub(super) fn whole(text: &str, needed: &[String]) -> String {
     let mut own = HashMap::new();
     collect(&value, "", &mut own);
     known.retain(|name, _| !own.contains_key(name));
-    Inline { known, done: HashSet::new() }.walk(&value, "").to_string()
+    Inline { known, done: HashSet::new(), depth: 0 }.walk(&value, "").to_string()
 }
 
 /// Every named type in a schema, with the namespace that it stands in.
@@ -119,10 +122,21 @@ struct Inline {
     known: HashMap<String, (Value, String)>,
     /// Names that are defined further up.
     done: HashSet<String>,
+    depth: usize,
 }
 
 impl Inline {
     fn walk(&mut self, value: &Value, namespace: &str) -> Value {
+        if self.depth >= MAX_DEPTH {
+            return value.clone();
+        }
+        self.depth += 1;
+        let walked = self.inner(value, namespace);
+        self.depth -= 1;
+        walked
+    }
+
+    fn inner(&mut self, value: &Value, namespace: &str) -> Value {
         match value {
             Value::String(name) => self.name(name, namespace),
             Value::Array(list) => list.iter().map(|branch| self.walk(branch, namespace)).collect(),

@@ -14,6 +14,8 @@ use std::fmt;
 
 /// Branches and fields looked at for one record; a union of unions of records can ask for any number.
 const MAX_STEPS: usize = 1_000_000;
+/// Deeper than any JSON that is read; a default that needs itself would go on for ever.
+const MAX_DEPTH: usize = 256;
 
 /// What does not fit, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +94,7 @@ impl Encoder {
 
     /// Appends a value; after an error what was appended means nothing.
     pub fn encode(&self, value: &Json, out: &mut Vec<u8>) -> Fits {
-        Walk { names: &self.names, out, steps: MAX_STEPS }.value(&self.root, value)
+        Walk { names: &self.names, out, steps: MAX_STEPS, depth: 0 }.value(&self.root, value)
     }
 }
 
@@ -116,6 +118,7 @@ struct Walk<'a> {
     names: &'a HashMap<String, Schema>,
     out: &'a mut Vec<u8>,
     steps: usize,
+    depth: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -124,6 +127,16 @@ impl<'a> Walk<'a> {
             .steps
             .checked_sub(1)
             .ok_or_else(|| Misfit::new("the value takes too many steps to fit into its schema"))?;
+        if self.depth >= MAX_DEPTH {
+            return Err(Misfit::new("the value is nested too deeply"));
+        }
+        self.depth += 1;
+        let fits = self.simple(schema, value);
+        self.depth -= 1;
+        fits
+    }
+
+    fn simple(&mut self, schema: &'a Schema, value: &Json) -> Fits {
         match schema {
             Schema::Null if value.is_null() => Ok(()),
             Schema::Boolean => {

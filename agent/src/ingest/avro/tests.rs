@@ -28,8 +28,6 @@ fn encoded(schema: &str, value: &Json) -> Result<Avro, String> {
 
 #[test]
 fn values_that_fit() {
-    let logical = |kind: &str, logical: &str| json!({"type": kind, "logicalType": logical});
-    let decimal = json!({"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2});
     let union = |at: u32, value: Avro| Avro::Union(at, Box::new(value));
     let inner = json!({"type": "record", "name": "I", "fields": [{"name": "x", "type": "int"}]});
     for (kind, value, want) in [
@@ -69,6 +67,23 @@ fn values_that_fit() {
             json!({"n.I": {"x": 1}}),
             union(1, Avro::Record(vec![("x".to_owned(), Avro::Int(1))])),
         ),
+    ] {
+        assert_eq!(encoded(&field(kind.clone()), &json!({"a": value})), Ok(want), "{kind} {value}");
+    }
+    assert_eq!(encoded("\"int\"", &json!(3)), Ok(Avro::Int(3)));
+    let recursive =
+        r#"{"type":"record","name":"N","fields":[{"name":"next","type":["null","N"],"default":null}]}"#;
+    let one = union(0, Avro::Null);
+    let two = union(1, Avro::Record(vec![("next".to_owned(), one)]));
+    assert_eq!(encoded(recursive, &json!({"next": {"next": null}})), Ok(two.clone()));
+    assert_eq!(encoded(recursive, &json!({"next": {}})), Ok(two), "a default stands in");
+}
+
+#[test]
+fn dates_times_and_decimals_that_fit() {
+    let logical = |kind: &str, logical: &str| json!({"type": kind, "logicalType": logical});
+    let decimal = json!({"type": "bytes", "logicalType": "decimal", "precision": 5, "scale": 2});
+    for (kind, value, want) in [
         (logical("int", "date"), json!("1970-02-01"), Avro::Date(31)),
         (logical("int", "date"), json!("1969-12-30"), Avro::Date(-2)),
         (logical("int", "date"), json!(4), Avro::Date(4)),
@@ -91,13 +106,6 @@ fn values_that_fit() {
     ] {
         assert_eq!(encoded(&field(kind.clone()), &json!({"a": value})), Ok(want), "{kind} {value}");
     }
-    assert_eq!(encoded("\"int\"", &json!(3)), Ok(Avro::Int(3)));
-    let recursive =
-        r#"{"type":"record","name":"N","fields":[{"name":"next","type":["null","N"],"default":null}]}"#;
-    let one = union(0, Avro::Null);
-    let two = union(1, Avro::Record(vec![("next".to_owned(), one)]));
-    assert_eq!(encoded(recursive, &json!({"next": {"next": null}})), Ok(two.clone()));
-    assert_eq!(encoded(recursive, &json!({"next": {}})), Ok(two), "a default stands in");
 }
 
 #[test]
@@ -152,6 +160,11 @@ fn a_value_that_asks_for_too_much_ends() {
     let encoder = Encoder::new(&first.to_string()).expect("a schema");
     let misfit = encoder.encode(&deep, &mut Vec::new()).expect_err("it does not fit");
     assert!(!misfit.to_string().is_empty());
+    let own = r#"{"type":"record","name":"N","fields":[{"name":"n","type":"N","default":{}}]}"#;
+    if let Ok(encoder) = Encoder::new(own) {
+        let misfit = encoder.encode(&json!({}), &mut Vec::new()).expect_err("its default needs itself");
+        assert!(misfit.what.contains("nested too deeply"), "{misfit}");
+    }
 }
 
 #[test]

@@ -40,6 +40,8 @@ use tokio::sync::Semaphore;
 
 /// Rows of one transaction.
 const MAX_BATCH_ROWS: i32 = 50_000;
+/// Time that one transaction's rows are gathered for: what is killed has lost no more work than this.
+const MAX_BATCH_TIME: Duration = Duration::from_millis(250);
 /// Bad rows that the log names one by one; all are counted.
 const NAMED_BAD_ROWS: u64 = 20;
 const RETRY_FIRST: Duration = Duration::from_millis(250);
@@ -129,7 +131,7 @@ impl Importer {
                 .remedy("say the format: csv, json-lines or parquet")
         })?;
         let path = path.canonicalize().or_kind(Kind::Config)?;
-        let start = position::load(&self.db.reader()?, &config.topic, &path)?;
+        let start = position::load(&self.db.reader()?, &config.topic, &path, format == Format::Parquet)?;
         if start.done && start.size == position::size(&path)? {
             return Ok(Taken { stored: 0, rows: start.row, bad: start.bad, done: true });
         }
@@ -176,9 +178,10 @@ impl Importer {
         writers.resize_with(partitions, Writer::default);
         let (mut bytes, mut count) = (0, 0);
         let now_ms = self.clock.now().millis();
+        let until = self.clock.monotonic() + MAX_BATCH_TIME;
         let mut stop = None;
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        while bytes < file.config.batch_bytes && count < MAX_BATCH_ROWS {
+        while bytes < file.config.batch_bytes && count < MAX_BATCH_ROWS && self.clock.monotonic() < until {
             let Some(row) = rows.next()? else {
                 stop = Some(Stop::End);
                 break;

@@ -26,16 +26,18 @@ pub fn size(path: &Path) -> Result<u64> {
     Ok(std::fs::metadata(path).or_kind(Kind::Config)?.len())
 }
 
-/// A file's head of this length, as text.
-fn head(path: &Path, length: u64) -> Result<String> {
+/// What tells a file from another of its name: its head of this length, and the size of one that is
+/// never written to at its end.
+fn identity(path: &Path, length: u64, whole: bool) -> Result<String> {
     let mut head = Vec::new();
     let file = std::fs::File::open(path).or_kind(Kind::Config)?;
     file.take(length).read_to_end(&mut head).or_kind(Kind::Config)?;
-    Ok(format!("{}:{:08x}", head.len(), crc32c::crc32c(&head)))
+    let head = format!("{}:{:08x}", head.len(), crc32c::crc32c(&head));
+    Ok(if whole { format!("{head}:{}", size(path)?) } else { head })
 }
 
 /// Where the reading of a file stopped; its beginning if it is another file than before.
-pub fn load(reader: &Connection, topic: &str, path: &Path) -> Result<Position> {
+pub fn load(reader: &Connection, topic: &str, path: &Path, whole: bool) -> Result<Position> {
     let name = path.display().to_string();
     let found: Option<Position> = reader
         .prepare_cached(
@@ -45,11 +47,11 @@ pub fn load(reader: &Connection, topic: &str, path: &Path) -> Result<Position> {
         .or_db("read a file's position")?;
     if let Some(found) = found {
         let length = found.identity.split(':').next().and_then(|n| n.parse().ok()).unwrap_or(HEAD_BYTES);
-        if head(path, length)? == found.identity && size(path)? >= found.size {
+        if identity(path, length, whole)? == found.identity && size(path)? >= found.size {
             return Ok(found);
         }
     }
-    Ok(Position { identity: head(path, HEAD_BYTES)?, ..Position::default() })
+    Ok(Position { identity: identity(path, HEAD_BYTES, whole)?, ..Position::default() })
 }
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Position> {
