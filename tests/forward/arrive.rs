@@ -98,7 +98,8 @@ fn connector(postgres: &Postgres, slot: &str, brokers: &str, registry: &str) -> 
         .set("source.port", postgres.port())
         .set("source.socket_dir", postgres.socket_dir().display())
         .set("avro.registry.url", format!("[\"{registry}\"]"))
-        .set("sink.kafka.brokers", brokers);
+        .set("sink.kafka.brokers", brokers)
+        .allow(&["stopped"]);
     launch
 }
 
