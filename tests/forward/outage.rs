@@ -53,7 +53,7 @@ fn a_long_outage_loses_nothing_and_memory_stays_bounded() {
         (agent.status().ok()?["buffer"]["used_bytes"].as_u64()? < 2 << 20).then_some(())
     });
     let (mut next, mut per_key) = (0, vec![0u64; 1_000]);
-    world::each(&proxy.address(), "t", records, |record| {
+    world::each(&proxy.address(), "t", |record| {
         let wanted = world::made("t", next, 1_000);
         assert_eq!(world::Whole { partition: -1, ..record }, wanted);
         per_key[(next % 1_000) as usize] += 1;
