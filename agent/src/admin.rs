@@ -141,15 +141,16 @@ fn central(brokers: &str, now: &consume::progress::State) -> Json {
 fn forwarded(brokers: &str, now: &forward::progress::State) -> Json {
     let partition = |place: &forward::progress::Partition| {
         json!({
-            "topic": place.topic, "partition": place.partition, "next": place.next_offset,
-            "end": place.end_offset, "error": place.error
+            "topic": *place.local.topic, "partition": place.local.index, "next": place.next_offset,
+            "end": place.local.end(), "error": place.error
         })
     };
     let partitions: Vec<Json> = now.partitions.iter().map(partition).collect();
+    let to_go = now.records_to_go();
     json!({
         "brokers": brokers, "connected": now.connected, "open": now.open, "ended": now.ended,
         "records": now.records, "bytes": now.bytes, "records_per_second": now.rate.round(),
-        "records_to_go": now.records_to_go, "bytes_to_go": now.bytes_to_go,
+        "records_to_go": to_go, "bytes_to_go": (to_go as f64 * now.bytes_per_record) as u64,
         "seconds_to_go": now.seconds_to_go, "error": now.error, "partitions": partitions
     })
 }

@@ -43,10 +43,10 @@ fn a_refused_schema_stops_its_topic_alone_and_goes_on_when_mended() {
     });
     let status = agent.status().expect("its status");
     assert_eq!(status["forward"]["records_to_go"], 100, "{status}");
-    assert_eq!(world::read(&kafka.bootstrap(), "bad", 0), []);
+    assert_eq!(world::read(&kafka.bootstrap(), "bad"), []);
     http::put(&format!("{}/config/bad-value", registry.url()), &json!({"compatibility": "NONE"}))
         .expect("set");
-    let arrived = world::read_all(&mut agent, &kafka.bootstrap(), "bad", 100);
+    let arrived = world::read_all(&mut agent, &kafka.bootstrap(), "bad");
     assert_eq!(arrived.len(), 100);
     agent.wait_event("forward_partition_works", LIMIT).expect("it says so");
     let stops = agent.log().iter().filter(|line| line.event() == "forward_partition_stopped").count();
@@ -77,12 +77,12 @@ fn an_unknown_id_stops_its_partition() {
         line.field("error").contains("4711") && line.field("remedy").contains("forward.plain"),
         "{line:?}"
     );
-    let arrived = world::read(&kafka.bootstrap(), "mixed", 2);
+    let arrived = world::read_soon(&kafka.bootstrap(), "mixed", 2);
     assert_eq!(arrived, [records[0].clone(), records[3].clone()]);
     // The operator knows better: these are no schema ids.
     assert_eq!(agent.stop().expect("it stops"), 0);
     let mut agent = world::started(launch.set("forward.plain", "[\"mixed\"]"));
-    let arrived = world::read_all(&mut agent, &kafka.bootstrap(), "mixed", 4);
+    let arrived = world::read_all(&mut agent, &kafka.bootstrap(), "mixed");
     assert_eq!(arrived, records);
     assert_eq!(agent.stop().expect("it stops"), 0);
 }
@@ -107,7 +107,7 @@ fn a_topic_that_takes_no_such_records_is_held() {
     world::flush(&producer);
     let line = agent.wait_event("forward_partition_stopped", LIMIT).expect("it says so");
     assert_eq!((line.field("topic"), line.field("remedy").contains("max.message.bytes")), ("small", true));
-    let arrived = world::read(&kafka.bootstrap(), "large", 500);
+    let arrived = world::read_soon(&kafka.bootstrap(), "large", 500);
     assert_eq!(arrived.iter().map(world::number).collect::<Vec<_>>(), (0..500).collect::<Vec<_>>());
     assert_eq!(agent.stop().expect("it stops"), 0);
 }

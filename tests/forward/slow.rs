@@ -43,7 +43,7 @@ fn records_wait_for_the_schedule() {
     assert_eq!(topics::total(&kafka.bootstrap(), "t"), 0);
     let line = agent.wait_event("forward_opened", LIMIT).expect("it says so");
     println!("{}", line.text());
-    assert_eq!(world::read_all(&mut agent, &kafka.bootstrap(), "t", 1_000).len(), 1_000);
+    assert_eq!(world::read_all(&mut agent, &kafka.bootstrap(), "t").len(), 1_000);
     assert_eq!(agent.stop().expect("it stops"), 0);
 }
 

@@ -7,7 +7,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::json;
 use stack::{HOST, Kafka, Registry, http};
-use std::time::{Duration, Instant};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use support::{Binary, Launch, Program};
 
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -90,43 +91,73 @@ pub struct Whole {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
-/// Hands over each committed record of topics that begin so, until `wanted` have come or nothing comes any more.
-pub fn each(bootstrap: &str, prefix: &str, wanted: u64, mut take: impl FnMut(Whole)) {
+/// Hands over each committed record of topics that begin so, of a partition in order, up to the ends that the
+/// topics have now.
+pub fn each(bootstrap: &str, prefix: &str, mut take: impl FnMut(Whole)) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "reader")
         .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
         .set("queued.max.messages.kbytes", "16384")
         .create()
         .expect("a consumer can be made");
     let metadata = consumer.fetch_metadata(None, LIMIT).expect("the broker answers");
-    let mut list = TopicPartitionList::new();
+    let (mut list, mut ends) = (TopicPartitionList::new(), Vec::new());
     for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
         for partition in topic.partitions() {
             list.add_partition_offset(topic.name(), partition.id(), Offset::Beginning).expect("once");
+            let (low, high) =
+                consumer.fetch_watermarks(topic.name(), partition.id(), LIMIT).expect("its end");
+            if low < high {
+                ends.push((topic.name().to_owned(), partition.id(), high));
+            }
         }
     }
     consumer.assign(&list).expect("assign");
-    let (mut count, mut last) = (0, Instant::now());
-    // One more than wanted would be one too many: a moment is waited for it.
-    while last.elapsed() < if count < wanted { Duration::from_secs(20) } else { Duration::from_secs(2) } {
-        match consumer.poll(Duration::from_millis(200)) {
-            None | Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed))) => {}
-            Some(message) => {
-                take(whole(&message.expect("a record can be read")));
-                (count, last) = (count + 1, Instant::now());
+    let mut last = Instant::now();
+    loop {
+        // By positions, as transactions leave marks that are no records.
+        let at = consumer.position().expect("positions");
+        let left: Vec<_> = ends
+            .iter()
+            .filter(|(topic, partition, end)| {
+                let at = at.find_partition(topic, *partition).map(|found| found.offset());
+                !matches!(at, Some(Offset::Offset(at)) if at >= *end)
+            })
+            .collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(last.elapsed() < LIMIT, "nothing comes any more; {left:?} of {at:?}");
+        for _ in 0..1_000 {
+            match consumer.poll(Duration::from_millis(100)) {
+                None => break,
+                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed))) => {}
+                Some(message) => {
+                    take(whole(&message.expect("a record can be read")));
+                    last = Instant::now();
+                }
             }
         }
     }
 }
 
-pub fn read(bootstrap: &str, prefix: &str, wanted: u64) -> Vec<Whole> {
+pub fn read(bootstrap: &str, prefix: &str) -> Vec<Whole> {
     let mut all = Vec::new();
-    each(bootstrap, prefix, wanted, |record| all.push(record));
+    each(bootstrap, prefix, |record| all.push(record));
     // Stable: within a partition the order is the broker's.
     all.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
     all
+}
+
+/// As [`read`], when so many have come.
+pub fn read_soon(bootstrap: &str, prefix: &str, count: usize) -> Vec<Whole> {
+    support::eventually(LIMIT, &format!("{count} records of {prefix} are there"), || {
+        let all = read(bootstrap, prefix);
+        (all.len() >= count).then_some(all)
+    })
 }
 
 fn whole(message: &rdkafka::message::BorrowedMessage<'_>) -> Whole {
@@ -180,12 +211,18 @@ pub fn flush(producer: &BaseProducer) {
     producer.flush(LIMIT).expect("everything is acknowledged");
 }
 
+/// Not long ago: brokers remove what is older than a week.
+static BEGINNING_MS: LazyLock<i64> = LazyLock::new(|| {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    i64::try_from(since.as_millis()).expect("small") - 3_600_000
+});
+
 /// The `n`th record of a topic: key, content, headers and time follow from the number.
 pub fn made(topic: &str, n: u64, keys: u64) -> Whole {
     Whole {
         topic: topic.to_owned(),
         partition: -1,
-        time_ms: Some(1_700_000_000_000 + i64::try_from(n * 37 % 100_000).expect("small")),
+        time_ms: Some(*BEGINNING_MS + i64::try_from(n * 37 % 100_000).expect("small")),
         key: Some(format!("k{}", n % keys).into_bytes()),
         value: Some(format!("{n} {}", "x".repeat((n * 7 % 150) as usize)).into_bytes()),
         headers: if n.is_multiple_of(3) {
@@ -209,9 +246,9 @@ pub fn setting(name: &str, default: u64) -> u64 {
 }
 
 /// Waits until the agent has nothing to bring any more, and reads what is at the centre.
-pub fn read_all(agent: &mut Program, bootstrap: &str, prefix: &str, wanted: u64) -> Vec<Whole> {
+pub fn read_all(agent: &mut Program, bootstrap: &str, prefix: &str) -> Vec<Whole> {
     all_gone(agent);
-    read(bootstrap, prefix, wanted)
+    read(bootstrap, prefix)
 }
 
 pub fn all_gone(agent: &mut Program) {

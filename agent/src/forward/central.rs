@@ -3,10 +3,10 @@
 
 use super::choice::whole;
 use super::client::Client;
+use super::report::Quiet;
 use crate::config::forward::{ForwardConfig, TopicRule};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use regex::RegexSet;
 use shared::error::{Context, Error, Kind, OrKind, Result};
@@ -71,7 +71,7 @@ impl Topics {
 }
 
 fn create(client: &ClientConfig, topic: &str, rule: &TopicRule, runtime: &Handle) -> Result<()> {
-    let admin: AdminClient<DefaultClientContext> = client.create().or_kind(Kind::Config)?;
+    let admin: AdminClient<Quiet> = client.create_with_context(Quiet).or_kind(Kind::Config)?;
     let mut wanted = NewTopic::new(topic, rule.partitions, TopicReplication::Fixed(rule.replicas));
     for (name, value) in &rule.settings {
         wanted = wanted.set(name, value);

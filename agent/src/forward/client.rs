@@ -7,7 +7,7 @@
 use super::committed;
 use super::flight::Mark;
 use super::refusal;
-use super::report::Reports;
+use super::report::{Quiet, Reports};
 use crate::config::forward::ForwardConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
@@ -50,7 +50,7 @@ pub struct Client {
 
 /// Where transactions keep how far we are; never joined.
 struct Group {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     metadata: ConsumerGroupMetadata,
 }
 
@@ -254,7 +254,7 @@ impl Group {
         client.set("group.id", name).set("enable.auto.commit", "false");
         // Places of a transaction that is still being ended are waited for.
         client.set("isolation.level", "read_committed");
-        let consumer: BaseConsumer = client.create().or_kind(Kind::Config)?;
+        let consumer: BaseConsumer<Quiet> = client.create_with_context(Quiet).or_kind(Kind::Config)?;
         let metadata = consumer.group_metadata();
         let metadata = metadata.ok_or_else(|| Error::new(Kind::Bug, "a consumer without a group"))?;
         Ok(Group { consumer, metadata })

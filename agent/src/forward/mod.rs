@@ -298,10 +298,8 @@ impl Forward {
 
     fn show(&mut self) {
         let partition = |place: &Place| progress::Partition {
-            topic: place.topic().to_owned(),
-            partition: place.local.index,
+            local: Arc::clone(&place.local),
             next_offset: place.done.next_offset,
-            end_offset: place.local.end(),
             error: place.held.as_ref().map(|held| held.error.clone()),
         };
         let to_go: u64 = self.places.iter().map(Place::records_to_go).sum();
@@ -318,8 +316,7 @@ impl Forward {
         self.watch.update(|state| {
             rates.measure(now, state.records, end);
             state.open = open;
-            state.records_to_go = to_go;
-            state.bytes_to_go = (to_go as f64 * average) as u64;
+            state.bytes_per_record = average;
             state.rate = rates.sending;
             state.seconds_to_go = rates.seconds_to_go(to_go);
             state.partitions = self.places.iter().map(partition).collect();
@@ -380,16 +377,16 @@ impl Forward {
 
     /// Somebody must decide: it sends nothing any more, the rest of the agent goes on.
     fn end(&mut self, error: &Error, runtime: &Handle) {
-        tracing::error!(
-            event = "forward_ended", %error, remedy = error.hint(),
-            "nothing goes to central Kafka before a person has acted; the log keeps it"
-        );
         self.drop_client();
         metrics::FORWARD_CONNECTED.set(0);
         self.watch.update(|state| {
             (state.connected, state.ended) = (false, true);
             state.error = Some(error.to_string());
         });
+        tracing::error!(
+            event = "forward_ended", %error, remedy = error.hint(),
+            "nothing goes to central Kafka before a person has acted; the log keeps it"
+        );
         while !self.shutdown.requested() {
             self.look();
             self.pause(runtime, IDLE);

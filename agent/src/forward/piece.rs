@@ -173,7 +173,7 @@ impl Hand<'_> {
                         self.place.sent = Mark { next_offset, checksum: opened.checksum };
                     }
                     Ok(false) => {
-                        opened.put_back(&record, at);
+                        opened.put_back(at);
                         return Ok(Pause::Full);
                     }
                     Err(Refused::Record(error)) => return Ok(Pause::Held(error)),
@@ -190,7 +190,7 @@ impl Hand<'_> {
         for (role, part, plain) in
             [(Role::Key, &record.key, plain_key), (Role::Value, &record.value, plain_value)]
         {
-            let Some(part) = part.as_ref().filter(|_| !plain) else { continue };
+            let Some(part) = part.as_ref().filter(|_| !plain && !opened.is_rewritten) else { continue };
             match opened.schema(part) {
                 Some(local) => {
                     let central = self.central(role, local, runtime).map_err(Refused::Record)?;

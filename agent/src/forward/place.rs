@@ -1,6 +1,7 @@
 //! One local partition: how far it is, and whether it waits.
 
 use super::flight::Mark;
+use super::progress::to_go;
 use super::schema_id::Role;
 use crate::buffer::Partition;
 use shared::avro::wire::SchemaId;
@@ -91,8 +92,7 @@ impl Place {
     }
 
     pub fn records_to_go(&self) -> u64 {
-        let from = self.done.next_offset.max(self.local.start());
-        u64::try_from(self.local.end().saturating_sub(from)).unwrap_or(0)
+        to_go(&self.local, self.done.next_offset)
     }
 
     /// Forgets what was handed over and where it stands at the centre.

@@ -1,6 +1,7 @@
 //! Where the bringing to the centre stands, for the status page and for the log's retention.
 
 use super::choice::Choice;
+use crate::buffer;
 use crate::model::batch::PartitionId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +14,8 @@ pub struct State {
     /// Records and bytes of keys and values durable at the centre, since the start.
     pub records: u64,
     pub bytes: u64,
-    /// Records in the log that are not there yet.
-    pub records_to_go: u64,
-    /// Their bytes as they lie in the log, estimated by the log's average.
-    pub bytes_to_go: u64,
+    /// The log's average, to estimate what is still to go.
+    pub bytes_per_record: f64,
     /// Records a second, over the last seconds.
     pub rate: f64,
     /// Until all is there at this rate, with what comes in meanwhile; `None`: not in sight.
@@ -30,12 +29,24 @@ pub struct State {
 
 #[derive(Clone, Debug)]
 pub struct Partition {
-    pub topic: String,
-    pub partition: i32,
+    pub local: Arc<buffer::Partition>,
+    /// Everything before it is at the centre.
     pub next_offset: i64,
-    pub end_offset: i64,
     /// Why this one is not sent.
     pub error: Option<String>,
+}
+
+impl State {
+    /// Records in the log that are not at the centre yet, at this moment.
+    pub fn records_to_go(&self) -> u64 {
+        self.partitions.iter().map(|place| to_go(&place.local, place.next_offset)).sum()
+    }
+}
+
+/// Records of a partition from an offset on, without those that were removed.
+pub(super) fn to_go(local: &buffer::Partition, next_offset: i64) -> u64 {
+    let from = next_offset.max(local.start());
+    u64::try_from(local.end().saturating_sub(from)).unwrap_or(0)
 }
 
 /// The sender's hand for others.

@@ -28,6 +28,9 @@ pub struct Opened {
     base_offset: i64,
     first_time_ms: i64,
     append_time_ms: Option<i64>,
+    was_put_back: bool,
+    /// The record at hand has its central ids already.
+    pub is_rewritten: bool,
     /// The batch's own.
     pub checksum: u32,
     /// The offset after its last record.
@@ -97,6 +100,7 @@ impl Opened {
     /// The next record; after an error there are no more.
     pub fn next(&mut self) -> Option<Result<Record, &'static str>> {
         self.left = self.left.checked_sub(1)?;
+        self.is_rewritten = std::mem::take(&mut self.was_put_back);
         let record = self.take().ok_or(CUT_OFF);
         if record.is_err() {
             self.left = 0;
@@ -104,10 +108,10 @@ impl Opened {
         Some(record)
     }
 
-    /// The record just taken is the next again.
-    pub fn put_back(&mut self, record: &Record, at: usize) {
-        debug_assert!(record.offset >= self.base_offset && at <= self.at, "it was taken from here");
+    /// The record just taken, which began `at`, is the next again, with the ids that it has now.
+    pub fn put_back(&mut self, at: usize) {
         self.at = at;
+        self.was_put_back = true;
         self.left += 1;
     }
 
@@ -311,10 +315,12 @@ mod tests {
         let _ = opened.next();
         let at = opened.at();
         let second = opened.next().expect("there is one").expect("sound");
-        opened.put_back(&second, at);
+        assert!(!opened.is_rewritten);
+        opened.put_back(at);
         assert_eq!(opened.next(), Some(Ok(second)));
+        assert!(opened.is_rewritten, "an id is not translated twice");
         assert!(opened.next().is_some_and(|r| r.is_ok()));
-        assert_eq!(opened.next(), None);
+        assert_eq!((opened.next(), opened.is_rewritten), (None, false));
     }
 
     /// Whatever is cut off or changed: an error or other bytes, but never a panic.

@@ -3,6 +3,7 @@
 use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
@@ -93,3 +94,18 @@ impl ClientContext for Reports {
         }
     }
 }
+
+/// For clients whose troubles are told as errors of their calls.
+pub struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, text: &str) {
+        tracing::debug!(event = "librdkafka", facility, text, "librdkafka says");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(event = "librdkafka", %error, reason, "librdkafka reports an error");
+    }
+}
+
+impl ConsumerContext for Quiet {}

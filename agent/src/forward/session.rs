@@ -120,8 +120,10 @@ impl Forward {
         for place in self.places.iter_mut().filter(|place| place.topic() == topic) {
             // Those with nothing to send have nothing to stop at.
             if place.wants(now) || place.sent != place.done || place.held.is_some() {
-                let until = place.sent.next_offset;
-                place.hold(error, until.saturating_add(1), tone);
+                // What was handed over is to blame, or else what comes next.
+                let next = i64::from(place.sent == place.done);
+                let until = place.sent.next_offset.saturating_add(next);
+                place.hold(error, until, tone);
             }
             place.central = None;
         }

@@ -4,6 +4,7 @@
 
 mod backlog;
 mod flags;
+mod forward;
 mod large;
 mod latency;
 pub mod meter;
@@ -25,6 +26,7 @@ cargo dev bench latency [--rate N] [--debezium-rate N] [--seconds N]
 cargo dev bench large [--megabytes N]
 cargo dev bench start [--rounds N]
 cargo dev bench once [--rows N]
+cargo dev bench forward [--records N] [--bytes N]
 cargo dev bench row";
 
 /// So many times more rows than the test itself takes.
@@ -37,6 +39,7 @@ pub fn run(words: &[&str]) -> Result<()> {
         ["latency", rest @ ..] => latency::run(&Flags::parse(rest, &latency::KNOWN)?),
         ["large", rest @ ..] => large::run(&Flags::parse(rest, &large::KNOWN)?),
         ["once", rest @ ..] => once::run(&Flags::parse(rest, &once::KNOWN)?),
+        ["forward", rest @ ..] => forward::run(&Flags::parse(rest, &forward::KNOWN)?),
         ["start", rest @ ..] => start::run(&Flags::parse(rest, &start::KNOWN)?),
         ["row"] => row(),
         _ => Err(Error::new("which bench?").remedy(USAGE)),
