@@ -38,3 +38,6 @@ pub mod pipeline;
 pub mod admin;
 
 pub mod cli;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

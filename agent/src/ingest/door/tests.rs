@@ -1,6 +1,7 @@
 //! The decoders against the protocol crate: it encodes requests of every version, ours must read
 //! the same; then the same bytes, damaged, must be refused without harm.
 
+mod access;
 mod group;
 mod group_samples;
 mod socket;
@@ -8,6 +9,7 @@ mod transaction;
 
 use super::access::sasl;
 use super::api::{self, APIS, Api, Head};
+use super::fuzz::decode;
 use super::wire::Fields;
 use super::{
     add_partitions, coordinator, create_topics, describe_configs, end_transaction, fetch, list_offsets,
@@ -205,31 +207,6 @@ fn every_version() -> impl Iterator<Item = (&'static Api, i16)> {
         let newest = *api.offered.end();
         (*api.served.start()..=newest).map(move |version| (api, version))
     })
-}
-
-/// Decodes a frame as the connection does; a text of what was read, whole frames only.
-fn decode(frame: &[u8]) -> Option<String> {
-    let mut fields = Fields::new(frame);
-    let (api, Head { version, .. }) = api::read_head(&mut fields).ok()?;
-    if let Some(read) = group_samples::decode_sample(api.key, version, &mut fields) {
-        return read.filter(|_| fields.is_at_end());
-    }
-    let read = match api.key {
-        ApiKey::Produce => produce::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::Fetch => fetch::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::ListOffsets => list_offsets::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::Metadata => metadata::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::FindCoordinator => coordinator::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::InitProducerId => producer_id::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::AddPartitionsToTxn => add_partitions::decode(&mut fields).map(|r| format!("{r:?}")),
-        ApiKey::SaslHandshake => sasl::decode_handshake(&mut fields).map(|r| format!("{r:?}")),
-        ApiKey::SaslAuthenticate => sasl::decode_authenticate(&mut fields).map(|r| format!("{r:?}")),
-        ApiKey::CreateTopics => create_topics::decode(&mut fields).map(|r| format!("{r:?}")),
-        ApiKey::DescribeConfigs => describe_configs::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::EndTxn => end_transaction::decode(&mut fields).map(|r| format!("{r:?}")),
-        _ => versions::decode(&mut fields, version).map(|r| format!("{r:?}")),
-    };
-    read.ok().filter(|_| fields.is_at_end())
 }
 
 /// What [`decode`] should make of [`sample`].

@@ -139,28 +139,6 @@ fn fetch(version: i16) -> OffsetFetchRequest {
     request.with_groups(vec![one, all])
 }
 
-pub(super) fn decode_sample(key: ApiKey, version: i16, fields: &mut Fields<'_>) -> Option<Option<String>> {
-    macro_rules! text_of {
-        ($read:expr) => {
-            $read.ok().map(|request| format!("{request:?}"))
-        };
-    }
-    Some(match key {
-        ApiKey::JoinGroup => text_of!(group::decode_join(fields, version)),
-        ApiKey::SyncGroup => text_of!(group::decode_sync(fields, version)),
-        ApiKey::Heartbeat => text_of!(group::decode_heartbeat(fields, version)),
-        ApiKey::LeaveGroup => text_of!(group::decode_leave(fields, version)),
-        ApiKey::OffsetCommit => text_of!(group::decode_commit(fields, version)),
-        ApiKey::TxnOffsetCommit => text_of!(group::decode_transaction_commit(fields, version)),
-        ApiKey::AddOffsetsToTxn => text_of!(group::decode_add_offsets(fields)),
-        ApiKey::OffsetFetch => text_of!(group::decode_fetch(fields, version)),
-        ApiKey::ListGroups => text_of!(group::decode_list(fields, version)),
-        ApiKey::DescribeGroups => text_of!(group::decode_describe(fields, version)),
-        ApiKey::DeleteGroups => text_of!(group::decode_delete(fields)),
-        _ => return None,
-    })
-}
-
 pub(super) fn want_sample(key: ApiKey, version: i16) -> Option<String> {
     let part = || Bytes::from_static(PART);
     let instance = |from: i16| (version >= from).then_some("instance");
