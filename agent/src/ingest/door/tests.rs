@@ -209,9 +209,37 @@ fn every_version() -> impl Iterator<Item = (&'static Api, i16)> {
     })
 }
 
+/// What [`decode`] should make of logins and of questions about topics.
+fn want_of_operator(key: ApiKey, frame: &[u8]) -> Option<String> {
+    Some(match key {
+        ApiKey::SaslHandshake => format!("{:?}", sasl::Handshake { mechanism: "SCRAM-SHA-256" }),
+        ApiKey::SaslAuthenticate => {
+            let at = frame.windows(RECORDS.len()).position(|w| w == RECORDS).expect("is in the frame");
+            format!("{:?}", sasl::Authenticate { message: at..at + RECORDS.len() })
+        }
+        ApiKey::CreateTopics => {
+            let topic = create_topics::Wanted {
+                name: TOPICS[0],
+                partitions: -1,
+                replicas: -1,
+                assignments: vec![(0, vec![1])],
+                settings: vec![("cleanup.policy", Some("compact")), ("cleanup.policy", None)],
+            };
+            format!("{:?}", create_topics::Request { topics: vec![topic], validate_only: true })
+        }
+        ApiKey::DescribeConfigs => {
+            let one = |kind, keys| describe_configs::Wanted { kind, name: TOPICS[0], keys };
+            let resources = vec![one(2, Some(vec!["cleanup.policy"])), one(4, None)];
+            format!("{:?}", describe_configs::Request { resources })
+        }
+        _ => return None,
+    })
+}
+
 /// What [`decode`] should make of [`sample`].
 fn want(api: &Api, version: i16, frame: &[u8]) -> String {
-    if let Some(want) = group_samples::want_sample(api.key, version) {
+    let other = || want_of_operator(api.key, frame);
+    if let Some(want) = group_samples::want_sample(api.key, version).or_else(other) {
         return want;
     }
     let names = |version_of_ids: i16, number: usize| match version >= version_of_ids {
@@ -264,26 +292,6 @@ fn want(api: &Api, version: i16, frame: &[u8]) -> String {
         ApiKey::AddPartitionsToTxn => {
             let topics = vec![(TOPICS[1], vec![3, 4])];
             format!("{:?}", add_partitions::Request { transactional_id: "tx", who: WHO, topics })
-        }
-        ApiKey::SaslHandshake => format!("{:?}", sasl::Handshake { mechanism: "SCRAM-SHA-256" }),
-        ApiKey::SaslAuthenticate => {
-            let at = frame.windows(RECORDS.len()).position(|w| w == RECORDS).expect("is in the frame");
-            format!("{:?}", sasl::Authenticate { message: at..at + RECORDS.len() })
-        }
-        ApiKey::CreateTopics => {
-            let topic = create_topics::Wanted {
-                name: TOPICS[0],
-                partitions: -1,
-                replicas: -1,
-                assignments: vec![(0, vec![1])],
-                settings: vec![("cleanup.policy", Some("compact")), ("cleanup.policy", None)],
-            };
-            format!("{:?}", create_topics::Request { topics: vec![topic], validate_only: true })
-        }
-        ApiKey::DescribeConfigs => {
-            let one = |kind, keys| describe_configs::Wanted { kind, name: TOPICS[0], keys };
-            let resources = vec![one(2, Some(vec!["cleanup.policy"])), one(4, None)];
-            format!("{:?}", describe_configs::Request { resources })
         }
         ApiKey::EndTxn => {
             format!("{:?}", end_transaction::Request { transactional_id: "tx", who: WHO, commit: true })

@@ -48,6 +48,15 @@ fn nothing_is_answered_before_a_login() {
     let _: MetadataResponse = client.ask(ApiKey::Metadata, 13, &MetadataRequest::default());
 }
 
+/// A stranger may not even begin to send much.
+#[test]
+fn a_large_frame_before_a_login_is_refused_at_its_length() {
+    let served = Served::new("stranger", users());
+    let mut client = served.client();
+    client.0.write_all(&(64 * 1024 + 1i32).to_be_bytes()).expect("sends");
+    assert!(client.is_closed());
+}
+
 #[test]
 fn a_wrong_password_comes_late_and_ends_the_connection() {
     let served = Served::new("denied", users());

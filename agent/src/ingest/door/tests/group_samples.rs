@@ -62,6 +62,26 @@ pub(super) fn encode_sample(api: &Api, version: i16) -> Option<BytesMut> {
             };
             encode(api, version, &request)
         }
+        ApiKey::ListGroups => {
+            let request = ListGroupsRequest::default();
+            let states = if version >= 4 { vec![text("Stable")] } else { Vec::new() };
+            let types = if version >= 5 { vec![text("classic")] } else { Vec::new() };
+            encode(api, version, &request.with_states_filter(states).with_types_filter(types))
+        }
+        ApiKey::DescribeGroups => {
+            let request = DescribeGroupsRequest::default().with_groups(vec![group_id()]);
+            encode(api, version, &request.with_include_authorized_operations(version >= 3))
+        }
+        ApiKey::DeleteGroups => {
+            encode(api, version, &DeleteGroupsRequest::default().with_groups_names(vec![group_id()]))
+        }
+        _ => return offsets_sample(api, version),
+    })
+}
+
+fn offsets_sample(api: &Api, version: i16) -> Option<BytesMut> {
+    let instance = |from: i16| (version >= from).then(|| text("instance"));
+    Some(match api.key {
         ApiKey::OffsetCommit => encode(api, version, &commit(version)),
         ApiKey::TxnOffsetCommit => {
             let partition = TxnOffsetCommitRequestPartition::default()
@@ -92,19 +112,6 @@ pub(super) fn encode_sample(api: &Api, version: i16) -> Option<BytesMut> {
             encode(api, version, &request.with_group_id(group_id()))
         }
         ApiKey::OffsetFetch => encode(api, version, &fetch(version)),
-        ApiKey::ListGroups => {
-            let request = ListGroupsRequest::default();
-            let states = if version >= 4 { vec![text("Stable")] } else { Vec::new() };
-            let types = if version >= 5 { vec![text("classic")] } else { Vec::new() };
-            encode(api, version, &request.with_states_filter(states).with_types_filter(types))
-        }
-        ApiKey::DescribeGroups => {
-            let request = DescribeGroupsRequest::default().with_groups(vec![group_id()]);
-            encode(api, version, &request.with_include_authorized_operations(version >= 3))
-        }
-        ApiKey::DeleteGroups => {
-            encode(api, version, &DeleteGroupsRequest::default().with_groups_names(vec![group_id()]))
-        }
         _ => return None,
     })
 }
