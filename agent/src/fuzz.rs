@@ -1,9 +1,10 @@
 //! What holds of whatever bytes the agent's parsers meet: one body per fuzz target, in plain functions.
 //!
-//! `tests/fuzz` runs these under libFuzzer; the tests below replay the inputs that were kept
-//! (`tests/fuzz/agent/corpus`), and inputs made from them by a seeded hand.
+//! `cargo dev fuzz TARGET` looks for new inputs on a nightly compiler; the tests below replay those that were
+//! kept in `tests/fuzz/corpus/TARGET`, and inputs made from them by a seeded hand.
 
 use crate::ingest::avro::{Encoder, derive};
+use crate::ingest::door::fuzz as door;
 use crate::ingest::file;
 use crate::ingest::push::{body, feast, request};
 use axum::body::Bytes;
@@ -15,7 +16,16 @@ type Body = fn(&[u8]);
 const MAX_RECORDS: usize = 1_000;
 const UNPACKED_BYTES: usize = 1 << 20;
 
-pub const TARGETS: [(&str, Body); 4] = [("push", push), ("feast", feast_rows), ("avro", avro), ("csv", csv)];
+/// All begin with the program's name: the other targets are the connector's.
+pub const TARGETS: [(&str, Body); 7] = [
+    ("agent_avro", avro),
+    ("agent_batch", door::batch),
+    ("agent_csv", csv),
+    ("agent_feast", feast_rows),
+    ("agent_login", door::login),
+    ("agent_push", push),
+    ("agent_request", door::request),
+];
 
 /// # Panics
 /// When something does not hold of the input, and for a target that is not there.
@@ -88,7 +98,7 @@ mod tests {
     const MADE: u64 = 200;
 
     fn corpus(target: &str) -> Vec<PathBuf> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/agent/corpus").join(target);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(target);
         let list = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let mut files: Vec<PathBuf> = list.map(|entry| entry.expect("an entry").path()).collect();
         files.sort();
@@ -118,6 +128,17 @@ mod tests {
             }
         }
         out
+    }
+
+    #[test]
+    fn each_target_has_its_program() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/program");
+        let list = std::fs::read_dir(folder).expect("a folder");
+        let stem = |path: PathBuf| path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        let mut names: Vec<String> = list.filter_map(|entry| stem(entry.expect("an entry").path())).collect();
+        names.retain(|name| name.starts_with("agent_"));
+        names.sort();
+        assert_eq!(names, TARGETS.map(|(name, _)| name.to_owned()));
     }
 
     #[test]

@@ -45,3 +45,6 @@ pub mod admin;
 pub mod fuzz;
 
 pub mod cli;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

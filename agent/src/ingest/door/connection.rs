@@ -33,6 +33,9 @@ const PENDING_ANSWERS: usize = 64;
 const READ_BUFFER_BYTES: usize = 8 * 1024;
 const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 
+/// The largest request before a login: strangers do not take the memory of others.
+const MAX_LOGIN_FRAME_BYTES: u32 = 64 * 1024;
+
 /// API, version, correlation id.
 const MIN_FRAME_BYTES: usize = 8;
 
@@ -155,10 +158,11 @@ impl Reader {
     /// Reads a frame, when there is memory for it.
     async fn frame(&mut self, length: usize) -> std::result::Result<(BytesMut, OwnedSemaphorePermit), Close> {
         let limit = self.door.config.max_frame_bytes;
+        let limit = if self.session.may_ask(&self.door) { limit } else { limit.min(MAX_LOGIN_FRAME_BYTES) };
         let permits = u32::try_from(length).ok().filter(|length| *length <= limit);
         let Some(permits) = permits.filter(|_| length >= MIN_FRAME_BYTES || self.session.is_bare()) else {
             return Err(Close::Refused(format!(
-                "frame of {length} bytes; from {MIN_FRAME_BYTES} to {limit} are taken (door.max_frame_bytes)"
+                "frame of {length} bytes; from {MIN_FRAME_BYTES} to {limit} are taken (door.max_frame_bytes; less before a login)"
             )));
         };
         let memory = Arc::clone(&self.door.memory).acquire_many_owned(permits).await;

@@ -28,6 +28,8 @@ mod produce;
 mod producer_id;
 mod versions;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 #[cfg(test)]
 mod tests;
 

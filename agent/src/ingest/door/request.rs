@@ -112,14 +112,9 @@ pub(super) async fn answer(
         return Err(Close::Refused(why));
     }
     match api.key {
-        ApiKey::SaslHandshake => {
-            let request = sasl::decode_handshake(&mut fields).map_err(broken)?;
-            Ok(session.login.handshake(door, request.mechanism, asked))
-        }
-        ApiKey::SaslAuthenticate => {
-            let request = sasl::decode_authenticate(&mut fields).map_err(broken)?;
-            let message = frame.get(request.message).unwrap_or_default();
-            Ok(session.login.authenticate(door, session.peer, message, asked))
+        key if BEFORE_LOGIN.contains(&key) => {
+            let begun = greeting(door, session, &mut fields, &frame, asked);
+            begun.map_err(|unread| unread.close(&head, session))
         }
         ApiKey::Produce => {
             let request = produce::decode(&mut fields, head.version).map_err(broken)?;
@@ -131,13 +126,6 @@ pub(super) async fn answer(
                 false => Some(door.log.append(frame, appends, memory).await?),
             };
             Ok(plan.answer(asked, outcomes, door.log.is_pressed()))
-        }
-        ApiKey::ApiVersions => {
-            let request = versions::decode(&mut fields, head.version).map_err(broken)?;
-            if let Some((library, version)) = request.software {
-                session.software = format!("{library} {version}");
-            }
-            Ok(versions::answer(asked))
         }
         ApiKey::AddPartitionsToTxn
         | ApiKey::AddOffsetsToTxn
@@ -183,6 +171,34 @@ impl From<Error> for Unread {
     fn from(error: Error) -> Self {
         Unread::Failed(error)
     }
+}
+
+/// Requests of clients that may not have logged in yet.
+fn greeting(
+    door: &Door,
+    session: &mut Session,
+    fields: &mut Fields<'_>,
+    frame: &[u8],
+    asked: Asked,
+) -> std::result::Result<Pending, Unread> {
+    Ok(match asked.key {
+        ApiKey::SaslHandshake => {
+            let request = sasl::decode_handshake(fields)?;
+            session.login.handshake(door, request.mechanism, asked)
+        }
+        ApiKey::SaslAuthenticate => {
+            let request = sasl::decode_authenticate(fields)?;
+            let message = frame.get(request.message).unwrap_or_default();
+            session.login.authenticate(door, session.peer, message, asked)
+        }
+        _ => {
+            let request = versions::decode(fields, asked.version)?;
+            if let Some((library, version)) = request.software {
+                session.software = format!("{library} {version}");
+            }
+            versions::answer(asked)
+        }
+    })
 }
 
 /// Requests about topics and what is in them.

@@ -1,6 +1,7 @@
 //! The decoders against the protocol crate: it encodes requests of every version, ours must read
 //! the same; then the same bytes, damaged, must be refused without harm.
 
+mod access;
 mod group;
 mod group_samples;
 mod socket;
@@ -8,6 +9,7 @@ mod transaction;
 
 use super::access::sasl;
 use super::api::{self, APIS, Api, Head};
+use super::fuzz::decode;
 use super::wire::Fields;
 use super::{
     add_partitions, coordinator, create_topics, describe_configs, end_transaction, fetch, list_offsets,
@@ -207,34 +209,37 @@ fn every_version() -> impl Iterator<Item = (&'static Api, i16)> {
     })
 }
 
-/// Decodes a frame as the connection does; a text of what was read, whole frames only.
-fn decode(frame: &[u8]) -> Option<String> {
-    let mut fields = Fields::new(frame);
-    let (api, Head { version, .. }) = api::read_head(&mut fields).ok()?;
-    if let Some(read) = group_samples::decode_sample(api.key, version, &mut fields) {
-        return read.filter(|_| fields.is_at_end());
-    }
-    let read = match api.key {
-        ApiKey::Produce => produce::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::Fetch => fetch::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::ListOffsets => list_offsets::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::Metadata => metadata::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::FindCoordinator => coordinator::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::InitProducerId => producer_id::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::AddPartitionsToTxn => add_partitions::decode(&mut fields).map(|r| format!("{r:?}")),
-        ApiKey::SaslHandshake => sasl::decode_handshake(&mut fields).map(|r| format!("{r:?}")),
-        ApiKey::SaslAuthenticate => sasl::decode_authenticate(&mut fields).map(|r| format!("{r:?}")),
-        ApiKey::CreateTopics => create_topics::decode(&mut fields).map(|r| format!("{r:?}")),
-        ApiKey::DescribeConfigs => describe_configs::decode(&mut fields, version).map(|r| format!("{r:?}")),
-        ApiKey::EndTxn => end_transaction::decode(&mut fields).map(|r| format!("{r:?}")),
-        _ => versions::decode(&mut fields, version).map(|r| format!("{r:?}")),
-    };
-    read.ok().filter(|_| fields.is_at_end())
+/// What [`decode`] should make of logins and of questions about topics.
+fn want_of_operator(key: ApiKey, frame: &[u8]) -> Option<String> {
+    Some(match key {
+        ApiKey::SaslHandshake => format!("{:?}", sasl::Handshake { mechanism: "SCRAM-SHA-256" }),
+        ApiKey::SaslAuthenticate => {
+            let at = frame.windows(RECORDS.len()).position(|w| w == RECORDS).expect("is in the frame");
+            format!("{:?}", sasl::Authenticate { message: at..at + RECORDS.len() })
+        }
+        ApiKey::CreateTopics => {
+            let topic = create_topics::Wanted {
+                name: TOPICS[0],
+                partitions: -1,
+                replicas: -1,
+                assignments: vec![(0, vec![1])],
+                settings: vec![("cleanup.policy", Some("compact")), ("cleanup.policy", None)],
+            };
+            format!("{:?}", create_topics::Request { topics: vec![topic], validate_only: true })
+        }
+        ApiKey::DescribeConfigs => {
+            let one = |kind, keys| describe_configs::Wanted { kind, name: TOPICS[0], keys };
+            let resources = vec![one(2, Some(vec!["cleanup.policy"])), one(4, None)];
+            format!("{:?}", describe_configs::Request { resources })
+        }
+        _ => return None,
+    })
 }
 
 /// What [`decode`] should make of [`sample`].
 fn want(api: &Api, version: i16, frame: &[u8]) -> String {
-    if let Some(want) = group_samples::want_sample(api.key, version) {
+    let other = || want_of_operator(api.key, frame);
+    if let Some(want) = group_samples::want_sample(api.key, version).or_else(other) {
         return want;
     }
     let names = |version_of_ids: i16, number: usize| match version >= version_of_ids {
@@ -287,26 +292,6 @@ fn want(api: &Api, version: i16, frame: &[u8]) -> String {
         ApiKey::AddPartitionsToTxn => {
             let topics = vec![(TOPICS[1], vec![3, 4])];
             format!("{:?}", add_partitions::Request { transactional_id: "tx", who: WHO, topics })
-        }
-        ApiKey::SaslHandshake => format!("{:?}", sasl::Handshake { mechanism: "SCRAM-SHA-256" }),
-        ApiKey::SaslAuthenticate => {
-            let at = frame.windows(RECORDS.len()).position(|w| w == RECORDS).expect("is in the frame");
-            format!("{:?}", sasl::Authenticate { message: at..at + RECORDS.len() })
-        }
-        ApiKey::CreateTopics => {
-            let topic = create_topics::Wanted {
-                name: TOPICS[0],
-                partitions: -1,
-                replicas: -1,
-                assignments: vec![(0, vec![1])],
-                settings: vec![("cleanup.policy", Some("compact")), ("cleanup.policy", None)],
-            };
-            format!("{:?}", create_topics::Request { topics: vec![topic], validate_only: true })
-        }
-        ApiKey::DescribeConfigs => {
-            let one = |kind, keys| describe_configs::Wanted { kind, name: TOPICS[0], keys };
-            let resources = vec![one(2, Some(vec!["cleanup.policy"])), one(4, None)];
-            format!("{:?}", describe_configs::Request { resources })
         }
         ApiKey::EndTxn => {
             format!("{:?}", end_transaction::Request { transactional_id: "tx", who: WHO, commit: true })

@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
         self.flexible = flexible;
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn is_at_end(&self) -> bool {
         self.at == self.frame.len()
     }

@@ -2,6 +2,6 @@
 
 pub(super) mod limit;
 pub(super) mod sasl;
-mod scram;
+pub(super) mod scram;
 pub(super) mod tls;
 pub(super) mod users;

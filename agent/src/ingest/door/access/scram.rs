@@ -24,7 +24,7 @@ pub(in super::super) struct Challenge {
 }
 
 /// The answer to a client's first message; `None` if it is none.
-pub(super) fn first(
+pub(in super::super) fn first(
     users: &Users,
     hash: Hash,
     message: &str,

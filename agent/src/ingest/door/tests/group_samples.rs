@@ -62,6 +62,26 @@ pub(super) fn encode_sample(api: &Api, version: i16) -> Option<BytesMut> {
             };
             encode(api, version, &request)
         }
+        ApiKey::ListGroups => {
+            let request = ListGroupsRequest::default();
+            let states = if version >= 4 { vec![text("Stable")] } else { Vec::new() };
+            let types = if version >= 5 { vec![text("classic")] } else { Vec::new() };
+            encode(api, version, &request.with_states_filter(states).with_types_filter(types))
+        }
+        ApiKey::DescribeGroups => {
+            let request = DescribeGroupsRequest::default().with_groups(vec![group_id()]);
+            encode(api, version, &request.with_include_authorized_operations(version >= 3))
+        }
+        ApiKey::DeleteGroups => {
+            encode(api, version, &DeleteGroupsRequest::default().with_groups_names(vec![group_id()]))
+        }
+        _ => return offsets_sample(api, version),
+    })
+}
+
+fn offsets_sample(api: &Api, version: i16) -> Option<BytesMut> {
+    let instance = |from: i16| (version >= from).then(|| text("instance"));
+    Some(match api.key {
         ApiKey::OffsetCommit => encode(api, version, &commit(version)),
         ApiKey::TxnOffsetCommit => {
             let partition = TxnOffsetCommitRequestPartition::default()
@@ -92,19 +112,6 @@ pub(super) fn encode_sample(api: &Api, version: i16) -> Option<BytesMut> {
             encode(api, version, &request.with_group_id(group_id()))
         }
         ApiKey::OffsetFetch => encode(api, version, &fetch(version)),
-        ApiKey::ListGroups => {
-            let request = ListGroupsRequest::default();
-            let states = if version >= 4 { vec![text("Stable")] } else { Vec::new() };
-            let types = if version >= 5 { vec![text("classic")] } else { Vec::new() };
-            encode(api, version, &request.with_states_filter(states).with_types_filter(types))
-        }
-        ApiKey::DescribeGroups => {
-            let request = DescribeGroupsRequest::default().with_groups(vec![group_id()]);
-            encode(api, version, &request.with_include_authorized_operations(version >= 3))
-        }
-        ApiKey::DeleteGroups => {
-            encode(api, version, &DeleteGroupsRequest::default().with_groups_names(vec![group_id()]))
-        }
         _ => return None,
     })
 }
@@ -137,28 +144,6 @@ fn fetch(version: i16) -> OffsetFetchRequest {
     let all = one.clone().with_topics(None);
     let one = one.with_topics(Some(vec![topic.with_partition_indexes(vec![3])]));
     request.with_groups(vec![one, all])
-}
-
-pub(super) fn decode_sample(key: ApiKey, version: i16, fields: &mut Fields<'_>) -> Option<Option<String>> {
-    macro_rules! text_of {
-        ($read:expr) => {
-            $read.ok().map(|request| format!("{request:?}"))
-        };
-    }
-    Some(match key {
-        ApiKey::JoinGroup => text_of!(group::decode_join(fields, version)),
-        ApiKey::SyncGroup => text_of!(group::decode_sync(fields, version)),
-        ApiKey::Heartbeat => text_of!(group::decode_heartbeat(fields, version)),
-        ApiKey::LeaveGroup => text_of!(group::decode_leave(fields, version)),
-        ApiKey::OffsetCommit => text_of!(group::decode_commit(fields, version)),
-        ApiKey::TxnOffsetCommit => text_of!(group::decode_transaction_commit(fields, version)),
-        ApiKey::AddOffsetsToTxn => text_of!(group::decode_add_offsets(fields)),
-        ApiKey::OffsetFetch => text_of!(group::decode_fetch(fields, version)),
-        ApiKey::ListGroups => text_of!(group::decode_list(fields, version)),
-        ApiKey::DescribeGroups => text_of!(group::decode_describe(fields, version)),
-        ApiKey::DeleteGroups => text_of!(group::decode_delete(fields)),
-        _ => return None,
-    })
 }
 
 pub(super) fn want_sample(key: ApiKey, version: i16) -> Option<String> {

@@ -68,7 +68,7 @@ impl Drop for Served {
     }
 }
 
-pub(super) struct Client(TcpStream);
+pub(super) struct Client(pub(super) TcpStream);
 
 impl Client {
     pub(super) fn send(&mut self, frame: &[u8]) {
@@ -106,6 +106,11 @@ pub(super) fn read<A: Decodable>(key: ApiKey, version: i16, mut answer: Bytes) -
     let body = A::decode(&mut answer, version).unwrap_or_else(|e| panic!("{key:?} {version}: {e:#}"));
     assert!(answer.is_empty(), "{key:?} {version}: {} bytes too many", answer.len());
     body
+}
+
+/// One record of so many bytes.
+pub(super) fn batch_of(bytes: usize) -> Vec<u8> {
+    batch(None, 1, bytes)
 }
 
 pub(super) fn produce_to(
