@@ -37,4 +37,6 @@ pub mod pipeline;
 
 pub mod admin;
 
+pub mod terminal;
+
 pub mod cli;

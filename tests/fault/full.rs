@@ -41,6 +41,8 @@ fn a_full_disk_makes_producers_wait_and_loses_nothing() {
         "buffer_commit_failed",
         "db_group_undone",
         "db_checkpoint_failed",
+        "retention_waits",
+        "upkeep_waits",
         "pipeline_waits",
     ]);
     let postgres = database();

@@ -11,6 +11,7 @@ pub mod feature;
 pub mod gate;
 pub mod registry;
 pub mod sync;
+pub mod topic;
 
 use serde::Deserialize;
 use shared::config::Overrides;
@@ -39,6 +40,7 @@ pub struct Config {
     pub sync: Option<sync::SyncConfig>,
     pub feature_view: Vec<feature::ViewConfig>,
     pub gate: Vec<gate::GateConfig>,
+    pub topic: Vec<topic::TopicConfig>,
 }
 
 /// What an included file may hold.
@@ -110,6 +112,7 @@ impl Config {
         if let Some(consume) = &self.consume {
             consume.check()?;
         }
+        self.topic.iter().try_for_each(topic::TopicConfig::check)?;
         self.registry.check()?;
         self.features.check()?;
         self.gate.iter().try_for_each(|gate| gate.check().doing(|| format!("[[gate]] ({})", gate.place)))?;

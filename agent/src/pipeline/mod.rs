@@ -3,20 +3,23 @@
 //! Start: file, log, registry, definitions; then the doors; then processing and sync. Stop: the doors
 //! close, processing ends its transaction, sync its round.
 
-mod cursor;
+pub mod cursor;
 pub mod progress;
 mod reach;
+pub mod recover;
 mod retention;
 mod run;
 mod thread;
+pub mod upkeep;
 mod work;
 
-use crate::buffer::Log;
+use crate::buffer::{self, Log};
 use crate::config::Config;
 use crate::db::{Db, Readers};
 use crate::feature::{Engine, Opened, View, definition};
 use crate::ingest::consume::{self, Consumer};
 use crate::ingest::door;
+use crate::model::batch::PartitionId;
 use crate::model::feature::{ViewId, ViewShape};
 use crate::registry::{self, Registry};
 use crate::store::{self, Serving};
@@ -30,6 +33,7 @@ use shared::shutdown::Shutdown;
 use shared::time::Clock;
 use std::sync::Arc;
 use tokio::sync::watch;
+use upkeep::Upkeep;
 use work::Topic;
 
 /// Connections for local feature reads.
@@ -44,6 +48,7 @@ pub struct Agent {
     progress: Progress,
     syncing: sync::Watch,
     consuming: consume::progress::Watch,
+    upkeep: upkeep::Watch,
 }
 
 /// What is open once the file is.
@@ -68,7 +73,8 @@ impl Agent {
         let views = opening.engine.shapes().into();
         let (progress, syncing) = (Progress::default(), sync::Watch::default());
         let consuming = consume::progress::Watch::default();
-        Ok(Agent { config, opening, views, clock, progress, syncing, consuming })
+        let upkeep = upkeep::Watch::default();
+        Ok(Agent { config, opening, views, clock, progress, syncing, consuming, upkeep })
     }
 
     pub fn log(&self) -> Arc<Log> {
@@ -91,6 +97,19 @@ impl Agent {
 
     pub fn progress(&self) -> Progress {
         self.progress.clone()
+    }
+
+    /// The file, for its sizes.
+    pub fn db(&self) -> Db {
+        self.opening.db.clone()
+    }
+
+    pub fn reserve_free_bytes(&self) -> u64 {
+        self.config.buffer.reserve_free_bytes
+    }
+
+    pub fn upkeep_watch(&self) -> upkeep::Watch {
+        self.upkeep.clone()
     }
 
     /// The sync's target and where it stands.
@@ -118,6 +137,7 @@ impl Agent {
         self.doors(&shutdown).await?;
         let syncing = syncing.map(|(sync, changes)| tokio::spawn(sync.run(changes, shutdown.clone())));
         let retention = self.retention(&shutdown)?;
+        let upkeep = self.upkeep(&shutdown)?;
         let stop = shutdown.clone();
         let processor = self.processor(outbox, shutdown)?;
         // Retention begins after the processor has said which views are built from the log.
@@ -125,6 +145,10 @@ impl Agent {
             retention.run(runtime);
             Ok(())
         })?];
+        others.push(thread::start("upkeep", move |runtime| {
+            upkeep.run(runtime);
+            Ok(())
+        })?);
         if let Some(consumer) = consumer {
             others.push(thread::start("consume", move |runtime| consumer.run(runtime))?);
         }
@@ -155,9 +179,22 @@ impl Agent {
             reader: self.opening.db.reader()?,
             processed: self.topics(),
             progress: self.progress(),
-            keep: self.config.buffer.keep,
-            clock: self.clock.clone(),
+            buffer: self.config.buffer.clone(),
+            topics: self.config.topic.clone(),
             shutdown: shutdown.clone(),
+        })
+    }
+
+    fn upkeep(&self, shutdown: &Shutdown) -> Result<Upkeep> {
+        let db = self.opening.db.clone();
+        let (reader, shutdown) = (db.reader()?, shutdown.clone());
+        Ok(Upkeep {
+            db,
+            log: self.log(),
+            reader,
+            watch: self.upkeep.clone(),
+            clock: self.clock.clone(),
+            shutdown,
         })
     }
 
@@ -214,6 +251,9 @@ impl Agent {
 /// Opens the file and gives the views their place in it.
 fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
     let db = Db::open(&config.db)?;
+    if let Some(damaged) = db.aside() {
+        recover::bring_over(damaged, &db)?;
+    }
     let log = Arc::new(Log::open(&db, &config.buffer)?);
     let registry = Arc::new(Registry::open(&db)?);
     let topics = work::topics(&views, &config.gate, config.features.unpacked_bytes);
@@ -221,6 +261,9 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
         topics.iter().map(|topic| (topic.name.clone(), topic.columns().to_vec())).collect();
     let now_us = clock.now().micros();
     // The sync's target with the project: another one needs everything again.
+    let copied = log.is_copied();
+    let trimmed_ms = clock.now().millis();
+    let ends = ends(&log);
     let target = config.sync.as_ref().map(|sync| format!("{} {}", sync.address(), sync.project));
     let opened = db.write(move |tx| {
         let of = |name: &str| columns.iter().find(|(topic, _)| topic == name).map_or(&[][..], |(_, c)| c);
@@ -231,10 +274,36 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
             reach::forget(tx, *view)?;
         }
         refill(tx, &engine, target.as_deref())?;
+        if copied {
+            take_over(tx, &engine, trimmed_ms, &ends)?;
+        }
         Ok((engine, opened))
     });
     let (engine, opened) = opened.doing(|| "open the feature views")?;
     Ok(Opening { db, log, registry, engine: Arc::new(engine), opened, topics })
+}
+
+fn ends(log: &Log) -> Vec<(PartitionId, i64)> {
+    let topics = log.topics();
+    topics
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .map(|partition| (partition.id, partition.end()))
+        .collect()
+}
+
+/// The file is a copy: its views lack the rows that came after it was made, and other numbers than the
+/// log's may have been given out since.
+fn take_over(tx: &Transaction<'_>, engine: &Engine, now_ms: i64, ends: &[(PartitionId, i64)]) -> Result<()> {
+    for (partition, end) in ends {
+        cursor::jump(tx, *partition, end.saturating_sub(buffer::OFFSETS_AHEAD), *end)?;
+    }
+    for shape in engine.shapes() {
+        let window_us = engine.needs(shape.id).and_then(|(_, window_us)| window_us);
+        reach::set(tx, shape.id, reach::whole_at_us(now_ms, window_us))?;
+    }
+    registry::skip_ids(tx)?;
+    buffer::copy_settled(tx)
 }
 
 /// A target that is new gets every stored value.

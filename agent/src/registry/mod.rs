@@ -13,7 +13,7 @@ mod tests;
 
 pub use compatibility::Level;
 pub use rest::{rest, serve};
-pub use subject::Version;
+pub use subject::{Version, skip_ids};
 
 use crate::db::{Db, Readers};
 use crate::metrics;
