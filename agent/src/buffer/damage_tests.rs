@@ -330,3 +330,25 @@ fn a_file_that_is_gone_is_missed() {
     std::fs::remove_file(bench.folder.join("agent.db.lock")).expect("removed");
     assert!(Db::open(&bench.db_config).is_ok(), "the operator begins anew");
 }
+
+/// Moved aside, and then killed before all was brought over: the next start knows from which file.
+#[test]
+fn a_recovery_that_was_broken_off_is_taken_up_again() {
+    let mut bench = Bench::new("resume", BufferConfig::default(), DbConfig::default());
+    bench.one("t", &sample(None, 1, 5));
+    bench.open = None;
+    let path = bench.db_config.path.clone();
+    std::fs::write(bench.folder.join("agent.db.lock"), "running another-boot\n").expect("written");
+    let mut bytes = std::fs::read(&path).expect("a file");
+    bytes.iter_mut().skip(8_192).for_each(|byte| *byte = 0x5a);
+    std::fs::write(&path, bytes).expect("written");
+    assert_eq!(Db::open(&bench.db_config).err().expect("the operator did not say so").kind(), Kind::Lost);
+    bench.db_config.on_damage = crate::config::db::OnDamage::SetAside;
+    for _ in 0..2 {
+        let db = Db::open(&bench.db_config).expect("begins anew");
+        let aside = db.aside().expect("not yet brought over").to_owned();
+        assert!(aside.exists() && aside != path, "{}", aside.display());
+    }
+    Db::open(&bench.db_config).expect("opens").recovered().expect("notes");
+    assert_eq!(Db::open(&bench.db_config).expect("opens").aside(), None);
+}

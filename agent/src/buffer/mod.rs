@@ -360,6 +360,12 @@ impl Log {
             || (short_disk && self.db.space().free_bytes() < self.config.reserve_free_bytes.max(LEAST_ROOM))
     }
 
+    /// Whether even what is not processed may go: producers are being refused, and less than a fifth of
+    /// the budget is free (or it is the disk that is short).
+    pub fn must_drop(&self) -> bool {
+        self.is_full() && (self.is_pressed() || !self.level.over_budget.load(Ordering::Acquire))
+    }
+
     /// Whether producers are being refused for want of room.
     pub fn is_full(&self) -> bool {
         self.level.full.load(Ordering::Acquire)

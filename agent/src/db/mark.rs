@@ -1,6 +1,7 @@
 //! The lock beside the file: keeps a second agent out, and tells the next start how this one ended.
 //!
 //! ```text
+//! recovering <file>   a new file is being filled from that damaged one: a start goes on with it
 //! running <boot>      while an agent has the file open; still there after a kill or a power cut
 //! stopped <length>    after a clean stop: one file of this length, nothing in a write-ahead log
 //! ```
@@ -9,7 +10,7 @@ use shared::error::OrKind;
 use shared::{Error, Kind, Result};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How the last agent left the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub struct Mark {
     file: File,
     ended: Ended,
     had_file: bool,
+    recovering: Option<PathBuf>,
 }
 
 impl Mark {
@@ -56,7 +58,8 @@ impl Mark {
         let _ = file.read_to_string(&mut text);
         let ended = read(&text, length, &boot());
         let had_file = text.starts_with("running") || text.starts_with("stopped");
-        Ok(Mark { file, ended, had_file })
+        let recovering = text.trim_end().strip_prefix("recovering ").map(PathBuf::from);
+        Ok(Mark { file, ended, had_file, recovering })
     }
 
     pub fn ended(&self) -> Ended {
@@ -68,20 +71,31 @@ impl Mark {
         self.had_file
     }
 
-    /// The database was moved away: what comes now is new.
-    pub fn forget(&mut self) -> Result<()> {
+    /// The damaged file from which this one has still to be filled.
+    pub fn recovering(&self) -> Option<&Path> {
+        self.recovering.as_deref()
+    }
+
+    /// The database was moved to `aside`; the new one is not whole before all that is sound is in it.
+    pub fn recover(&mut self, aside: &Path) -> Result<()> {
         (self.ended, self.had_file) = (Ended::Unknown, false);
-        self.write("").or_kind(Kind::Full)
+        self.write(&format!("recovering {}\n", aside.display())).or_kind(Kind::Full)?;
+        self.recovering = Some(aside.to_owned());
+        Ok(())
     }
 
     /// From now on a stop without [`Mark::stopped`] was abrupt.
     pub fn running(&mut self) -> Result<()> {
+        self.recovering = None;
         self.write(&format!("running {}\n", boot())).or_kind(Kind::Full)
     }
 
     /// The file is whole and closed, `length` bytes long.
     pub fn stopped(&mut self, length: u64) -> std::io::Result<()> {
-        self.write(&format!("stopped {length}\n"))
+        match self.recovering {
+            Some(_) => Ok(()),
+            None => self.write(&format!("stopped {length}\n")),
+        }
     }
 
     fn write(&mut self, text: &str) -> std::io::Result<()> {

@@ -32,7 +32,7 @@ use crate::config::db::{DbConfig, OnDamage};
 use rusqlite::{Connection, ErrorCode, Transaction};
 use shared::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use writer::{Closure, Command, Handle};
 
@@ -43,6 +43,7 @@ pub struct Db {
     config: Arc<DbConfig>,
     writer: Arc<Handle>,
     space: Arc<Space>,
+    mark: Arc<Mutex<mark::Mark>>,
     ended: Ended,
     aside: Option<PathBuf>,
 }
@@ -56,8 +57,9 @@ impl Db {
         let open::Opened { connection, mark, ended, aside } = open::writer(config)?;
         let config = Arc::new(config.clone());
         let space = Arc::new(Space::new(&config));
-        let writer = writer::start(connection, mark, &config, Arc::clone(&space))?;
-        Ok(Db { config, writer: Arc::new(writer), space, ended, aside })
+        let mark = Arc::new(Mutex::new(mark));
+        let writer = writer::start(connection, Arc::clone(&mark), &config, Arc::clone(&space))?;
+        Ok(Db { config, writer: Arc::new(writer), space, mark, ended, aside })
     }
 
     /// How the last agent left the file.
@@ -65,7 +67,12 @@ impl Db {
         self.ended
     }
 
-    /// Where the damaged file was moved, if it was: this one began empty.
+    /// What is sound is in this file: it is whole from now on.
+    pub fn recovered(&self) -> Result<()> {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner).running()
+    }
+
+    /// Where the damaged file was moved, if this one has still to be filled from it.
     pub fn aside(&self) -> Option<&Path> {
         self.aside.as_deref()
     }
@@ -186,7 +193,7 @@ impl AtRest {
 pub fn set_aside(config: &DbConfig) -> Result<PathBuf> {
     let mut mark = mark::Mark::take(&open::beside(&config.path, ".lock"), open::length(&config.path)?)?;
     let moved = aside::move_away(&config.path)?;
-    mark.forget()?;
+    mark.recover(&moved)?;
     Ok(moved)
 }
 

@@ -27,7 +27,7 @@ pub struct Opened {
     pub connection: Connection,
     pub mark: Mark,
     pub ended: Ended,
-    /// Where a damaged file was moved; the one that is open began empty.
+    /// Where a damaged file was moved; the one that is open has still to be filled from it.
     pub aside: Option<PathBuf>,
 }
 
@@ -40,26 +40,27 @@ pub fn writer(config: &DbConfig) -> Result<Opened> {
 fn try_writer(config: &DbConfig) -> Result<Opened> {
     let path = &config.path;
     let mut mark = Mark::take(&beside(path, ".lock"), length(path)?)?;
-    let mut aside = None;
     let connection = match open_writer(config, &mark) {
         Err(error) if error.kind() == Kind::Lost && config.on_damage == OnDamage::SetAside => {
             if length(path)? == 0 {
                 return Err(error);
             }
             let moved = aside::move_away(path)?;
-            mark.forget()?;
+            mark.recover(&moved)?;
             tracing::error!(
                 event = "db_set_aside", %error, to = %moved.display(),
                 remedy = "keep the file until you have looked at it; what is sound is brought over now",
                 "the database is damaged and was moved aside"
             );
-            aside = Some(moved);
             open_writer(config, &mark)?
         }
         other => other.map_err(|e| e.remedy(remedy(path)))?,
     };
     let ended = mark.ended();
-    mark.running()?;
+    let aside = mark.recovering().map(Path::to_owned);
+    if aside.is_none() {
+        mark.running()?;
+    }
     Ok(Opened { connection, mark, ended, aside })
 }
 

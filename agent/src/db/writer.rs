@@ -137,7 +137,7 @@ impl Drop for Handle {
 
 pub(super) fn start(
     connection: Connection,
-    mark: Mark,
+    mark: Arc<Mutex<Mark>>,
     config: &DbConfig,
     space: Arc<Space>,
 ) -> Result<Handle> {
@@ -152,13 +152,14 @@ pub(super) fn start(
     let path = config.path.clone();
     let thread = std::thread::Builder::new()
         .name("db-writer".to_owned())
-        .spawn(move || end(writer.run(), mark, &path))
+        .spawn(move || end(writer.run(), &mark, &path))
         .or_kind(Kind::Bug)?;
     Ok(Handle { queue: Some(queue), thread: Mutex::new(Some(thread)) })
 }
 
 /// Closes the file; if it is whole, says so to the next start.
-fn end(connection: Option<Connection>, mut mark: Mark, path: &Path) {
+fn end(connection: Option<Connection>, mark: &Mutex<Mark>, path: &Path) {
+    let mut mark = mark.lock().unwrap_or_else(PoisonError::into_inner);
     let closed = connection.is_some_and(|connection| connection.close().is_ok());
     let mut note = || open::length(path).and_then(|length| mark.stopped(length).or_kind(Kind::Full));
     if closed && let Err(error) = note() {

@@ -79,6 +79,7 @@ pub fn bring_over(from: &Path, db: &Db) -> Result<Recovered> {
         damaged_batches = log.damaged, unreadable_places = log.gaps, missing_records = log.missing_records,
         tables_cut = cut.join(","), "brought over what is sound"
     );
+    db.recovered()?;
     Ok(Recovered { from: from.to_owned(), log, cut })
 }
 

@@ -133,7 +133,7 @@ impl Retention {
                 let bytes = self.log.trim(candidate.partition.id, oldest.up_to)?;
                 metrics::BUFFER_TRIMMED_EARLY_BYTES.inc_by(bytes);
                 self.tell_early(said);
-            } else if self.log.is_full()
+            } else if self.log.must_drop()
                 && let Some((candidate, oldest)) = self.oldest(Because::Full)?
             {
                 self.drop_unprocessed(&candidate, oldest, said)?;
