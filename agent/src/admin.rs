@@ -1,14 +1,15 @@
 //! The status document and readiness.
 
-use crate::buffer::Log;
-use crate::db::Readers;
+use crate::buffer::{self, Damaged, Log, Partition, disk_free_bytes};
+use crate::config::Config;
+use crate::db::{AtRest, Db, Ended, Readers};
 use crate::feature::Engine;
 use crate::gate::quarantine;
 use crate::ingest::consume;
-use crate::model::batch::PartitionId;
-use crate::pipeline::Agent;
 use crate::pipeline::progress::{Progress, State};
-use crate::{forward, store, sync};
+use crate::pipeline::{Agent, cursor, upkeep};
+use crate::{forward, metrics, store, sync};
+use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use shared::admin::Status;
 use shared::error::Result;
@@ -22,6 +23,9 @@ pub struct Page {
     engine: Arc<Engine>,
     readers: Readers,
     topics: Vec<String>,
+    db: Db,
+    reserve_free_bytes: u64,
+    upkeep: upkeep::Watch,
     progress: Progress,
     sync: Option<(String, sync::Watch)>,
     consume: Option<(String, consume::progress::Watch)>,
@@ -35,6 +39,9 @@ pub async fn serve(listen: SocketAddr, agent: &Agent, shutdown: Shutdown) -> Res
         engine: agent.engine(),
         readers: agent.readers(),
         topics: agent.topics(),
+        db: agent.db(),
+        reserve_free_bytes: agent.reserve_free_bytes(),
+        upkeep: agent.upkeep_watch(),
         progress: agent.progress(),
         sync: agent.sync(),
         consume: agent.consume(),
@@ -73,8 +80,8 @@ impl Status for Page {
 impl Page {
     fn document(&self) -> Result<Json> {
         let state = self.progress.get();
-        let topics: Vec<Json> = self.topics.iter().map(|name| self.topic(name, &state)).collect();
-        let (views, quarantined, waiting) = self.readers.run_now(|connection| {
+        let (topics, views, quarantined, waiting) = self.readers.run_now(|connection| {
+            let topics = self.log_topics(connection, &state)?;
             let mut views = Vec::new();
             for (shape, (name, rows, entities)) in
                 self.engine.shapes().iter().zip(self.engine.sizes(connection)?)
@@ -88,7 +95,7 @@ impl Page {
             }
             let quarantined: serde_json::Map<String, Json> =
                 quarantine::sizes(connection)?.into_iter().map(|(reason, n)| (reason, json!(n))).collect();
-            Ok((views, quarantined, sync::outbox::size(connection)?))
+            Ok((topics, views, quarantined, sync::outbox::size(connection)?))
         })?;
         let sync = self.sync.as_ref().map(|(target, watch)| {
             let now = watch.get();
@@ -101,7 +108,9 @@ impl Page {
             "version": env!("CARGO_PKG_VERSION"),
             "ready": self.ready().is_ok(),
             "waiting": state.waiting,
-            "buffer": {"used_bytes": self.log.used_bytes(), "full": self.log.is_full()},
+            "buffer": self.buffer(&topics),
+            "file": self.file(),
+            "refused_batches": refused(),
             "consume": self.consume.as_ref().map(|(brokers, watch)| central(brokers, &watch.get())),
             "forward": self.forward.as_ref().map(|(brokers, watch)| forwarded(brokers, &watch.get())),
             "topics": topics,
@@ -111,15 +120,98 @@ impl Page {
         }))
     }
 
-    fn topic(&self, name: &str, state: &State) -> Json {
-        let partition = |id: PartitionId| {
-            let end = self.log.end_offset(id);
-            let next = state.cursors.get(&id).copied().unwrap_or_else(|| self.log.log_start(id));
-            json!({"start": self.log.log_start(id), "next": next, "end": end, "lag": end.saturating_sub(next)})
-        };
-        let partitions: Vec<Json> = self.log.partitions(name).into_iter().map(partition).collect();
-        json!({"name": name, "partitions": partitions})
+    /// Topics that a view or gate reads first, then those that are only kept.
+    fn log_topics(&self, reader: &Connection, state: &State) -> Result<Vec<Json>> {
+        let others = self.log.topics();
+        let others =
+            others.iter().map(|topic| &*topic.name).filter(|name| !self.topics.iter().any(|t| t == name));
+        let mut topics = Vec::new();
+        for name in self.topics.iter().map(String::as_str).chain(others) {
+            let processed = self.topics.iter().any(|topic| topic == name);
+            let mut partitions = Vec::new();
+            for partition in self.log.topic(name).iter().flat_map(|topic| &topic.partitions) {
+                let next = state.cursors.get(&partition.id).copied().unwrap_or_else(|| partition.start());
+                let mut one = at_rest_partition(partition, processed.then_some(next));
+                let oldest_ms = self.log.oldest_age_ms(reader, partition.id)?;
+                one["oldest_age_s"] = json!(oldest_ms.map(|ms| ms / 1_000));
+                one["error"] = json!(state.damaged.get(&partition.id));
+                partitions.push(one);
+            }
+            topics.push(json!({"name": name, "processed": processed, "partitions": partitions}));
+        }
+        Ok(topics)
     }
+
+    fn buffer(&self, topics: &[Json]) -> Json {
+        let (used, max) = (self.log.used_bytes(), self.log.max_bytes());
+        let growth = self.upkeep.get().growth_bytes_per_s;
+        let disk = disk_free_bytes(&self.db.folder());
+        let room =
+            disk.map(|free| (free + self.db.space().free_bytes()).saturating_sub(self.reserve_free_bytes));
+        let left = max.saturating_sub(used).min(room.unwrap_or(u64::MAX)) as f64;
+        // Below a kilobyte a second it is noise.
+        let hours = (growth > 1_024.0).then(|| (left / growth / 3_600.0 * 10.0).round() / 10.0);
+        let partitions = || topics.iter().filter_map(|topic| topic["partitions"].as_array()).flatten();
+        let oldest = partitions().filter_map(|partition| partition["oldest_age_s"].as_i64()).max();
+        let records: i64 = partitions().filter_map(|partition| partition["records"].as_i64()).sum();
+        json!({
+            "used_bytes": used, "max_bytes": max, "full": self.log.is_full(), "records": records,
+            "oldest_age_s": oldest, "growth_bytes_per_s": growth.round(), "hours_until_full": hours
+        })
+    }
+
+    fn file(&self) -> Json {
+        let (space, upkeep) = (self.db.space(), self.upkeep.get());
+        let damaged = |one: &Damaged| json!({"topic": &*one.topic, "partition": one.index, "offset": one.offset, "why": one.why});
+        json!({
+            "bytes": space.file_bytes(), "free_bytes": space.free_bytes(), "log_bytes": space.log_bytes(),
+            "disk_free_bytes": disk_free_bytes(&self.db.folder()), "clean_start": upkeep.clean_start,
+            "scrubbed_ms": upkeep.scrubbed_ms, "scrubbing_bytes": upkeep.scrubbing_bytes,
+            "damaged": self.log.damaged().iter().map(damaged).collect::<Vec<_>>()
+        })
+    }
+}
+
+/// Batches that producers were refused since the start, by reason.
+fn refused() -> Json {
+    let count = |reason: &&str| {
+        ((*reason).to_owned(), json!(metrics::BUFFER_REFUSED.with_label_values(&[reason]).get()))
+    };
+    metrics::REFUSAL_REASONS.iter().map(count).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn at_rest_partition(partition: &Partition, next: Option<i64>) -> Json {
+    let (start, end) = (partition.start(), partition.end());
+    json!({
+        "start": start, "next": next, "end": end, "lag": next.map(|next| end.saturating_sub(next)),
+        "records": end.saturating_sub(start), "bytes": partition.bytes()
+    })
+}
+
+/// The document of a file that no agent has open: what can be told without one.
+pub fn at_rest(config: &Config, file: &AtRest) -> Result<Json> {
+    let mut document = json!({
+        "version": env!("CARGO_PKG_VERSION"), "running": false, "ready": false,
+        "file": {
+            "bytes": file.bytes()?, "clean_stop": file.ended == Ended::Cleanly,
+            "disk_free_bytes": config.db.path.parent().and_then(disk_free_bytes)
+        }
+    });
+    let Ok(reader) = file.reader() else { return Ok(document) };
+    let cursors = cursor::load(&reader)?;
+    let mut used = 0;
+    let mut topics = Vec::new();
+    for topic in buffer::at_rest(&reader)? {
+        let partition = |partition: &Arc<Partition>| {
+            used += partition.bytes();
+            at_rest_partition(partition, cursors.get(&partition.id).copied())
+        };
+        let partitions: Vec<Json> = topic.partitions.iter().map(partition).collect();
+        topics.push(json!({"name": &*topic.name, "partitions": partitions}));
+    }
+    document["buffer"] = json!({"used_bytes": used, "max_bytes": config.buffer.max_bytes});
+    document["topics"] = json!(topics);
+    Ok(document)
 }
 
 /// What the page says of central Kafka.

@@ -1,14 +1,14 @@
-//! The command line: run, check, status, ingest.
+//! The command line: run, check, status, ingest, backup, recover.
 
 mod ingest;
 
-use crate::admin;
 use crate::config::{self, Config};
 use crate::feature::definition;
 use crate::forward;
 use crate::ingest::consume;
-use crate::pipeline::Agent;
+use crate::pipeline::{Agent, recover};
 use crate::sync::redis::Redis;
+use crate::{admin, buffer, db, terminal};
 use clap::{Args, Parser, Subcommand};
 use shared::error::{Context, Error, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;
@@ -38,10 +38,41 @@ enum Command {
     Run(Settings),
     /// Do what a start would do, and say what is wrong.
     Check(Settings),
-    /// Print the status document of the running agent.
-    Status(Settings),
+    /// Say where the agent stands; of a stopped one, what its file tells.
+    Status(StatusOptions),
     /// Read files into a topic, each row exactly once; the agent must not be running on the same file.
     Ingest(Box<ingest::Arguments>),
+    /// Copy the agent's file while it runs, or when it is stopped.
+    Backup(BackupOptions),
+    /// Bring what is sound in a damaged file into a new one, while no agent runs.
+    Recover(RecoverOptions),
+}
+
+#[derive(Debug, Args)]
+struct StatusOptions {
+    #[command(flatten)]
+    settings: Settings,
+    /// The whole document.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct BackupOptions {
+    #[command(flatten)]
+    settings: Settings,
+    /// The copy; must not exist.
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RecoverOptions {
+    #[command(flatten)]
+    settings: Settings,
+    /// The damaged file; if it is the agent's own, it is moved aside first.
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -66,8 +97,10 @@ pub fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Run(settings) => run(settings).doing(|| "could not run"),
         Command::Check(settings) => check(settings),
-        Command::Status(settings) => status(settings).doing(|| "read the status"),
+        Command::Status(options) => status(options).doing(|| "read the status"),
         Command::Ingest(arguments) => ingest::run(arguments),
+        Command::Backup(options) => backup(options),
+        Command::Recover(options) => recover(options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -186,9 +219,50 @@ fn address(listen: SocketAddr) -> Result<String> {
     Ok(listen.to_string())
 }
 
+fn backup(options: &BackupOptions) -> Result<()> {
+    let config = options.settings.load()?;
+    let written = db::backup::write(&config.db, &options.to, buffer::mark_copy)?;
+    say(&format!("wrote {} ({} bytes), consistent and checked", options.to.display(), written.bytes))
+}
+
+fn recover(options: &RecoverOptions) -> Result<()> {
+    let config = options.settings.load()?;
+    shared::log::start(&config.log)?;
+    let found = recover::recover(&config, &options.from)?;
+    let log = found.log;
+    say(&format!("brought over {} batches, {} records, {} bytes", log.batches, log.records, log.bytes))?;
+    say(&format!(
+        "left behind  {} damaged batches; {} places that cannot be read; {} offsets missing in between",
+        log.damaged, log.gaps, log.missing_records
+    ))?;
+    if !found.cut.is_empty() {
+        say(&format!("cut short    {}", found.cut.join(", ")))?;
+    }
+    say(&format!("the damaged file is {}", found.from.display()))
+}
+
+fn say(line: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{line}").or_kind(Kind::Unreachable)
+}
+
+/// Of the running agent; or, if none runs, of its file.
+fn status(options: &StatusOptions) -> Result<()> {
+    let config = options.settings.load()?;
+    let document = match ask(config.admin.listen) {
+        Ok(document) => document,
+        Err(error) => match db::at_rest(&config.db)? {
+            Some(file) if file.bytes()? > 0 => admin::at_rest(&config, &file)?,
+            _ => return Err(error),
+        },
+    };
+    match options.json {
+        true => say(&format!("{document:#}")),
+        false => write!(std::io::stdout(), "{}", terminal::table(&document)).or_kind(Kind::Unreachable),
+    }
+}
+
 /// Asks the admin server in the plainest HTTP, which needs no client library.
-fn status(settings: &Settings) -> Result<()> {
-    let listen = settings.load()?.admin.listen;
+fn ask(listen: SocketAddr) -> Result<serde_json::Value> {
     let asked = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&listen, STATUS_TIMEOUT)?;
         stream.set_read_timeout(Some(STATUS_TIMEOUT))?;
@@ -204,6 +278,5 @@ fn status(settings: &Settings) -> Result<()> {
     let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| {
         Error::new(Kind::Unreachable, format!("what answers at {listen} does not speak HTTP"))
     })?;
-    let document: serde_json::Value = serde_json::from_str(body).or_kind(Kind::Unreachable)?;
-    writeln!(std::io::stdout(), "{document:#}").or_kind(Kind::Unreachable)
+    serde_json::from_str(body).or_kind(Kind::Unreachable)
 }

@@ -41,8 +41,7 @@ pub mod pipeline;
 
 pub mod admin;
 
-#[doc(hidden)]
-pub mod fuzz;
+pub mod terminal;
 
 pub mod cli;
 

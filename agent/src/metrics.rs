@@ -26,6 +26,17 @@ pub static DB_ROLLBACKS: LazyLock<IntCounter> = LazyLock::new(|| {
     counter("tidegate_agent_db_rollbacks_total", "Groups that could not be committed and were undone")
 });
 
+pub static DB_FILE_BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge("tidegate_agent_db_file_bytes", "Size of the database file, free room in it included")
+});
+
+pub static DB_FREE_BYTES: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge("tidegate_agent_db_free_bytes", "Room in the database file that is filled before it grows")
+});
+
+pub static DB_LOG_BYTES: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("tidegate_agent_db_log_bytes", "Size of the write-ahead log"));
+
 // buffer
 
 pub static BUFFER_BATCHES: LazyLock<IntCounter> = LazyLock::new(|| {
@@ -43,6 +54,9 @@ pub static BUFFER_APPENDED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
 pub static BUFFER_DUPLICATES: LazyLock<IntCounter> = LazyLock::new(|| {
     counter("tidegate_agent_buffer_duplicate_batches_total", "Batches sent again and recognised as stored")
 });
+
+/// The labels of [`BUFFER_REFUSED`].
+pub const REFUSAL_REASONS: [&str; 5] = ["full", "sequence", "epoch", "unsound", "storage"];
 
 pub static BUFFER_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Batches refused, by reason: full, sequence, epoch, unsound, storage";
@@ -72,6 +86,24 @@ pub static BUFFER_TRIMMED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
 pub static BUFFER_TRIMMED_EARLY_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
     let help = "Bytes of processed batches removed before buffer.keep was over, for want of room";
     counter("tidegate_agent_buffer_trimmed_early_bytes_total", help)
+});
+
+pub static BUFFER_DROPPED_RECORDS: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Records dropped unprocessed for want of room, from topics whose when_full says so";
+    counter("tidegate_agent_buffer_dropped_records_total", help)
+});
+
+pub static BUFFER_DAMAGED: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge("tidegate_agent_buffer_damaged_batches", "Batches in the log whose bytes are not what was stored")
+});
+
+pub static BUFFER_SET_ASIDE: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_buffer_set_aside_batches_total", "Damaged batches that were moved aside")
+});
+
+pub static BUFFER_SCRUBBED_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Bytes of record batches whose checksums were gone through";
+    counter("tidegate_agent_buffer_scrubbed_bytes_total", help)
 });
 
 // registry

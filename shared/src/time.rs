@@ -34,13 +34,20 @@ impl Instant {
 pub enum Clock {
     #[default]
     System,
-    Manual(Arc<AtomicI64>),
+    Manual(Arc<Manual>),
+}
+
+/// A clock moved by hand: the time on the wall, and the time that really passes.
+#[derive(Debug)]
+pub struct Manual {
+    wall: AtomicI64,
+    steady: AtomicI64,
 }
 
 impl Clock {
     /// A clock that stands still at `nanos` until it is set.
     pub fn manual(nanos: i64) -> Self {
-        Clock::Manual(Arc::new(AtomicI64::new(nanos)))
+        Clock::Manual(Arc::new(Manual { wall: AtomicI64::new(nanos), steady: AtomicI64::new(nanos) }))
     }
 
     pub fn now(&self) -> Instant {
@@ -49,7 +56,7 @@ impl Clock {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Instant(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
             }
-            Clock::Manual(nanos) => Instant(nanos.load(Ordering::Acquire)),
+            Clock::Manual(manual) => Instant(manual.wall.load(Ordering::Acquire)),
         }
     }
 
@@ -58,8 +65,9 @@ impl Clock {
     pub fn monotonic(&self) -> Duration {
         match self {
             Clock::System => ORIGIN.elapsed(),
-            Clock::Manual(nanos) => {
-                Duration::from_nanos(u64::try_from(nanos.load(Ordering::Acquire)).unwrap_or_default())
+            Clock::Manual(manual) => {
+                let nanos = manual.steady.load(Ordering::Acquire);
+                Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
             }
         }
     }
@@ -68,17 +76,26 @@ impl Clock {
     pub fn sleep(&self, duration: Duration) {
         match self {
             Clock::System => std::thread::sleep(duration),
-            Clock::Manual(nanos) => {
+            Clock::Manual(manual) => {
                 let nanoseconds = i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
-                nanos.fetch_add(nanoseconds, Ordering::AcqRel);
+                manual.wall.fetch_add(nanoseconds, Ordering::AcqRel);
+                manual.steady.fetch_add(nanoseconds, Ordering::AcqRel);
             }
         }
     }
 
-    /// Moves a manual clock; the system's clock is not moved.
+    /// Moves a manual clock as time does; the system's clock is not moved.
     pub fn set(&self, now: Instant) {
-        if let Clock::Manual(nanos) = self {
-            nanos.store(now.nanos(), Ordering::Release);
+        if let Clock::Manual(manual) = self {
+            manual.wall.store(now.nanos(), Ordering::Release);
+            manual.steady.store(now.nanos(), Ordering::Release);
+        }
+    }
+
+    /// Sets a manual clock's wall time alone, as a person or a time server does: no time passes.
+    pub fn set_wall(&self, now: Instant) {
+        if let Clock::Manual(manual) = self {
+            manual.wall.store(now.nanos(), Ordering::Release);
         }
     }
 }
@@ -122,6 +139,8 @@ mod tests {
         let clock = Clock::manual(5);
         clock.sleep(Duration::from_nanos(7));
         assert_eq!((clock.now().nanos(), clock.monotonic()), (12, Duration::from_nanos(12)));
+        clock.set_wall(Instant::from_nanos(1));
+        assert_eq!((clock.now().nanos(), clock.monotonic()), (1, Duration::from_nanos(12)), "no time passed");
         let before = Clock::System.monotonic();
         Clock::System.sleep(Duration::from_millis(1));
         assert!(Clock::System.monotonic() - before >= Duration::from_millis(1));

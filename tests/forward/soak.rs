@@ -125,7 +125,7 @@ impl World {
     /// Each of the records of a topic is at the centre once, and those of a key in order.
     fn check(&self, topic: &str, sent: u64) {
         let (mut last, mut count) = (HashMap::<Vec<u8>, u64>::new(), 0);
-        world::each(&self.kafka.bootstrap(), topic, sent, |record| {
+        world::each(&self.kafka.bootstrap(), topic, |record| {
             let n = world::number(&record);
             let wanted = world::made(topic, n, KEYS);
             assert_eq!((&record.key, &record.value), (&wanted.key, &wanted.value));

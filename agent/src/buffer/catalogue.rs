@@ -5,7 +5,7 @@ use crate::model::batch::PartitionId;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use shared::{Error, Kind, Result};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ pub struct Partition {
     pub compact: bool,
     start: AtomicI64,
     end: AtomicI64,
+    bytes: AtomicU64,
 }
 
 impl Partition {
@@ -42,6 +43,21 @@ impl Partition {
     /// The offset after the last durable record.
     pub fn end(&self) -> i64 {
         self.end.load(Ordering::Acquire)
+    }
+
+    /// Bytes of its batches.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    pub(super) fn add_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    pub(super) fn remove_bytes(&self, bytes: u64) {
+        let less = |have: u64| Some(have.saturating_sub(bytes));
+        // Always given a value, so it cannot fail.
+        let _ = self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
     }
 
     pub(super) fn publish_start(&self, offset: i64) {
@@ -60,6 +76,11 @@ impl Partition {
     /// The offset that a key stands for.
     pub(super) fn offset(place: i64) -> i64 {
         place & ((1 << OFFSET_BITS) - 1)
+    }
+
+    /// The partition that a key belongs to.
+    pub(super) fn of(place: i64) -> i64 {
+        place >> OFFSET_BITS
     }
 
     /// First key of this partition, and first key after it.
@@ -215,6 +236,7 @@ fn find(connection: &Connection, name: &str) -> Result<Option<Topic>> {
                     compact,
                     start: AtomicI64::new(row.get(2)?),
                     end: AtomicI64::new(row.get(3)?),
+                    bytes: AtomicU64::new(0),
                 }))
             };
             statement.query_map(params![id, OFFSET_BITS], row)?.collect()

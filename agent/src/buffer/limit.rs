@@ -5,9 +5,10 @@
 //! that producers are not let in and out with each batch.
 
 use crate::config::buffer::BufferConfig;
+use crate::db::Space;
 use crate::metrics;
 use shared::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,12 +19,17 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After the disk itself failed, producers knock in vain for this long, then one may try.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
+/// Of a file that may not grow, at most this part is kept for processing and trims.
+const FILE_RESERVE_SHARE: u64 = 8;
+
 /// Open again when this many hundredths of the budget are used.
 const REOPEN_PERCENT: u64 = 95;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
     Budget,
+    /// `db.max_file_bytes`, but for the reserve.
+    File,
     Disk,
     Failed,
 }
@@ -32,6 +38,8 @@ enum Why {
 #[derive(Debug, Default)]
 pub(super) struct Level {
     pub used_bytes: AtomicU64,
+    /// Since the start.
+    pub arrived_bytes: AtomicU64,
     pub full: AtomicBool,
     /// Full, and the budget is why.
     pub over_budget: AtomicBool,
@@ -42,18 +50,20 @@ pub(super) struct Limit {
     max_bytes: u64,
     reserve_free_bytes: u64,
     folder: PathBuf,
+    space: Arc<Space>,
     closed: Option<Why>,
     looked: Option<(Instant, bool)>,
     failed_at: Option<Instant>,
 }
 
 impl Limit {
-    pub fn new(config: &BufferConfig, folder: PathBuf, level: Arc<Level>) -> Self {
+    pub fn new(config: &BufferConfig, folder: PathBuf, space: Arc<Space>, level: Arc<Level>) -> Self {
         Limit {
             level,
             max_bytes: config.max_bytes,
             reserve_free_bytes: config.reserve_free_bytes,
             folder,
+            space,
             closed: None,
             looked: None,
             failed_at: None,
@@ -69,7 +79,7 @@ impl Limit {
         match (why, self.closed) {
             (Some(why), None) => self.close(why, used_bytes),
             // A failure ends with the first commit that holds batches, see `stored`.
-            (None, Some(Why::Budget | Why::Disk)) => self.open(used_bytes),
+            (None, Some(Why::Budget | Why::File | Why::Disk)) => self.open(used_bytes),
             _ => {}
         }
         why.is_none()
@@ -83,7 +93,18 @@ impl Limit {
         if used_bytes.saturating_add(more_bytes) > limit {
             return Some(Why::Budget);
         }
+        if self.file_is_short() {
+            return Some(Why::File);
+        }
         self.disk_is_short().then_some(Why::Disk)
+    }
+
+    /// Processing and trims need pages too, when the log may not take any more.
+    fn file_is_short(&self) -> bool {
+        self.space.left_bytes().is_some_and(|left| {
+            let reserve = self.reserve_free_bytes.min(self.space.max_file_bytes() / FILE_RESERVE_SHARE);
+            left < reserve
+        })
     }
 
     fn disk_is_short(&mut self) -> bool {
@@ -93,9 +114,11 @@ impl Limit {
         match self.looked {
             Some((at, short)) if at.elapsed() < LOOK_EVERY => short,
             _ => {
-                // A disk that cannot be asked will say so itself when it is written to.
-                let short = rustix::fs::statvfs(&self.folder)
-                    .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < self.reserve_free_bytes);
+                // A disk that cannot be asked will say so itself when it is written to. Free room in
+                // the file is as good as room on the disk.
+                let free =
+                    disk_free_bytes(&self.folder).map(|bytes| bytes.saturating_add(self.space.free_bytes()));
+                let short = free.is_some_and(|bytes| bytes < self.reserve_free_bytes);
                 self.looked = Some((Instant::now(), short));
                 short
             }
@@ -125,6 +148,7 @@ impl Limit {
     fn close(&mut self, why: Why, used_bytes: u64) {
         let remedy = match why {
             Why::Budget => "raise buffer.max_bytes, or let what reads the log catch up",
+            Why::File => "raise db.max_file_bytes, or let what reads the log catch up",
             Why::Disk | Why::Failed => "free disk space, or lower buffer.reserve_free_bytes",
         };
         tracing::warn!(
@@ -148,13 +172,21 @@ impl Limit {
     }
 }
 
+/// What the disk under a folder has left for us; `None` if it cannot be asked.
+pub fn disk_free_bytes(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::db::DbConfig;
 
     fn limit(max_bytes: u64, reserve_free_bytes: u64) -> Limit {
         let config = BufferConfig { max_bytes, reserve_free_bytes, ..BufferConfig::default() };
-        Limit::new(&config, std::env::temp_dir(), Arc::default())
+        let space = Arc::new(Space::new(&DbConfig::default()));
+        Limit::new(&config, std::env::temp_dir(), space, Arc::default())
     }
 
     #[test]

@@ -10,11 +10,22 @@
 //! committed ([`transaction`]). A batch is stored with the bytes it came with, base
 //! offset and leader epoch apart, and never opened.
 
+mod age;
 mod append;
 mod catalogue;
+mod copied;
+#[cfg(test)]
+mod cost;
+mod damage;
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod keep_tests;
 mod limit;
 mod producer_id;
 mod read;
+pub mod salvage;
+mod scrub;
 mod sequence;
 mod tail;
 #[cfg(test)]
@@ -24,6 +35,10 @@ mod trim;
 
 pub use append::{Append, Outcome, Refusal, With};
 pub use catalogue::{CannotCreate, LEADER_EPOCH, MAX_PARTITIONS, Partition, Topic};
+pub use copied::{OFFSETS_AHEAD, mark_copy, settled as copy_settled};
+pub use damage::Damaged;
+pub use limit::disk_free_bytes;
+pub use scrub::Scrub;
 pub use transaction::{Denial, Ended, Incarnation};
 pub use trim::Oldest;
 
@@ -31,10 +46,12 @@ use crate::config::buffer::BufferConfig;
 use crate::db::{Db, Readers};
 use crate::metrics;
 use crate::model::batch::{Batch, PartitionId};
+use age::Age;
 use append::AppendJob;
 use bytes::BytesMut;
 use catalogue::Catalogue;
-use limit::Level;
+use damage::Damage;
+use limit::{Level, Limit};
 use rusqlite::Connection;
 use shared::Result;
 use shared::error::Context;
@@ -45,8 +62,20 @@ use tail::{SharedTail, Tail};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use uuid::Uuid;
 
+/// Made by trims when the disk is short and no reserve is configured.
+const LEAST_ROOM: u64 = 1024 * 1024;
+
 /// Consumers' reads that run at the same time.
 const READERS: usize = 4;
+
+/// The topics of a file that no agent has open, with the bytes of each partition.
+pub fn at_rest(reader: &Connection) -> Result<Vec<Arc<Topic>>> {
+    let catalogue = Catalogue::load(reader)?;
+    for partition in catalogue.all_partitions() {
+        partition.add_bytes(trim::stored_bytes(reader, &partition)?);
+    }
+    Ok(catalogue.all())
+}
 
 /// The log of this node.
 pub struct Log {
@@ -60,6 +89,10 @@ pub struct Log {
     producer_ids: producer_id::Ids,
     ended: Arc<OnceLock<Box<Ended>>>,
     cluster: String,
+    age: Age,
+    damage: Arc<Damage>,
+    /// The file is a copy: a restored backup, or what was saved of a damaged file.
+    copied: bool,
 }
 
 impl Log {
@@ -76,12 +109,15 @@ impl Log {
 
     fn load(db: &Db, config: &BufferConfig, clock: Clock) -> Result<Log> {
         let cluster = db.write(catalogue::cluster_id)?;
+        let age = Age::load(&db.reader()?, clock)?;
+        let copied = copied::settle(db, age.now_ms())?;
         let reader = db.reader()?;
         let catalogue = Arc::new(Catalogue::load(&reader)?);
         let news = watch::channel(0).0;
         let level = Arc::<Level>::default();
-        let shared = Arc::clone(&level);
-        let tail = Tail::load(&reader, &catalogue, config, db.folder(), shared, clock, news.clone())?;
+        let limit = Limit::new(config, db.folder(), Arc::clone(db.space()), Arc::clone(&level));
+        let tail =
+            Tail::load(&reader, &catalogue, config, limit, Arc::clone(&level), age.clone(), news.clone())?;
         let tail = Arc::new(Mutex::new(tail));
         db.follow(Box::new(tail::TailFollower(Arc::clone(&tail))))?;
         metrics::BUFFER_LIMIT_BYTES.set(i64::try_from(config.max_bytes).unwrap_or(i64::MAX));
@@ -96,7 +132,16 @@ impl Log {
             producer_ids: producer_id::Ids::default(),
             ended: Arc::default(),
             cluster,
+            age,
+            damage: Arc::new(Damage::new(db.on_damage())),
+            copied,
         })
+    }
+
+    /// When the oldest batch of a partition arrived, in milliseconds before now; `None` if it has none.
+    pub fn oldest_age_ms(&self, reader: &Connection, partition: PartitionId) -> Result<Option<i64>> {
+        let oldest = self.oldest(reader, partition, i64::MAX, i64::MAX)?;
+        Ok(oldest.map(|oldest| self.age.now_ms().saturating_sub(oldest.arrived_ms)))
     }
 
     /// The partitions of a topic, in order; none if there is no such topic (yet).
@@ -203,7 +248,7 @@ impl Log {
         max_bytes: usize,
     ) -> Result<Vec<Batch>> {
         let Some(partition) = self.catalogue.partition(partition) else { return Ok(Vec::new()) };
-        read::batches(reader, &partition, from_offset, max_bytes)
+        read::batches(reader, &self.damage, &partition, from_offset, max_bytes)
     }
 
     /// As [`Log::read`], but the bytes alone, one batch after the other, as consumers take them.
@@ -213,7 +258,8 @@ impl Log {
         from_offset: i64,
         max_bytes: usize,
     ) -> Result<BytesMut> {
-        self.readers.run(move |reader| read::bytes(reader, &partition, from_offset, max_bytes)).await
+        let damage = Arc::clone(&self.damage);
+        self.readers.run(move |reader| read::bytes(reader, &damage, &partition, from_offset, max_bytes)).await
     }
 
     /// The first batch with a record at or after `time_ms`: its base offset and newest time.
@@ -243,8 +289,8 @@ impl Log {
         trim::below(&self.db, &self.tail, &partition, offset)
     }
 
-    /// What of a partition's oldest batches lies wholly below `below` and arrived before `before_ms`;
-    /// never any of a compacted topic.
+    /// What of a partition's oldest batches lies wholly below `below` and arrived before `before_ms` of
+    /// the log's own time ([`Log::now_ms`]); never any of a compacted topic.
     pub fn oldest(
         &self,
         reader: &Connection,
@@ -257,11 +303,46 @@ impl Log {
         trim::oldest(reader, &partition, below, before_ms)
     }
 
-    /// When the youngest batch that was ever trimmed had arrived, in milliseconds since 1970; 0 if
-    /// the log is whole.
+    /// When the youngest batch that was ever trimmed had arrived, in milliseconds since 1970 by the
+    /// clock as it is now; 0 if the log is whole.
     pub fn trimmed_ms(&self, reader: &Connection, partition: PartitionId) -> Result<i64> {
         let Some(partition) = self.catalogue.partition(partition) else { return Ok(0) };
-        trim::trimmed_ms(reader, &partition)
+        match trim::trimmed_ms(reader, &partition)? {
+            0 => Ok(0),
+            log_ms => Ok(self.age.to_wall_ms(log_ms)),
+        }
+    }
+
+    /// The log's own time: goes on while the agent runs, and nobody can set it.
+    pub fn now_ms(&self) -> i64 {
+        self.age.now_ms()
+    }
+
+    /// Notes the log's time, so that it does not fall back when nothing arrives. Blocks.
+    pub fn note_time(&self) -> Result<()> {
+        let now_ms = self.age.now_ms();
+        self.db.write(move |transaction| Age::note(transaction, now_ms))
+    }
+
+    /// Whether the file is a copy that has not been moved on in all rooms ([`copy_settled`]): what came
+    /// after it was made is missing.
+    pub fn is_copied(&self) -> bool {
+        self.copied
+    }
+
+    /// Damaged batches that were found and are still in the log.
+    pub fn damaged(&self) -> Vec<Damaged> {
+        self.damage.list()
+    }
+
+    /// Moves damaged batches aside, if the operator wants that; says how many. Blocks.
+    pub fn set_damaged_aside(&self) -> Result<usize> {
+        self.damage.set_aside(&self.db, &self.tail, |id| self.catalogue.partition(id))
+    }
+
+    /// Goes through checksums from `at` on, up to `max_bytes`.
+    pub fn scrub(&self, reader: &Connection, at: &mut Scrub, max_bytes: u64) -> Result<u64> {
+        scrub::step(reader, &self.damage, &self.catalogue.all_partitions(), at, max_bytes)
     }
 
     /// A producer id that no other producer of this file has or will have.
@@ -284,6 +365,11 @@ impl Log {
         self.level.used_bytes.load(Ordering::Acquire)
     }
 
+    /// Bytes of batches that arrived since the start.
+    pub fn arrived_bytes(&self) -> u64 {
+        self.level.arrived_bytes.load(Ordering::Acquire)
+    }
+
     /// The budget.
     pub fn max_bytes(&self) -> u64 {
         self.config.max_bytes
@@ -295,10 +381,20 @@ impl Log {
     }
 
     /// Whether removing batches is the cure: four fifths of the budget are used, or a batch was
-    /// refused that would not fit into the rest.
+    /// refused that would not fit into the rest; or the disk is short, and the file has less room to
+    /// itself than the reserve.
     pub fn wants_room(&self) -> bool {
         let over_budget = self.level.over_budget.load(Ordering::Acquire);
-        self.is_pressed() || (over_budget && self.used_bytes() > self.config.max_bytes / 4)
+        let short_disk = self.is_full() && !over_budget;
+        self.is_pressed()
+            || (over_budget && self.used_bytes() > self.config.max_bytes / 4)
+            || (short_disk && self.db.space().free_bytes() < self.config.reserve_free_bytes.max(LEAST_ROOM))
+    }
+
+    /// Whether even what is not processed may go: producers are being refused, and less than a fifth of
+    /// the budget is free (or it is the disk that is short).
+    pub fn must_drop(&self) -> bool {
+        self.is_full() && (self.is_pressed() || !self.level.over_budget.load(Ordering::Acquire))
     }
 
     /// Whether producers are being refused for want of room.

@@ -3,6 +3,7 @@
 //! is forgotten, before anybody is answered. Only the writer thread changes it, so its lock is
 //! never waited for.
 
+use super::age::Age;
 use super::append::Refusal;
 use super::catalogue::{Catalogue, Partition};
 use super::limit::{Level, Limit};
@@ -14,10 +15,8 @@ use crate::db::{Follower, OrDb};
 use crate::metrics;
 use crate::model::batch::{Head, PartitionId, Turn};
 use rusqlite::{Connection, Transaction, params};
-use shared::time::Clock;
 use shared::{Error, Kind, Result};
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -46,7 +45,7 @@ struct Growth {
 }
 
 pub(super) struct Tail {
-    clock: Clock,
+    age: Age,
     limit: Limit,
     news: watch::Sender<u64>,
     max_producers: usize,
@@ -78,20 +77,22 @@ impl Tail {
         reader: &Connection,
         catalogue: &Catalogue,
         config: &BufferConfig,
-        folder: PathBuf,
+        limit: Limit,
         level: Arc<Level>,
-        clock: Clock,
+        age: Age,
         news: watch::Sender<u64>,
     ) -> Result<Tail> {
         let mut used_bytes = 0;
         for partition in catalogue.all_partitions() {
-            used_bytes += trim::stored_bytes(reader, &partition)?;
+            let bytes = trim::stored_bytes(reader, &partition)?;
+            partition.add_bytes(bytes);
+            used_bytes += bytes;
         }
         used_bytes += transaction::stored_bytes(reader)?;
         let tail = Tail {
-            swept_ms: clock.now().millis(),
-            clock,
-            limit: Limit::new(config, folder, Arc::clone(&level)),
+            swept_ms: age.now_ms(),
+            age,
+            limit,
             news,
             max_producers: config.max_producers as usize,
             retention_ms: i64::try_from(config.producer_retention.as_millis()).unwrap_or(i64::MAX),
@@ -110,7 +111,7 @@ impl Tail {
     }
 
     pub fn now_ms(&self) -> i64 {
-        self.clock.now().millis()
+        self.age.now_ms()
     }
 
     fn used_bytes(&self) -> u64 {
@@ -251,9 +252,15 @@ impl Tail {
     }
 
     /// A trim of this many bytes is durable.
-    pub fn trimmed(&mut self, bytes: u64) {
-        self.set_used(self.used_bytes().saturating_sub(bytes));
+    pub fn trimmed(&mut self, partition: &Partition, bytes: u64) {
+        self.set_aside(partition, bytes);
         metrics::BUFFER_TRIMMED_BYTES.inc_by(bytes);
+    }
+
+    /// Bytes that are no longer in the log.
+    pub fn set_aside(&mut self, partition: &Partition, bytes: u64) {
+        partition.remove_bytes(bytes);
+        self.set_used(self.used_bytes().saturating_sub(bytes));
     }
 
     /// Who was silent for too long, or longest if there are too many.
@@ -357,7 +364,9 @@ impl Follower for TailFollower {
                 *unnoted = 0;
             }
             used_bytes += growth.bytes;
+            tail.level.arrived_bytes.fetch_add(growth.bytes, Ordering::AcqRel);
             growth.partition.publish_end(growth.end);
+            growth.partition.add_bytes(growth.bytes);
             metrics::BUFFER_BATCHES.inc_by(growth.batches);
             metrics::BUFFER_RECORDS.inc_by(growth.records);
             metrics::BUFFER_APPENDED_BYTES.inc_by(growth.bytes);

@@ -8,16 +8,16 @@ use std::path::PathBuf;
 use tokio::sync::Semaphore;
 
 pub(super) struct Bench {
-    folder: PathBuf,
-    db_config: DbConfig,
-    config: BufferConfig,
+    pub folder: PathBuf,
+    pub db_config: DbConfig,
+    pub config: BufferConfig,
     clock: Clock,
     /// `None` while stopped.
-    pub(super) open: Option<(Db, Log)>,
+    pub open: Option<(Db, Log)>,
 }
 
 impl Bench {
-    pub(super) fn new(name: &str, config: BufferConfig, db: DbConfig) -> Bench {
+    pub fn new(name: &str, config: BufferConfig, db: DbConfig) -> Bench {
         let folder = std::env::temp_dir().join(format!("tidegate-buffer-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("temporary folder");
@@ -27,29 +27,34 @@ impl Bench {
         bench
     }
 
+    pub fn restart(&mut self) {
+        self.open = None;
+        self.restart_at(self.clock.clone());
+    }
+
     /// Starts again, some time later.
-    pub(super) fn later(&mut self, millis: i64) {
+    pub fn later(&mut self, millis: i64) {
         self.clock = Clock::manual((self.clock.now().millis() + millis) * 1_000_000);
         self.restart();
     }
 
-    pub(super) fn restart(&mut self) {
+    pub fn restart_at(&mut self, clock: Clock) {
         self.open = None;
         let db = Db::open(&self.db_config).expect("opens");
-        let log = Log::open_at(&db, &self.config, self.clock.clone()).expect("opens");
+        let log = Log::open_at(&db, &self.config, clock).expect("opens");
         self.open = Some((db, log));
     }
 
-    pub(super) fn log(&self) -> &Log {
+    pub fn log(&self) -> &Log {
         &self.open.as_ref().expect("is open").1
     }
 
-    fn topic(&self, name: &str) -> Arc<Topic> {
+    pub fn topic(&self, name: &str) -> Arc<Topic> {
         block_on(self.log().topic_or_new(name)).expect("storage works").expect("is made")
     }
 
     /// Appends batches as one request; `Err` if the commit failed.
-    fn append(&self, topic: &str, batches: &[Vec<u8>]) -> Result<Vec<Outcome>> {
+    pub fn append(&self, topic: &str, batches: &[Vec<u8>]) -> Result<Vec<Outcome>> {
         let partition = Arc::clone(self.topic(topic).partition(0).expect("has one"));
         let mut frame = BytesMut::new();
         let mut appends = Vec::new();
@@ -63,11 +68,11 @@ impl Bench {
         block_on(async { self.log().append(frame, appends, memory).await?.await.expect("is answered") })
     }
 
-    pub(super) fn one(&self, topic: &str, batch: &[u8]) -> Outcome {
+    pub fn one(&self, topic: &str, batch: &[u8]) -> Outcome {
         self.append(topic, &[batch.to_vec()]).expect("commits")[0]
     }
 
-    pub(super) fn read(&self, topic: &str, from: i64) -> Vec<(i64, i64)> {
+    pub fn read(&self, topic: &str, from: i64) -> Vec<(i64, i64)> {
         let (db, log) = self.open.as_ref().expect("is open");
         let reader = db.reader().expect("opens");
         let batches = log.read(&reader, log.partitions(topic)[0], from, usize::MAX).expect("reads");
@@ -86,7 +91,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
-fn turn(producer: i64, first_sequence: i32) -> Option<Turn> {
+pub(super) fn turn(producer: i64, first_sequence: i32) -> Option<Turn> {
     Some(Turn { producer, epoch: 0, first_sequence })
 }
 
@@ -193,8 +198,10 @@ fn a_full_budget_refuses_before_the_disk_does() {
 /// after room was made is stored once.
 #[test]
 fn a_full_disk_undoes_memory_too() {
-    let db = DbConfig { max_file_bytes: 700_000, ..DbConfig::default() };
-    let bench = Bench::new("disk", BufferConfig::default(), db);
+    let db = DbConfig { max_file_bytes: 900_000, ..DbConfig::default() };
+    // Without a reserve, so that the disk itself has to say no.
+    let config = BufferConfig { reserve_free_bytes: 0, ..BufferConfig::default() };
+    let bench = Bench::new("disk", config, db);
     let mut acknowledged = Vec::new();
     let mut sequence = 0;
     let failed = loop {
@@ -255,8 +262,9 @@ fn the_oldest_batches_are_found_by_place_and_age_and_a_trim_is_remembered() {
 /// behind them must not become the first.
 #[test]
 fn nobody_overtakes_a_group_that_was_undone() {
-    let db = DbConfig { max_file_bytes: 500_000, ..DbConfig::default() };
-    let bench = Bench::new("overtake", BufferConfig::default(), db);
+    let db = DbConfig { max_file_bytes: 700_000, ..DbConfig::default() };
+    let config = BufferConfig { reserve_free_bytes: 0, ..BufferConfig::default() };
+    let bench = Bench::new("overtake", config, db);
     bench.topic("t");
     let group = [sample(turn(4, 0), 1, 10), sample(turn(4, 1), 1, 600_000)];
     assert!(bench.append("t", &group).is_err());

@@ -36,7 +36,7 @@ pub(super) fn below(db: &Db, tail: &SharedTail, partition: &Arc<Partition>, offs
         let removed = db
             .write(move |transaction| remove(transaction, &target, offset))
             .doing(|| format!("trim topic {}", partition.topic))?;
-        lock(tail).trimmed(removed.bytes);
+        lock(tail).trimmed(partition, removed.bytes);
         partition.publish_start(removed.log_start);
         total += removed.bytes;
         if removed.batches < BATCHES_AT_ONCE || removed.log_start >= offset {

@@ -27,6 +27,17 @@ const DEFAULT_TRANSACTION_MAX_TIMEOUT: Duration = Duration::from_secs(900);
 const DEFAULT_MAX_TRANSACTIONAL_IDS: u32 = 1_000;
 /// As Kafka's own `transactional.id.expiration.ms`.
 const DEFAULT_TRANSACTIONAL_ID_RETENTION: Duration = Duration::from_secs(7 * 86_400);
+/// What goes when there is no room for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// Nothing before its time: producers are told to try again, up to the database.
+    Refuse,
+    /// What is processed, oldest first; for the rest producers are told to try again.
+    DropOldestProcessed,
+    /// After that also what is not processed, oldest first: for topics of little worth.
+    DropOldest,
+}
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -38,6 +49,8 @@ pub struct BufferConfig {
     /// that no view or gate reads are kept this long, whatever else.
     #[serde(deserialize_with = "shared::time::duration::deserialize")]
     pub keep: Duration,
+    /// What goes when the log or the disk is (nearly) full; a `[[topic]]` may say otherwise.
+    pub when_full: WhenFull,
     /// Producers are refused as well when the disk has less than this left; 0 does not look.
     pub reserve_free_bytes: u64,
     /// Whether a producer or consumer that names an unknown topic creates it.
@@ -65,6 +78,8 @@ impl Default for BufferConfig {
         BufferConfig {
             max_bytes: DEFAULT_MAX_BYTES,
             keep: DEFAULT_KEEP,
+            // Kept for convenience only: blocking the source for it would turn that around.
+            when_full: WhenFull::DropOldestProcessed,
             reserve_free_bytes: DEFAULT_RESERVE_FREE_BYTES,
             auto_create_topics: true,
             partitions: DEFAULT_PARTITIONS,

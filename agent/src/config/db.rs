@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use shared::{Error, Kind, Result};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where the package keeps state.
 const DEFAULT_PATH: &str = "/var/lib/tidegate/agent.db";
@@ -13,6 +14,13 @@ const DEFAULT_CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// Larger checkpoints brought no gain in measurements.
 const DEFAULT_CHECKPOINT_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Small tables are read whole in this time on a slow card; the log's batches have checksums of their own.
+const DEFAULT_CHECK_LIMIT: Duration = Duration::from_secs(5);
+/// Free room inside the file is the fastest room there is; more than this is better given back.
+const DEFAULT_KEEP_FREE_BYTES: u64 = 64 * 1024 * 1024;
+/// 8 GiB in two and a half hours, once a day: no card feels it.
+const DEFAULT_SCRUB_BYTES_PER_SECOND: u64 = 1024 * 1024;
+
 /// When a commit counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -21,6 +29,16 @@ pub enum Synchronous {
     Full,
     /// Synced at checkpoints only: survives a crash of the program, not of the machine.
     Normal,
+}
+
+/// What is done about a file, or a single batch, that is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDamage {
+    /// Stop with exit code 3 and the remedy; readers of a damaged batch are told and wait there.
+    Stop,
+    /// Move it aside, bring over what is sound, say what was lost, and go on.
+    SetAside,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -38,6 +56,15 @@ pub struct DbConfig {
     pub max_file_bytes: u64,
     /// Waits this long for more before each commit, to spare flash; 0 commits what is there.
     pub max_commit_delay_ms: u64,
+    pub on_damage: OnDamage,
+    /// After a stop that was not clean the file's structure is checked for at most this long before
+    /// anything begins; "0s" does not check.
+    #[serde(deserialize_with = "shared::time::duration::deserialize")]
+    pub check_limit: Duration,
+    /// Free room in the file beyond this is given back to the disk, a little at a time.
+    pub keep_free_bytes: u64,
+    /// How fast the log's checksums are gone through while running, once a day; 0 does not.
+    pub scrub_bytes_per_second: u64,
 }
 
 impl Default for DbConfig {
@@ -50,6 +77,10 @@ impl Default for DbConfig {
             checkpoint_bytes: DEFAULT_CHECKPOINT_BYTES,
             max_file_bytes: 0,
             max_commit_delay_ms: 0,
+            on_damage: OnDamage::Stop,
+            check_limit: DEFAULT_CHECK_LIMIT,
+            keep_free_bytes: DEFAULT_KEEP_FREE_BYTES,
+            scrub_bytes_per_second: DEFAULT_SCRUB_BYTES_PER_SECOND,
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod gate;
 pub mod push;
 pub mod registry;
 pub mod sync;
+pub mod topic;
 pub mod web;
 
 use serde::Deserialize;
@@ -46,6 +47,7 @@ pub struct Config {
     pub sync: Option<sync::SyncConfig>,
     pub feature_view: Vec<feature::ViewConfig>,
     pub gate: Vec<gate::GateConfig>,
+    pub topic: Vec<topic::TopicConfig>,
 }
 
 /// What an included file may hold.
@@ -124,6 +126,7 @@ impl Config {
             push.check()?;
         }
         self.files.iter().try_for_each(file::FilesConfig::check)?;
+        self.topic.iter().try_for_each(topic::TopicConfig::check)?;
         self.registry.check()?;
         self.features.check()?;
         self.gate.iter().try_for_each(|gate| gate.check().doing(|| format!("[[gate]] ({})", gate.place)))?;

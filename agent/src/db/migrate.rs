@@ -21,6 +21,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0018_buffer_transaction", include_str!("migrations/0018_buffer_transaction.sql")),
     ("0019_ingest_group", include_str!("migrations/0019_ingest_group.sql")),
     ("0020_forward", include_str!("migrations/0020_forward.sql")),
+    ("0021_buffer_keep", include_str!("migrations/0021_buffer_keep.sql")),
     ("0022_registry_more", include_str!("migrations/0022_registry_more.sql")),
     ("0023_ingest_ways", include_str!("migrations/0023_ingest_ways.sql")),
 ];

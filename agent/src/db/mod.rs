@@ -8,20 +8,31 @@
 //! There is no fixed wait: while one commit is synced, the next group gathers by itself.
 //! Each table has one owner room which alone writes it; the SQL stands in that room.
 
+mod aside;
+pub mod backup;
+mod check;
+mod copy;
+mod mark;
 mod migrate;
 mod open;
 mod readers;
+mod space;
 #[cfg(test)]
 mod tests;
+mod wal;
 mod writer;
 
+pub use copy::{Copied, copy_table, open_damaged};
+pub use mark::Ended;
 pub use readers::Readers;
+pub use space::Space;
 pub use writer::{Follower, Job};
 
-use crate::config::db::DbConfig;
+use crate::config::db::{DbConfig, OnDamage};
 use rusqlite::{Connection, ErrorCode, Transaction};
 use shared::{Error, Kind, Result};
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use writer::{Closure, Command, Handle};
 
@@ -31,6 +42,10 @@ use writer::{Closure, Command, Handle};
 pub struct Db {
     config: Arc<DbConfig>,
     writer: Arc<Handle>,
+    space: Arc<Space>,
+    mark: Arc<Mutex<mark::Mark>>,
+    ended: Ended,
+    aside: Option<PathBuf>,
 }
 
 impl Db {
@@ -39,9 +54,50 @@ impl Db {
     /// # Errors
     /// `Config` (not ours, in use, newer layout), `Lost` (damaged or removed), `Full`.
     pub fn open(config: &DbConfig) -> Result<Db> {
-        let (connection, lock) = open::writer(config)?;
-        let delay = std::time::Duration::from_millis(config.max_commit_delay_ms);
-        Ok(Db { config: Arc::new(config.clone()), writer: Arc::new(writer::start(connection, lock, delay)?) })
+        let open::Opened { connection, mark, ended, aside } = open::writer(config)?;
+        let config = Arc::new(config.clone());
+        let space = Arc::new(Space::new(&config));
+        let mark = Arc::new(Mutex::new(mark));
+        let writer = writer::start(connection, Arc::clone(&mark), &config, Arc::clone(&space))?;
+        Ok(Db { config, writer: Arc::new(writer), space, mark, ended, aside })
+    }
+
+    /// How the last agent left the file.
+    pub fn ended(&self) -> Ended {
+        self.ended
+    }
+
+    /// What is sound is in this file: it is whole from now on.
+    pub fn recovered(&self) -> Result<()> {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner).running()
+    }
+
+    /// Where the damaged file was moved, if this one has still to be filled from it.
+    pub fn aside(&self) -> Option<&Path> {
+        self.aside.as_deref()
+    }
+
+    /// What the operator wants done about damage.
+    pub fn on_damage(&self) -> OnDamage {
+        self.config.on_damage
+    }
+
+    pub fn config(&self) -> &DbConfig {
+        &self.config
+    }
+
+    /// Sizes of the file, as of a moment ago.
+    pub fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    /// Gives at most `bytes` of free room at the file's end back to the disk. Blocks.
+    pub fn shrink(&self, bytes: u64) -> Result<()> {
+        let pages = bytes / self.space.page_bytes().max(1);
+        self.write(move |transaction| {
+            let text = format!("PRAGMA incremental_vacuum({});", pages.max(1));
+            transaction.execute_batch(&text).or_db("give room back to the disk")
+        })
     }
 
     /// Runs `work` in the writer's current group, inside its own savepoint, and returns after the
@@ -91,10 +147,54 @@ impl Db {
     }
 
     /// The folder that the file is in.
-    pub fn folder(&self) -> std::path::PathBuf {
+    pub fn folder(&self) -> PathBuf {
         let folder = self.config.path.parent().filter(|p| !p.as_os_str().is_empty());
-        folder.unwrap_or(std::path::Path::new(".")).to_owned()
+        folder.unwrap_or(Path::new(".")).to_owned()
     }
+}
+
+/// A file that no agent has open; none can open it while this is held.
+pub struct AtRest {
+    config: DbConfig,
+    pub ended: Ended,
+    _mark: mark::Mark,
+}
+
+/// Keeps agents out of the file; `None` if one has it open.
+pub fn at_rest(config: &DbConfig) -> Result<Option<AtRest>> {
+    match mark::Mark::take(&open::beside(&config.path, ".lock"), open::length(&config.path)?) {
+        Ok(mark) => Ok(Some(AtRest { config: config.clone(), ended: mark.ended(), _mark: mark })),
+        Err(error) if error.kind() == Kind::Config && open::length(&config.path)? > 0 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl AtRest {
+    /// For reading. After a stop that was not clean nobody may read before an agent has examined the
+    /// write-ahead log: reading would wipe out traces of damage.
+    pub fn reader(&self) -> Result<Connection> {
+        if matches!(self.ended, Ended::Abruptly { .. }) {
+            return Err(Error::new(Kind::Unreachable, "the agent did not stop cleanly")
+                .remedy("start the agent, which examines the file; then try again"));
+        }
+        open::reader(&self.config)
+    }
+
+    /// Size of the database file.
+    pub fn bytes(&self) -> Result<u64> {
+        open::length(&self.config.path)
+    }
+}
+
+/// Moves the file aside while no agent runs; gives back its new name.
+///
+/// # Errors
+/// `Config` if an agent has it open.
+pub fn set_aside(config: &DbConfig) -> Result<PathBuf> {
+    let mut mark = mark::Mark::take(&open::beside(&config.path, ".lock"), open::length(&config.path)?)?;
+    let moved = aside::move_away(&config.path)?;
+    mark.recover(&moved)?;
+    Ok(moved)
 }
 
 fn closure<T: Send + 'static>(

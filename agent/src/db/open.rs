@@ -1,12 +1,12 @@
 //! Opening the file: it is ours, it is whole, nobody else writes to it, or there is a clear error.
 //! An existing file is never replaced; a missing one is only made where none was.
 
-use super::{OrDb, migrate};
-use crate::config::db::{DbConfig, Synchronous};
+use super::mark::{Ended, Mark};
+use super::{OrDb, aside, check, migrate, wal};
+use crate::config::db::{DbConfig, OnDamage, Synchronous};
 use rusqlite::{Connection, OpenFlags};
 use shared::error::{Context, OrKind};
 use shared::{Error, Kind, Result};
-use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 const APPLICATION_ID: i32 = 0x5469_6465;
 
 /// A checkpoint may hold a reader up for a moment; longer means something is wrong.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The write-ahead log is cut back to this after a long reader made it grow.
 const JOURNAL_SIZE_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
@@ -22,15 +22,62 @@ const JOURNAL_SIZE_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 /// As many statements as the rooms keep ready together.
 const PREPARED_STATEMENTS: usize = 128;
 
-/// The writer's connection and the lock that keeps a second agent out.
-pub fn writer(config: &DbConfig) -> Result<(Connection, File)> {
-    let path = &config.path;
-    open_writer(config).doing(|| format!("open the database {}", path.display()))
+/// A file that is open, and how it was found.
+pub struct Opened {
+    pub connection: Connection,
+    pub mark: Mark,
+    pub ended: Ended,
+    /// Where a damaged file was moved; the one that is open has still to be filled from it.
+    pub aside: Option<PathBuf>,
 }
 
-fn open_writer(config: &DbConfig) -> Result<(Connection, File)> {
-    let lock = lock(&config.path)?;
-    let fresh = is_fresh(&config.path)?;
+/// Opens the file for its only writer. What is damaged is moved aside if the operator wants that.
+pub fn writer(config: &DbConfig) -> Result<Opened> {
+    let path = &config.path;
+    try_writer(config).doing(|| format!("open the database {}", path.display()))
+}
+
+fn try_writer(config: &DbConfig) -> Result<Opened> {
+    let path = &config.path;
+    let mut mark = Mark::take(&beside(path, ".lock"), length(path)?)?;
+    let connection = match open_writer(config, &mark) {
+        Err(error) if error.kind() == Kind::Lost && config.on_damage == OnDamage::SetAside => {
+            if length(path)? == 0 {
+                return Err(error);
+            }
+            let moved = aside::move_away(path)?;
+            mark.recover(&moved)?;
+            tracing::error!(
+                event = "db_set_aside", %error, to = %moved.display(),
+                remedy = "keep the file until you have looked at it; what is sound is brought over now",
+                "the database is damaged and was moved aside"
+            );
+            open_writer(config, &mark)?
+        }
+        other => other.map_err(|e| e.remedy(remedy(path)))?,
+    };
+    let ended = mark.ended();
+    let aside = mark.recovering().map(Path::to_owned);
+    if aside.is_none() {
+        mark.running()?;
+    }
+    Ok(Opened { connection, mark, ended, aside })
+}
+
+/// What the operator can do about a damaged file.
+fn remedy(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "restore a backup; or run `tidegate-agent recover --from {path}`, which moves the file aside and brings \
+         over what is sound; db.on_damage = \"set_aside\" does that at each start"
+    )
+}
+
+fn open_writer(config: &DbConfig, mark: &Mark) -> Result<Connection> {
+    let fresh = is_fresh(&config.path, mark)?;
+    if !fresh {
+        examine_log(&config.path, mark.ended())?;
+    }
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&config.path, flags).or_db("open")?;
@@ -41,11 +88,33 @@ fn open_writer(config: &DbConfig) -> Result<(Connection, File)> {
     }
     verify(&connection)?;
     set_up(&connection, config)?;
+    if !fresh && mark.ended() != Ended::Cleanly && !config.check_limit.is_zero() {
+        check::structure(&connection, config.check_limit)?;
+    }
     migrate::migrate(&mut connection)?;
     if fresh {
         tracing::info!(event = "db_created", path = %config.path.display(), "made a new database");
     }
-    Ok((connection, lock))
+    Ok(connection)
+}
+
+/// SQLite would pass over a damaged end of its log in silence.
+fn examine_log(path: &Path, ended: Ended) -> Result<()> {
+    let same_boot = ended == Ended::Abruptly { same_boot: true };
+    let (log, index) = (beside(path, "-wal"), beside(path, "-shm"));
+    let found = wal::examine(&log, &index, same_boot).or_kind(Kind::Lost).doing(|| "examine its log")?;
+    if let wal::Finding::Lost(what) = found {
+        return Err(Error::new(Kind::Lost, format!("{what}: commits that were durable are missing")));
+    }
+    if matches!(ended, Ended::Abruptly { .. }) && !log.exists() {
+        tracing::warn!(
+            event = "db_log_missing",
+            remedy =
+                "if it was removed by hand, put it back; after another program read the file it is in order",
+            "the last agent did not stop cleanly, yet the file has no write-ahead log beside it"
+        );
+    }
+    Ok(())
 }
 
 /// A connection that cannot write.
@@ -63,41 +132,35 @@ fn open_reader(config: &DbConfig) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Two writers would each believe in their own offsets.
-fn lock(path: &Path) -> Result<File> {
-    let lock_path = beside(path, ".lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .or_kind(Kind::Config)
-        .map_err(|e| e.remedy("the folder must exist and be writable for the agent"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::new(Kind::Config, "another process has it open")
-            .remedy("stop the other agent, or give this one its own db.path")),
-        Err(TryLockError::Error(error)) => Err(Error::from_source(Kind::Config, error)),
-    }
-}
-
-/// Whether there is no database yet. A write-ahead log without its file means that somebody
+/// Whether there is no database yet. A trace of one that is no longer there means that somebody
 /// removed the file: a new one would hide the loss.
-fn is_fresh(path: &Path) -> Result<bool> {
-    let length = match std::fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(Error::from_source(Kind::Config, error)),
-    };
+fn is_fresh(path: &Path, mark: &Mark) -> Result<bool> {
+    let length = length(path)?;
     let orphan = std::fs::metadata(beside(path, "-wal")).is_ok_and(|wal| wal.len() > 0);
     if length == 0 && orphan {
         return Err(Error::new(Kind::Lost, "the file is gone, its write-ahead log is still there")
             .remedy("put the file back beside its -wal file, or remove both to begin anew"));
     }
+    if length == 0 && mark.had_file() {
+        let lock = beside(path, ".lock");
+        return Err(Error::new(Kind::Lost, "the file that was here is gone").remedy(format!(
+            "put it back or restore a backup; to begin anew, remove {} as well",
+            lock.display()
+        )));
+    }
     Ok(length == 0)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// 0 if there is no file.
+pub fn length(path: &Path) -> Result<u64> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(Error::from_source(Kind::Config, error)),
+    }
+}
+
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -110,12 +173,10 @@ fn create(connection: &Connection, config: &DbConfig) -> Result<()> {
     pragma(connection, "application_id", APPLICATION_ID)
 }
 
-/// The file is a database, ours, and not newer than we are. Nothing is written before. (A full check would read gigabytes at each start.)
-fn verify(connection: &Connection) -> Result<()> {
-    let id: i32 = connection
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .or_db("read its head")
-        .map_err(|e| e.remedy("restore the file from a backup, or move it away to begin anew"))?;
+/// The file is a database, ours, and not newer than we are. Nothing is written before.
+pub fn verify(connection: &Connection) -> Result<()> {
+    let id: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).or_db("read its head")?;
     if id != APPLICATION_ID {
         return Err(Error::new(Kind::Config, "the file belongs to another program")
             .remedy("give db.path a place of its own"));

@@ -5,15 +5,19 @@
 //! anybody is answered.
 
 use super::OrDb;
+use super::mark::Mark;
+use super::open;
+use super::space::Space;
+use crate::config::db::DbConfig;
 use crate::metrics;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use shared::error::OrKind;
 use shared::{Error, Kind, Result};
 use std::collections::VecDeque;
-use std::fs::File;
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Jobs that may wait; who comes later waits to be queued.
@@ -21,6 +25,15 @@ const QUEUE_JOBS: usize = 1_024;
 
 /// A group is committed when it has grown to this, whatever still waits.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// The log is emptied by force when it has grown to so many times the size of a checkpoint.
+const LOG_LIMIT_CHECKPOINTS: u64 = 4;
+
+/// A read that lasts, as a backup does, must not make every group wait for it.
+const LOG_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long an ordinary read may hold that up.
+const LOG_WAIT: Duration = Duration::from_millis(200);
 
 /// Something to be done in the writer's transaction.
 pub trait Job: Send {
@@ -122,17 +135,36 @@ impl Drop for Handle {
     }
 }
 
-pub(super) fn start(connection: Connection, lock: File, delay: Duration) -> Result<Handle> {
+pub(super) fn start(
+    connection: Connection,
+    mark: Arc<Mutex<Mark>>,
+    config: &DbConfig,
+    space: Arc<Space>,
+) -> Result<Handle> {
     let (queue, waiting) = mpsc::channel(QUEUE_JOBS);
-    let writer = Writer { connection, waiting, held: VecDeque::new(), followers: Vec::new(), delay };
+    let delay = Duration::from_millis(config.max_commit_delay_ms);
+    let log_limit_bytes = config.checkpoint_bytes.saturating_mul(LOG_LIMIT_CHECKPOINTS);
+    space.look(&connection);
+    let held = VecDeque::new();
+    let followers = Vec::new();
+    let bounded = None;
+    let writer = Writer { connection, waiting, held, followers, delay, space, log_limit_bytes, bounded };
+    let path = config.path.clone();
     let thread = std::thread::Builder::new()
         .name("db-writer".to_owned())
-        .spawn(move || {
-            writer.run();
-            drop(lock);
-        })
+        .spawn(move || end(writer.run(), &mark, &path))
         .or_kind(Kind::Bug)?;
     Ok(Handle { queue: Some(queue), thread: Mutex::new(Some(thread)) })
+}
+
+/// Closes the file; if it is whole, says so to the next start.
+fn end(connection: Option<Connection>, mark: &Mutex<Mark>, path: &Path) {
+    let mut mark = mark.lock().unwrap_or_else(PoisonError::into_inner);
+    let closed = connection.is_some_and(|connection| connection.close().is_ok());
+    let mut note = || open::length(path).and_then(|length| mark.stopped(length).or_kind(Kind::Full));
+    if closed && let Err(error) = note() {
+        tracing::warn!(event = "db_mark_failed", %error, "could not note the clean stop; the next start checks");
+    }
 }
 
 struct Writer {
@@ -142,19 +174,46 @@ struct Writer {
     held: VecDeque<Command>,
     followers: Vec<Box<dyn Follower>>,
     delay: Duration,
+    space: Arc<Space>,
+    log_limit_bytes: u64,
+    /// When the log could last not be emptied.
+    bounded: Option<Instant>,
 }
 
 impl Writer {
-    fn run(mut self) {
+    /// Works until nobody is left; gives the connection back if everything is in one file.
+    fn run(mut self) -> Option<Connection> {
         while let Some(group) = self.next_group() {
             if !group.is_empty() {
                 self.commit(group);
             }
         }
         // A clean stop leaves one file. Failing costs nothing: the next start replays the log.
-        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);") {
-            tracing::warn!(event = "db_checkpoint_failed", %error, "could not shorten the write-ahead log");
+        match checkpoint(&self.connection) {
+            Ok(true) => Some(self.connection),
+            Ok(false) => None,
+            Err(error) => {
+                tracing::warn!(event = "db_checkpoint_failed", %error, "could not shorten the write-ahead log");
+                None
+            }
         }
+    }
+
+    /// Looks at sizes; a log that readers kept from being begun anew is emptied between two groups.
+    fn bound_log(&mut self) {
+        let due = self.space.look_now_and_then(&self.connection)
+            && self.space.log_bytes() >= self.log_limit_bytes
+            && self.bounded.is_none_or(|at| at.elapsed() >= LOG_PAUSE);
+        if !due {
+            return;
+        }
+        // New readers read the file alone from here on; those that are reading are waited for, shortly.
+        let brief = self.connection.busy_timeout(LOG_WAIT);
+        let emptied = brief.and_then(|()| checkpoint(&self.connection)).unwrap_or(false);
+        // A read that lasts is not waited for again at once.
+        self.bounded = (!emptied).then(Instant::now);
+        let _ = self.connection.busy_timeout(open::BUSY_TIMEOUT);
+        self.space.look(&self.connection);
     }
 
     /// Everything that waits, up to [`GROUP_BYTES`]; `None` when all senders are gone.
@@ -203,7 +262,15 @@ impl Writer {
         for job in group {
             job.done(outcome.as_ref().copied().map_err(again));
         }
+        self.bound_log();
     }
+}
+
+/// Brings the log into the file and empties it; false if readers did not let it.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+        .map(|busy| busy == 0)
 }
 
 /// One transaction over the group. Jobs that failed alone are answered and taken out of it.

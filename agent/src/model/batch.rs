@@ -145,6 +145,18 @@ impl Head {
     }
 }
 
+/// Whether a stored batch has still the bytes that its checksum stands for: its last offset delta if so.
+pub fn intact_last_delta(bytes: &[u8]) -> Option<i32> {
+    let field = Fields(bytes);
+    let length = usize::try_from(field.i32(8).ok()?).ok()?;
+    let checked = bytes.get(CHECKED_FROM..)?;
+    let sound = bytes.len() >= HEAD_BYTES
+        && bytes.get(16) == Some(&2)
+        && length == bytes.len() - LENGTH_FROM
+        && crc32c::crc32c(checked) == field.i32(17).ok()?.cast_unsigned();
+    if sound { field.i32(23).ok() } else { None }
+}
+
 /// Gives a batch its place in the log. Neither field is covered by the checksum.
 pub fn patch(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
     if let Some(field) = batch.get_mut(0..8) {

@@ -3,15 +3,17 @@
 //! Start: file, log, registry, definitions; then the doors; then processing and sync. Stop: the doors
 //! close, processing ends its transaction, sync its round.
 
-mod cursor;
+pub mod cursor;
 pub mod progress;
 mod reach;
+pub mod recover;
 mod retention;
 mod run;
 mod thread;
+pub mod upkeep;
 mod work;
 
-use crate::buffer::Log;
+use crate::buffer::{self, Log};
 use crate::config::Config;
 use crate::config::file::FilesConfig;
 use crate::db::{Db, Readers};
@@ -22,6 +24,7 @@ use crate::ingest::consume::{self, Consumer};
 use crate::ingest::door;
 use crate::ingest::file::{Importer, watch::Watch};
 use crate::ingest::push::{self, Push};
+use crate::model::batch::PartitionId;
 use crate::model::feature::{ViewId, ViewShape};
 use crate::registry::{self, Registry};
 use crate::store::{self, Serving};
@@ -35,6 +38,7 @@ use shared::shutdown::Shutdown;
 use shared::time::Clock;
 use std::sync::Arc;
 use tokio::sync::watch;
+use upkeep::Upkeep;
 use work::Topic;
 
 /// Connections for local feature reads.
@@ -50,6 +54,7 @@ pub struct Agent {
     syncing: sync::Watch,
     consuming: consume::progress::Watch,
     forwarding: forward::progress::Watch,
+    upkeep: upkeep::Watch,
 }
 
 /// What is open once the file is.
@@ -79,7 +84,8 @@ impl Agent {
         let (progress, syncing) = (Progress::default(), sync::Watch::default());
         let consuming = consume::progress::Watch::default();
         let forwarding = forward::progress::Watch::default();
-        Ok(Agent { config, opening, views, clock, progress, syncing, consuming, forwarding })
+        let upkeep = upkeep::Watch::default();
+        Ok(Agent { config, opening, views, clock, progress, syncing, consuming, forwarding, upkeep })
     }
 
     pub fn log(&self) -> Arc<Log> {
@@ -110,6 +116,14 @@ impl Agent {
 
     pub fn progress(&self) -> Progress {
         self.progress.clone()
+    }
+
+    pub fn reserve_free_bytes(&self) -> u64 {
+        self.config.buffer.reserve_free_bytes
+    }
+
+    pub fn upkeep_watch(&self) -> upkeep::Watch {
+        self.upkeep.clone()
     }
 
     /// The sync's target and where it stands.
@@ -145,6 +159,7 @@ impl Agent {
         self.doors(&shutdown).await?;
         let syncing = syncing.map(|(sync, changes)| tokio::spawn(sync.run(changes, shutdown.clone())));
         let retention = self.retention(forward.as_ref().map(Forward::kept), &shutdown)?;
+        let upkeep = self.upkeep(&shutdown)?;
         let stop = shutdown.clone();
         let processor = self.processor(outbox, shutdown)?;
         // Retention begins after the processor has said which views are built from the log.
@@ -152,6 +167,10 @@ impl Agent {
             retention.run(runtime);
             Ok(())
         })?];
+        others.push(thread::start("upkeep", move |runtime| {
+            upkeep.run(runtime);
+            Ok(())
+        })?);
         if let Some(consumer) = consumer {
             others.push(thread::start("consume", move |runtime| consumer.run(runtime))?);
         }
@@ -204,8 +223,8 @@ impl Agent {
             processed: self.topics(),
             forwarded,
             progress: self.progress(),
-            keep: self.config.buffer.keep,
-            clock: self.clock.clone(),
+            buffer: self.config.buffer.clone(),
+            topics: self.config.topic.clone(),
             shutdown: shutdown.clone(),
         })
     }
@@ -228,6 +247,19 @@ impl Agent {
         let views = self.config.feature_view.iter().map(view).collect();
         let (db, registry) = (&self.opening.db, Arc::clone(&self.opening.registry));
         Some(Push::new(settings, db, self.log(), registry, views, self.clock.clone()))
+    }
+
+    fn upkeep(&self, shutdown: &Shutdown) -> Result<Upkeep> {
+        let db = self.opening.db.clone();
+        let (reader, shutdown) = (db.reader()?, shutdown.clone());
+        Ok(Upkeep {
+            db,
+            log: self.log(),
+            reader,
+            watch: self.upkeep.clone(),
+            clock: self.clock.clone(),
+            shutdown,
+        })
     }
 
     async fn doors(&self, shutdown: &Shutdown) -> Result<()> {
@@ -289,6 +321,9 @@ impl Agent {
 /// Opens the file and gives the views their place in it.
 fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
     let db = Db::open(&config.db)?;
+    if let Some(damaged) = db.aside() {
+        recover::bring_over(damaged, &db)?;
+    }
     let log = Arc::new(Log::open_at(&db, &config.buffer, clock.clone())?);
     let registry = Arc::new(Registry::open(&db)?);
     let topics = work::topics(&views, &config.gate, config.features.unpacked_bytes);
@@ -296,6 +331,9 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
         topics.iter().map(|topic| (topic.name.clone(), topic.columns().to_vec())).collect();
     let now_us = clock.now().micros();
     // The sync's target with the project: another one needs everything again.
+    let copied = log.is_copied();
+    let trimmed_ms = clock.now().millis();
+    let ends = ends(&log);
     let target = config.sync.as_ref().map(|sync| format!("{} {}", sync.address(), sync.project));
     let opened = db.write(move |tx| {
         let of = |name: &str| columns.iter().find(|(topic, _)| topic == name).map_or(&[][..], |(_, c)| c);
@@ -306,10 +344,36 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
             reach::forget(tx, *view)?;
         }
         refill(tx, &engine, target.as_deref())?;
+        if copied {
+            take_over(tx, &engine, trimmed_ms, &ends)?;
+        }
         Ok((engine, opened))
     });
     let (engine, opened) = opened.doing(|| "open the feature views")?;
     Ok(Opening { db, log, registry, engine: Arc::new(engine), opened, topics })
+}
+
+fn ends(log: &Log) -> Vec<(PartitionId, i64)> {
+    let topics = log.topics();
+    topics
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .map(|partition| (partition.id, partition.end()))
+        .collect()
+}
+
+/// The file is a copy: its views lack the rows that came after it was made, and other numbers than the
+/// log's may have been given out since.
+fn take_over(tx: &Transaction<'_>, engine: &Engine, now_ms: i64, ends: &[(PartitionId, i64)]) -> Result<()> {
+    for (partition, end) in ends {
+        cursor::jump(tx, *partition, end.saturating_sub(buffer::OFFSETS_AHEAD), *end)?;
+    }
+    for shape in engine.shapes() {
+        let window_us = engine.needs(shape.id).and_then(|(_, window_us)| window_us);
+        reach::set(tx, shape.id, reach::whole_at_us(now_ms, window_us))?;
+    }
+    registry::skip_ids(tx)?;
+    buffer::copy_settled(tx)
 }
 
 /// A target that is new gets every stored value.

@@ -18,6 +18,8 @@ pub struct State {
     pub short: HashMap<String, i64>,
     /// Whether everything that was there at the start has been processed.
     pub caught_up: bool,
+    /// Partitions that wait at a damaged batch, and what is wrong.
+    pub damaged: HashMap<PartitionId, String>,
     /// Why processing waits, if it does.
     pub waiting: Option<String>,
 }
@@ -27,7 +29,12 @@ impl Progress {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
+    /// Whether this partition waits at a damaged batch.
+    pub(super) fn get_damaged(&self, partition: PartitionId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).damaged.contains_key(&partition)
+    }
+
+    pub(super) fn update<T>(&self, change: impl FnOnce(&mut State) -> T) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

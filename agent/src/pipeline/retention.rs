@@ -1,23 +1,26 @@
 //! Removes from the log what is processed and old, and earlier when room gets short.
 //!
 //! ```text
-//! topic that a view or gate reads   below its cursor, and older than keep
+//! topic that a view or gate reads   below its cursor, and older than keep or beyond max_bytes
 //!                                   … or of any age, oldest first, while the log is pressed
-//! topic that nobody here reads      older than keep: others may still want to read it back
+//! topic that nobody here reads      older than keep or beyond max_bytes: others may want to read it back
 //! topic that goes to the centre     … in each case only below what is there; and then it is read here
+//! topic with when_full = drop_oldest   anything, oldest first, once producers are being refused
 //! ```
-//! What is not processed is never removed. Slices are small, for producers' batches wait behind each.
-//! While views are built from the log, nothing that they may read is removed.
+//! What is not processed is never removed but by that last line, and then it is counted. Slices are
+//! small, for producers' batches wait behind each. While views are built from the log, nothing that
+//! they may read is removed. Ages are in the log's own time, which a wrong clock does not touch.
 
 use super::progress::{Progress, State};
-use crate::buffer::{Log, Oldest};
+use crate::buffer::{Log, Oldest, Partition};
+use crate::config::buffer::{BufferConfig, WhenFull};
+use crate::config::topic::TopicConfig;
 use crate::forward::progress::Kept;
 use crate::metrics;
 use crate::model::batch::PartitionId;
 use rusqlite::Connection;
 use shared::error::{Error, Result};
 use shared::shutdown::Shutdown;
-use shared::time::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -37,8 +40,8 @@ pub struct Retention {
     /// What goes to the centre, and how far it is there.
     pub forwarded: Option<Kept>,
     pub progress: Progress,
-    pub keep: Duration,
-    pub clock: Clock,
+    pub buffer: BufferConfig,
+    pub topics: Vec<TopicConfig>,
     pub shutdown: Shutdown,
 }
 
@@ -46,7 +49,24 @@ pub struct Retention {
 #[derive(Default)]
 struct Said {
     early: bool,
+    dropping: bool,
     failed: bool,
+}
+
+/// What of a partition may go.
+struct Candidate {
+    topic: Arc<str>,
+    partition: Arc<Partition>,
+    below: i64,
+}
+
+/// Why something goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Because {
+    Old,
+    Pressed,
+    /// Refusing producers, and the topic is of little worth.
+    Full,
 }
 
 impl Retention {
@@ -93,14 +113,19 @@ impl Retention {
     }
 
     fn by_age(&self) -> Result<()> {
-        let keep_ms = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-        // With `keep = "0s"` also what arrived in this very millisecond.
-        let before_ms = self.clock.now().millis().saturating_add(1).saturating_sub(keep_ms);
-        for (partition, below) in self.candidates(true) {
-            while !self.shutdown.requested()
-                && let Some(oldest) = self.log.oldest(&self.reader, partition, below, before_ms)?
-            {
-                self.log.trim(partition, oldest.up_to)?;
+        for Candidate { topic, partition, below } in self.candidates(Because::Old) {
+            let own = self.own(&topic);
+            let keep = own.and_then(|own| own.keep).unwrap_or(self.buffer.keep);
+            let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+            // With `keep = "0s"` also what arrived in this very millisecond.
+            let before_ms = self.log.now_ms().saturating_add(1).saturating_sub(keep_ms);
+            let max_bytes = own.and_then(|own| own.max_bytes).unwrap_or(u64::MAX);
+            while !self.shutdown.requested() {
+                let before_ms = if partition.bytes() > max_bytes { i64::MAX } else { before_ms };
+                let Some(oldest) = self.log.oldest(&self.reader, partition.id, below, before_ms)? else {
+                    break;
+                };
+                self.log.trim(partition.id, oldest.up_to)?;
             }
         }
         Ok(())
@@ -108,56 +133,103 @@ impl Retention {
 
     fn by_pressure(&self, said: &mut Said) -> Result<()> {
         while self.log.wants_room() && !self.shutdown.requested() {
-            let Some((partition, oldest)) = self.oldest_processed()? else { return Ok(()) };
-            let bytes = self.log.trim(partition, oldest.up_to)?;
-            metrics::BUFFER_TRIMMED_EARLY_BYTES.inc_by(bytes);
-            if !std::mem::replace(&mut said.early, true) {
-                tracing::info!(
-                    event = "buffer_trimmed_early",
-                    used_bytes = self.log.used_bytes(),
-                    remedy = "raise buffer.max_bytes to keep processed batches for buffer.keep",
-                    "room gets short: processed batches go before their time"
-                );
+            if let Some((candidate, oldest)) = self.oldest(Because::Pressed)? {
+                let bytes = self.log.trim(candidate.partition.id, oldest.up_to)?;
+                metrics::BUFFER_TRIMMED_EARLY_BYTES.inc_by(bytes);
+                self.tell_early(said);
+            } else if self.log.must_drop()
+                && let Some((candidate, oldest)) = self.oldest(Because::Full)?
+            {
+                self.drop_unprocessed(&candidate, oldest, said)?;
+            } else {
+                break;
             }
         }
         // Well below the mark, so that an episode is not ended by each slice.
-        said.early &= self.log.used_bytes() >= self.log.max_bytes() / 2;
+        let pressed = self.log.is_full() || self.log.used_bytes() >= self.log.max_bytes() / 2;
+        said.early &= pressed;
+        said.dropping &= pressed;
         Ok(())
     }
 
-    fn oldest_processed(&self) -> Result<Option<(PartitionId, Oldest)>> {
-        let mut found: Option<(PartitionId, Oldest)> = None;
-        for (partition, below) in self.candidates(false) {
-            if let Some(oldest) = self.log.oldest(&self.reader, partition, below, i64::MAX)?
-                && found.is_none_or(|(_, other)| oldest.arrived_ms < other.arrived_ms)
+    fn tell_early(&self, said: &mut Said) {
+        if !std::mem::replace(&mut said.early, true) {
+            tracing::info!(
+                event = "buffer_trimmed_early",
+                used_bytes = self.log.used_bytes(),
+                remedy = "raise buffer.max_bytes to keep processed batches for buffer.keep",
+                "room gets short: processed batches go before their time"
+            );
+        }
+    }
+
+    fn drop_unprocessed(&self, candidate: &Candidate, oldest: Oldest, said: &mut Said) -> Result<()> {
+        let partition = &candidate.partition;
+        let before = partition.start();
+        self.log.trim(partition.id, oldest.up_to)?;
+        let done = self.done(&self.progress.get(), &candidate.topic, partition.id).unwrap_or(0);
+        let dropped = partition.start().saturating_sub(before.max(done));
+        metrics::BUFFER_DROPPED_RECORDS.inc_by(u64::try_from(dropped).unwrap_or(0));
+        if !std::mem::replace(&mut said.dropping, true) {
+            tracing::warn!(
+                event = "buffer_dropping",
+                topic = &*candidate.topic,
+                used_bytes = self.log.used_bytes(),
+                remedy = "raise buffer.max_bytes; records dropped are counted until there is room again",
+                "the log is full: records are dropped unprocessed from topics with when_full = \"drop_oldest\""
+            );
+        }
+        Ok(())
+    }
+
+    fn oldest(&self, why: Because) -> Result<Option<(Candidate, Oldest)>> {
+        let mut found: Option<(Candidate, Oldest)> = None;
+        for candidate in self.candidates(why) {
+            if let Some(oldest) =
+                self.log.oldest(&self.reader, candidate.partition.id, candidate.below, i64::MAX)?
+                && found.as_ref().is_none_or(|(_, other)| oldest.arrived_ms < other.arrived_ms)
             {
-                found = Some((partition, oldest));
+                found = Some((candidate, oldest));
             }
         }
         Ok(found)
     }
 
     /// Partitions with something that may go, and up to where.
-    fn candidates(&self, with_unread: bool) -> Vec<(PartitionId, i64)> {
+    fn candidates(&self, why: Because) -> Vec<Candidate> {
         let state = self.progress.get();
         let mut found = Vec::new();
         for topic in self.log.topics() {
-            let processed = self.processed.iter().any(|name| **name == *topic.name);
+            let when_full =
+                self.own(&topic.name).and_then(|own| own.when_full).unwrap_or(self.buffer.when_full);
             for partition in &topic.partitions {
-                let processed = processed.then(|| processed_below(&state, partition.id));
-                let kept = self.forwarded.as_ref();
-                let forwarded = kept.and_then(|kept| kept.below(&topic.name, partition.id));
-                let below = match processed.into_iter().chain(forwarded).min() {
-                    Some(below) => below,
-                    None if with_unread => partition.end(),
-                    None => 0,
+                let below = match (why, self.done(&state, &topic.name, partition.id)) {
+                    (Because::Full, _) if when_full == WhenFull::DropOldest => partition.end(),
+                    (Because::Pressed, _) if when_full == WhenFull::Refuse => 0,
+                    (Because::Old | Because::Pressed, Some(done)) => done,
+                    (Because::Old, None) => partition.end(),
+                    (Because::Pressed | Because::Full, _) => 0,
                 };
                 if below > partition.start() {
-                    found.push((partition.id, below));
+                    let (topic, partition) = (Arc::clone(&topic.name), Arc::clone(partition));
+                    found.push(Candidate { topic, partition, below });
                 }
             }
         }
         found
+    }
+
+    /// Below it everything is processed and at the centre, as far as either is to be; `None` if neither is.
+    fn done(&self, state: &State, topic: &str, partition: PartitionId) -> Option<i64> {
+        let processed = self.processed.iter().any(|name| name == topic);
+        let processed = processed.then(|| processed_below(state, partition));
+        let forwarded = self.forwarded.as_ref().and_then(|kept| kept.below(topic, partition));
+        processed.into_iter().chain(forwarded).min()
+    }
+
+    /// What the operator says of this topic.
+    fn own(&self, topic: &str) -> Option<&TopicConfig> {
+        self.topics.iter().find(|own| own.fits(topic))
     }
 }
 

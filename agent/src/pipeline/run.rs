@@ -10,13 +10,13 @@ use crate::config::feature::FeaturesConfig;
 use crate::db::Db;
 use crate::feature::Engine;
 use crate::gate::quarantine;
-use crate::model::batch::PartitionId;
+use crate::model::batch::{Batch, PartitionId};
 use crate::model::feature::{FeatureRow, ViewId};
 use crate::model::row::Op;
 use crate::registry::Registry;
 use crate::{metrics, store, sync};
 use rusqlite::{Connection, Transaction};
-use shared::error::{Context, Error, Result};
+use shared::error::{Context, Error, Kind, Result};
 use shared::retry::Backoff;
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
@@ -158,7 +158,7 @@ impl Processor {
                 if left_bytes == 0 || from >= self.log.end_offset(partition) {
                     continue;
                 }
-                let batches = self.log.read(&self.reader, partition, from, left_bytes)?;
+                let Some(batches) = self.read(partition, from, left_bytes)? else { continue };
                 let bytes = batches.iter().map(|batch| batch.records.len()).sum();
                 left_bytes = left_bytes.saturating_sub(bytes);
                 let registry = &self.registry;
@@ -171,6 +171,22 @@ impl Processor {
         }
         self.commit(works)?;
         Ok(true)
+    }
+
+    /// `None` at a damaged batch: its partition waits there, the others go on. The log has said so.
+    fn read(&self, partition: PartitionId, from: i64, max_bytes: usize) -> Result<Option<Vec<Batch>>> {
+        match self.log.read(&self.reader, partition, from, max_bytes) {
+            Err(error) if error.kind() == Kind::Data => {
+                self.progress.update(|state| state.damaged.insert(partition, error.to_string()));
+                Ok(None)
+            }
+            read => {
+                if self.progress.get_damaged(partition) {
+                    self.progress.update(|state| state.damaged.remove(&partition));
+                }
+                read.map(Some)
+            }
+        }
     }
 
     fn partitions(&self, topic: usize) -> Vec<PartitionId> {
@@ -341,7 +357,11 @@ impl Processor {
         let end = self.cursors.get(&partition).copied().unwrap_or(0);
         let mut from = self.log.log_start(partition);
         while from < end && !self.shutdown.requested() {
-            let mut batches = self.log.read(&self.reader, partition, from, self.config.batch_bytes)?;
+            // Built without what is behind a damaged batch, a view would give out wrong values.
+            let Some(mut batches) = self.read(partition, from, self.config.batch_bytes)? else {
+                return Err(Error::new(Kind::Unreachable, "a batch that a view is built from is damaged")
+                    .remedy("db.on_damage = \"set_aside\" moves it aside; else recover the file"));
+            };
             batches.retain(|batch| batch.base_offset < end);
             let registry = &self.registry;
             let Some(topic) = self.topics.get_mut(at) else { return Ok(()) };

@@ -20,7 +20,7 @@ pub use compatibility::Level;
 pub use reference::Reference;
 pub use rest::{rest, serve};
 pub use setting::{Mode, Setting};
-pub use subject::{Version, Which};
+pub use subject::{Version, Which, skip_ids};
 
 use crate::db::{Db, Readers};
 use crate::metrics;

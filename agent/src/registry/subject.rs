@@ -7,6 +7,9 @@ use shared::avro::wire::SchemaId;
 use shared::{Error, Kind, Result};
 use std::sync::Arc;
 
+/// More schemas than an edge registers between two backups.
+const SKIPPED_IDS: i64 = 10_000;
+
 /// A schema's place under a subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -44,6 +47,21 @@ pub(super) fn text(reader: &Connection, id: SchemaId) -> Result<Option<(Arc<str>
         .and_then(|mut s| s.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?))).optional())
         .or_db("read a schema")?;
     Ok(found.map(|(text, needs)| (Arc::from(text), reference::from_text(&needs))))
+}
+
+/// Passes over ids that another copy of this file may have given out since.
+pub fn skip_ids(transaction: &Transaction<'_>) -> Result<()> {
+    // Without a schema there is no row yet, and `schema_text` has no other column that is unique.
+    let text = "INSERT INTO sqlite_sequence (name, seq)
+                SELECT 'schema_text', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'schema_text')";
+    transaction
+        .execute(text, [])
+        .and_then(|_| {
+            let text = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'schema_text'";
+            transaction.execute(text, [SKIPPED_IDS])
+        })
+        .map(drop)
+        .or_db("pass over schema ids")
 }
 
 fn checksum(text: &str) -> u32 {

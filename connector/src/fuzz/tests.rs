@@ -46,7 +46,7 @@ macro_rules! targets {
         fn each_target_has_a_corpus_a_program_and_a_test() {
             let names = |folder: PathBuf| -> Vec<String> {
                 let stem = |path: &PathBuf| path.file_stem().map(|name| name.to_string_lossy().into_owned());
-                // Those of the agent's door stand beside.
+                // Those of the agent stand beside.
                 entries(&folder).iter().filter_map(stem).filter(|name| !name.starts_with("agent_")).collect()
             };
             let mut expected: Vec<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();

@@ -212,7 +212,13 @@ async fn one(
         return Ok(data);
     }
     let limit = left.min(at_least_one(wanted.max_bytes));
-    let records = door.log.read_bytes(Arc::clone(partition), wanted.offset, limit).await?;
+    let records = match door.log.read_bytes(Arc::clone(partition), wanted.offset, limit).await {
+        // The batch at this offset is damaged: the log has said so, and the reader must know.
+        Err(error) if error.kind() == Kind::Data => {
+            return Ok(data.with_error_code(code(ResponseError::CorruptMessage)));
+        }
+        read => read?,
+    };
     // A batch that is too large beside others waits until it comes first.
     let fits = first || records.len() <= left;
     Ok(if fits { data.with_records(Some(records.freeze())) } else { data })

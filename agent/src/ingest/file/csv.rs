@@ -126,6 +126,7 @@ fn value(text: &str) -> Json {
 }
 
 /// Every sound row of a text, with how many names there are.
+#[cfg(any(test, fuzzing))]
 pub(super) fn each_row(input: &[u8], mut each: impl FnMut(usize, Json)) {
     let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
     let mut record = ByteRecord::new();

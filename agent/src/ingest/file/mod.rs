@@ -391,11 +391,13 @@ fn time_ms(value: Option<&Json>) -> Option<i64> {
 }
 
 /// Every sound row of CSV in memory, with how many names there are: for the fuzzer.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn each_csv_row(input: &[u8], each: impl FnMut(usize, Json)) {
     csv::each_row(input, each);
 }
 
 /// A line of JSON: for the fuzzer.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn json_row(line: &[u8]) {
     let _ = json::row(line);
 }

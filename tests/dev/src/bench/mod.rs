@@ -2,6 +2,7 @@
 //!
 //! A bench is never a test: this machine's speed decides no verdict.
 
+mod append;
 mod backlog;
 mod flags;
 mod forward;
@@ -24,6 +25,7 @@ cargo dev bench backlog [--shape rows|wide|large|many] [--rows N] [--unix] [--mo
 cargo dev bench snapshot [--rows N] [--workers 1,2,4]
 cargo dev bench latency [--rate N] [--debezium-rate N] [--seconds N]
 cargo dev bench large [--megabytes N]
+cargo dev bench append [--records N] [--rounds N] [--seconds N]
 cargo dev bench start [--rounds N]
 cargo dev bench once [--rows N]
 cargo dev bench forward [--records N] [--bytes N]
@@ -38,6 +40,7 @@ pub fn run(words: &[&str]) -> Result<()> {
         ["snapshot", rest @ ..] => snapshot::run(&Flags::parse(rest, &snapshot::KNOWN)?),
         ["latency", rest @ ..] => latency::run(&Flags::parse(rest, &latency::KNOWN)?),
         ["large", rest @ ..] => large::run(&Flags::parse(rest, &large::KNOWN)?),
+        ["append", rest @ ..] => append::run(&Flags::parse(rest, &append::KNOWN)?),
         ["once", rest @ ..] => once::run(&Flags::parse(rest, &once::KNOWN)?),
         ["forward", rest @ ..] => forward::run(&Flags::parse(rest, &forward::KNOWN)?),
         ["start", rest @ ..] => start::run(&Flags::parse(rest, &start::KNOWN)?),

@@ -1,0 +1,80 @@
+//! A release build of the agent, on a file of its own.
+
+use stack::error::Doing;
+use stack::folder::Folder;
+use stack::process::{Process, Signal};
+use stack::{Error, HOST, Result};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub struct Agent {
+    pub process: Process,
+    pub door: u16,
+    admin: u16,
+    folder: Folder,
+}
+
+pub fn build() -> Result<PathBuf> {
+    let mut cargo = crate::cargo();
+    let built = cargo.args(["build", "--release", "-p", "tidegate-agent"]).status();
+    match built.doing(|| "build the agent".to_owned())?.success() {
+        true => Ok(crate::target().join("release/tidegate-agent")),
+        false => Err(Error::new("the agent does not build")),
+    }
+}
+
+impl Agent {
+    pub fn start(program: &Path) -> Result<Agent> {
+        Agent::start_in(program, Folder::new("bench-append")?)
+    }
+
+    /// On the file that is in `folder`, if there is one.
+    pub fn start_in(program: &Path, folder: Folder) -> Result<Agent> {
+        let (admin, door) = (stack::port::free()?, stack::port::free()?);
+        let (registry, features) = (stack::port::free()?, stack::port::free()?);
+        let text = format!(
+            "[admin]\nlisten = \"{HOST}:{admin}\"\n[db]\npath = \"{}\"\n[door]\nlisten = \"{HOST}:{door}\"\n\
+             [registry]\nlisten = \"{HOST}:{registry}\"\n[features]\nlisten = \"{HOST}:{features}\"\n",
+            folder.path().join("agent.db").display()
+        );
+        let config = folder.write("agent.toml", &text)?;
+        let mut command = Command::new(program);
+        command.args(["run", "-c"]).arg(config);
+        let mut process = Process::spawn("agent", command, &folder.path().join("agent.log"))?;
+        process.wait_ready(LIMIT, || ask(admin, "/readyz").is_ok_and(|answer| answer.contains(" 200 ")))?;
+        Ok(Agent { process, door, admin, folder })
+    }
+
+    pub fn brokers(&self) -> String {
+        format!("{HOST}:{}", self.door)
+    }
+
+    /// A metric without labels.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let text = ask(self.admin, "/metrics")?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = line.and_then(|value| value.trim().parse().ok());
+        value.ok_or_else(|| Error::new(format!("the agent has no metric {name}")))
+    }
+
+    pub fn stop(mut self) -> Result<Folder> {
+        self.process.stop(Signal::Term, LIMIT)?;
+        Ok(self.folder)
+    }
+}
+
+fn ask(port: u16, path: &str) -> Result<String> {
+    let asked = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect((HOST, port))?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    asked().doing(|| format!("ask the agent for {path}"))
+}
