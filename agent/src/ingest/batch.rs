@@ -31,7 +31,7 @@ impl<'a> Message<'a> {
         Message { prefix: Some(wire::prefix(id)), rest }
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.prefix.map_or(0, |prefix| prefix.len()) + self.rest.len()
     }
 

@@ -100,10 +100,10 @@ impl Encoder {
 
 /// Named types, for those that are used by name.
 fn collect(schema: &Schema, names: &mut HashMap<String, Schema>) {
-    if let (Some(name), false) = (schema.name(), matches!(schema, Schema::Ref { .. })) {
-        if names.insert(name.fullname(None).to_string(), schema.clone()).is_some() {
-            return;
-        }
+    if let (Some(name), false) = (schema.name(), matches!(schema, Schema::Ref { .. }))
+        && names.insert(name.fullname(None).to_string(), schema.clone()).is_some()
+    {
+        return;
     }
     match schema {
         Schema::Array(array) => collect(&array.items, names),

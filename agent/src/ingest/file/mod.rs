@@ -186,7 +186,8 @@ impl Importer {
                 stop = Some(Stop::End);
                 break;
             };
-            (key.clear(), value.clear());
+            key.clear();
+            value.clear();
             let made = row.and_then(|row| file.encode(&row, now_ms, &mut key, &mut value));
             match made {
                 Ok(time_ms) => {

@@ -84,7 +84,7 @@ pub enum No {
     /// A record does not fit, by its place in the request.
     Record(usize, String),
     /// There is no schema to write it by.
-    NoSchema(String),
+    Unschemed(String),
     Schema(String),
     /// The name under which a request was stored is used for another one.
     KeyUsed,
@@ -155,7 +155,7 @@ impl No {
             }
             No::Malformed(what) => (Http::BAD_REQUEST, 400, what.clone()),
             No::Record(at, what) => (Http::UNPROCESSABLE_ENTITY, 42203, format!("record {at}: {what}")),
-            No::NoSchema(topic) => (
+            No::Unschemed(topic) => (
                 Http::UNPROCESSABLE_ENTITY,
                 42201,
                 format!(

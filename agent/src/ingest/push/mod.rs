@@ -50,6 +50,8 @@ const MEMORY_UNIT_BYTES: usize = 1_024;
 static NEXT_PARTITION: AtomicUsize = AtomicUsize::new(0);
 
 type Shared = State<Arc<Push>>;
+/// A batch for each partition that gets records.
+type Batches = Vec<(Arc<Partition>, Vec<u8>)>;
 type Parameters = Query<HashMap<String, String>>;
 
 /// A feature view as Feast's clients push to it: name, topic, key columns.
@@ -249,7 +251,7 @@ impl Push {
     }
 
     async fn topic(&self, name: &str) -> Result<Arc<Topic>, No> {
-        Ok(self.log.topic_or_new(name).await?.map_err(|why| No::Topic(name.to_owned(), why))?)
+        self.log.topic_or_new(name).await?.map_err(|why| No::Topic(name.to_owned(), why))
     }
 
     async fn store(
@@ -281,7 +283,7 @@ impl Push {
         let answer = self.log.append_with(frame, appends, memory, Some(with)).await?;
         let outcomes =
             answer.await.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "the log did not answer")))?;
-        if outcomes.iter().any(|outcome| *outcome == Outcome::Refused(Refusal::Full)) {
+        if outcomes.contains(&Outcome::Refused(Refusal::Full)) {
             return Err(No::Full);
         }
         stored.place(&outcomes);
@@ -289,11 +291,7 @@ impl Push {
     }
 
     /// The records as batches, one for each partition that gets any.
-    fn batches(
-        &self,
-        topic: &Topic,
-        encoded: Encoded,
-    ) -> Result<(Vec<(Arc<Partition>, Vec<u8>)>, Stored), No> {
+    fn batches(&self, topic: &Topic, encoded: Encoded) -> Result<(Batches, Stored), No> {
         let count = topic.partitions.len().max(1);
         let spread = NEXT_PARTITION.fetch_add(1, Ordering::Relaxed) % count;
         let now_ms = self.clock.now().millis();

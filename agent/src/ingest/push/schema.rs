@@ -55,7 +55,7 @@ impl Schemas {
             SchemaRule::None if request.value_schema == Named::default() => None,
             SchemaRule::Registered | SchemaRule::None => {
                 let found = self.named(topic, "value", &request.value_schema)?;
-                Some(found.ok_or_else(|| No::NoSchema(topic.to_owned()))?)
+                Some(found.ok_or_else(|| No::Unschemed(topic.to_owned()))?)
             }
             SchemaRule::Derive => {
                 let found = self.named(topic, "value", &request.value_schema)?;

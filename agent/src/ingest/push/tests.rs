@@ -73,7 +73,7 @@ impl Server {
     }
 
     /// Keys and values of a topic, without their schema ids.
-    fn records(&self, topic: &str) -> Vec<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+    fn records(&self, topic: &str) -> Vec<crate::decode::KeyAndValue> {
         let reader = rusqlite::Connection::open(self.folder.join("agent.db")).expect("opens");
         let mut found = Vec::new();
         for partition in self.log.partitions(topic) {
