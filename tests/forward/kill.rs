@@ -56,31 +56,34 @@ fn each_record_once_in_spite_of_kills() {
     }
     world::all_gone(&mut agent);
     println!("{}", agent.status().expect("its status")["forward"]);
-    for topic in TOPICS {
-        let mut seen: HashMap<Vec<u8>, Vec<u64>> = HashMap::new();
-        let mut count = 0;
-        world::each(&kafka.bootstrap(), topic, |record| {
-            let n = world::number(&record);
-            let wanted = world::made(topic, n, KEYS);
-            assert_eq!(
-                (&record.value, record.time_ms, &record.headers),
-                (&wanted.value, wanted.time_ms, &wanted.headers)
-            );
-            seen.entry(record.key.expect("a key")).or_default().push(n);
-            count += 1;
-        });
-        assert_eq!(seen.len() as u64, KEYS, "{topic}");
-        for (key, numbers) in seen {
-            assert!(numbers[0] < KEYS, "{topic}: the first is there");
-            let wrong: Vec<_> = numbers.windows(2).filter(|pair| pair[1] != pair[0] + KEYS).take(5).collect();
-            let key = String::from_utf8_lossy(&key);
-            assert!(
-                wrong.is_empty(),
-                "{topic}: {key} in order, once, without a gap, but {wrong:?}; {count} of {sent}"
-            );
-        }
-        assert_eq!(count, sent, "{topic}: each record once");
-    }
+    TOPICS.iter().for_each(|topic| each_once(&kafka.bootstrap(), topic, sent));
     println!("{sent} records in each of {} topics, each once", TOPICS.len());
     assert_eq!(agent.stop().expect("it stops"), 0);
+}
+
+/// The topic holds the records from the first to the last, each key's in order.
+fn each_once(bootstrap: &str, topic: &str, sent: u64) {
+    let mut seen: HashMap<Vec<u8>, Vec<u64>> = HashMap::new();
+    let mut count = 0;
+    world::each(bootstrap, topic, |record| {
+        let n = world::number(&record);
+        let wanted = world::made(topic, n, KEYS);
+        assert_eq!(
+            (&record.value, record.time_ms, &record.headers),
+            (&wanted.value, wanted.time_ms, &wanted.headers)
+        );
+        seen.entry(record.key.expect("a key")).or_default().push(n);
+        count += 1;
+    });
+    assert_eq!(seen.len() as u64, KEYS, "{topic}");
+    for (key, numbers) in seen {
+        assert!(numbers[0] < KEYS, "{topic}: the first is there");
+        let wrong: Vec<_> = numbers.windows(2).filter(|pair| pair[1] != pair[0] + KEYS).take(5).collect();
+        let key = String::from_utf8_lossy(&key);
+        assert!(
+            wrong.is_empty(),
+            "{topic}: {key} in order, once, without a gap, but {wrong:?}; {count} of {sent}"
+        );
+    }
+    assert_eq!(count, sent, "{topic}: each record once");
 }
