@@ -43,7 +43,7 @@ pub fn copy_table(from: &Connection, to: &Db, table: &'static str) -> Result<Cop
         copied.cut = true;
         return Ok(copied);
     };
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let marks = vec!["?"; columns.len()].join(", ");
     let insert = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({marks})", columns.join(", "));
     let width = columns.len();
