@@ -32,10 +32,11 @@ impl Bench {
         self.restart_at(self.clock.clone());
     }
 
-    /// Starts again, some time later.
-    pub fn later(&mut self, millis: i64) {
-        self.clock = Clock::manual((self.clock.now().millis() + millis) * 1_000_000);
+    /// Starts again, and some time passes.
+    pub fn later(&mut self, millis: u64) {
+        self.clock = Clock::manual(self.clock.now().nanos());
         self.restart();
+        self.clock.sleep(std::time::Duration::from_millis(millis));
     }
 
     pub fn restart_at(&mut self, clock: Clock) {
