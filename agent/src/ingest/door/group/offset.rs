@@ -235,11 +235,14 @@ impl Groups {
     }
 }
 
+/// Topics with their partitions.
+pub(in super::super) type Partitions = Vec<(String, Vec<i32>)>;
+
 /// Which offsets are asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(in super::super) struct Fetch {
     /// One up to version 7, any number after; `None`: all partitions.
-    pub groups: Vec<(String, Option<Vec<(String, Vec<i32>)>>)>,
+    pub groups: Vec<(String, Option<Partitions>)>,
     /// Whether offsets of open transactions are to be waited for.
     pub stable: bool,
 }
@@ -295,7 +298,7 @@ impl Groups {
     async fn places(
         &self,
         group: &str,
-        wanted: Option<Vec<(String, Vec<i32>)>>,
+        wanted: Option<Partitions>,
         stable: bool,
     ) -> Result<Vec<(String, Vec<Found>)>> {
         let name = group.to_owned();
