@@ -206,10 +206,35 @@ fn pack(plain: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::model::batch::{Codec, Head};
     use kafka_protocol::records::{Compression, RecordBatchDecoder};
+
+    /// The records of a batch, by another reader of the format.
+    pub fn read(batch: Vec<u8>) -> Vec<kafka_protocol::records::Record> {
+        let mut bytes = bytes::Bytes::from(batch);
+        let set = RecordBatchDecoder::decode_with_custom_compression(
+            &mut bytes,
+            Some(|packed: &mut bytes::Bytes, codec: Compression| {
+                if codec == Compression::None {
+                    return Ok(packed.clone());
+                }
+                let mut plain = Vec::new();
+                std::io::copy(&mut lz4_flex::frame::FrameDecoder::new(&packed[..]), &mut plain)?;
+                Ok(bytes::Bytes::from(plain))
+            }),
+        );
+        set.expect("a batch").records
+    }
+
+    /// A record's bytes; absent is Kafka's null.
+    pub type KeyAndValue = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+    pub fn keys_and_values(batch: &[u8]) -> Vec<KeyAndValue> {
+        let part = |part: Option<bytes::Bytes>| part.map(|bytes| bytes.to_vec());
+        read(batch.to_vec()).into_iter().map(|record| (part(record.key), part(record.value))).collect()
+    }
 
     /// As Kafka's own tests have them.
     #[test]
@@ -250,19 +275,7 @@ mod tests {
             let head = Head::read(&batch).expect("sound");
             assert_eq!((head.record_count(), head.turn), (count as u64, None));
             assert_eq!(head.codec, if count == 300 { Codec::Lz4 } else { Codec::None });
-            let mut bytes = bytes::Bytes::from(batch);
-            let set = RecordBatchDecoder::decode_with_custom_compression(
-                &mut bytes,
-                Some(|packed: &mut bytes::Bytes, codec: Compression| {
-                    if codec == Compression::None {
-                        return Ok(packed.clone());
-                    }
-                    let mut plain = Vec::new();
-                    std::io::copy(&mut lz4_flex::frame::FrameDecoder::new(&packed[..]), &mut plain)?;
-                    Ok(bytes::Bytes::from(plain))
-                }),
-            );
-            let read = set.expect("a batch").records;
+            let read = read(batch);
             assert_eq!(read.len(), count);
             for (n, record) in read.iter().enumerate() {
                 let (time_ms, key, value) = incoming(n);

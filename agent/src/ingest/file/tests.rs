@@ -51,9 +51,7 @@ impl World {
         let mut found = Vec::new();
         for partition in self.log.partitions(topic) {
             for batch in self.log.read(&reader, partition, 0, usize::MAX / 2).expect("reads") {
-                for at in batch.base_offset..=batch.last_offset {
-                    let (_, value) = crate::decode::find(batch.base_offset, &batch.records, at, 1 << 30)
-                        .expect("a record");
+                for (_, value) in crate::ingest::batch::tests::keys_and_values(&batch.records) {
                     let value = value.expect("a value");
                     #[expect(deprecated, reason = "the plainest way to read one value")]
                     let read = apache_avro::from_avro_datum(&schema, &mut &value[5..], None).expect("reads");

@@ -73,15 +73,12 @@ impl Server {
     }
 
     /// Keys and values of a topic, without their schema ids.
-    fn records(&self, topic: &str) -> Vec<crate::decode::KeyAndValue> {
+    fn records(&self, topic: &str) -> Vec<crate::ingest::batch::tests::KeyAndValue> {
         let reader = rusqlite::Connection::open(self.folder.join("agent.db")).expect("opens");
         let mut found = Vec::new();
         for partition in self.log.partitions(topic) {
             for batch in self.log.read(&reader, partition, 0, usize::MAX / 2).expect("reads") {
-                let count = batch.last_offset - batch.base_offset;
-                found.extend((0..=count).filter_map(|at| {
-                    crate::decode::find(batch.base_offset, &batch.records, batch.base_offset + at, 1 << 30)
-                }));
+                found.extend(crate::ingest::batch::tests::keys_and_values(&batch.records));
             }
         }
         found
