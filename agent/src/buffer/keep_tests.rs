@@ -166,7 +166,10 @@ fn room_is_given_back_and_the_log_is_bounded() {
             let (reader, stop) = (db.reader().expect("opens"), Arc::clone(&stop));
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Acquire) {
-                    let count = |_: &rusqlite::Row<'_>| Ok(std::thread::sleep(Duration::from_millis(20)));
+                    let count = |_: &rusqlite::Row<'_>| {
+                        std::thread::sleep(Duration::from_millis(20));
+                        Ok(())
+                    };
                     reader.query_row("SELECT count(*) FROM log_batch", [], count).expect("reads");
                 }
             })
