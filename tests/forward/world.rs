@@ -254,7 +254,7 @@ pub fn read_all(agent: &mut Program, bootstrap: &str, prefix: &str) -> Vec<Whole
 pub fn all_gone(agent: &mut Program) {
     support::eventually(LIMIT, "all is at the centre", || {
         let status = agent.status().ok()?;
-        (status["forward"]["records_to_go"] == 0 && status["forward"]["partitions"].as_array()?.len() > 0)
+        (status["forward"]["records_to_go"] == 0 && !status["forward"]["partitions"].as_array()?.is_empty())
             .then_some(())
     });
 }
