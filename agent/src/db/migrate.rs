@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0015_buffer_trimmed", include_str!("migrations/0015_buffer_trimmed.sql")),
     ("0016_pipeline_short_view", include_str!("migrations/0016_pipeline_short_view.sql")),
     ("0017_ingest_consume", include_str!("migrations/0017_ingest_consume.sql")),
+    ("0030_feature_engine", include_str!("migrations/0030_feature_engine.sql")),
 ];
 
 /// How many migrations the file has seen.

@@ -14,7 +14,7 @@ mod work;
 use crate::buffer::Log;
 use crate::config::Config;
 use crate::db::{Db, Readers};
-use crate::feature::{Engine, Opened, View, definition};
+use crate::feature::{Engine, Limits, Opened, View, definition};
 use crate::ingest::consume::{self, Consumer};
 use crate::ingest::door;
 use crate::model::feature::{ViewId, ViewShape};
@@ -234,10 +234,11 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
         topics.iter().map(|topic| (topic.name.clone(), topic.columns().to_vec())).collect();
     let now_us = clock.now().micros();
     // The sync's target with the project: another one needs everything again.
+    let limits = Limits::with_cache(config.features.cache_bytes);
     let target = config.sync.as_ref().map(|sync| format!("{} {}", sync.address(), sync.project));
     let opened = db.write(move |tx| {
         let of = |name: &str| columns.iter().find(|(topic, _)| topic == name).map_or(&[][..], |(_, c)| c);
-        let (engine, opened) = Engine::open(tx, views, of, now_us)?;
+        let (engine, opened) = Engine::open(tx, views, of, now_us, limits)?;
         for view in opened.stale.iter().chain(&opened.gone) {
             store::clear(tx, *view)?;
             sync::outbox::clear(tx, *view)?;

@@ -3,6 +3,7 @@
 //! A bench is never a test: this machine's speed decides no verdict.
 
 mod backlog;
+mod features;
 mod flags;
 mod large;
 mod latency;
@@ -25,6 +26,8 @@ cargo dev bench latency [--rate N] [--debezium-rate N] [--seconds N]
 cargo dev bench large [--megabytes N]
 cargo dev bench start [--rounds N]
 cargo dev bench once [--rows N]
+cargo dev bench features [--rows N] [--users N] [--step-ms N] [--batch N]
+cargo dev bench features --compare ROWS [--step-ms N]
 cargo dev bench row";
 
 /// So many times more rows than the test itself takes.
@@ -35,6 +38,7 @@ pub fn run(words: &[&str]) -> Result<()> {
         ["backlog", rest @ ..] => backlog::run(&backlog::Options::parse(rest)?),
         ["snapshot", rest @ ..] => snapshot::run(&Flags::parse(rest, &snapshot::KNOWN)?),
         ["latency", rest @ ..] => latency::run(&Flags::parse(rest, &latency::KNOWN)?),
+        ["features", rest @ ..] => features::run(&Flags::parse(rest, &features::KNOWN)?),
         ["large", rest @ ..] => large::run(&Flags::parse(rest, &large::KNOWN)?),
         ["once", rest @ ..] => once::run(&Flags::parse(rest, &once::KNOWN)?),
         ["start", rest @ ..] => start::run(&Flags::parse(rest, &start::KNOWN)?),
