@@ -83,13 +83,11 @@ impl Page {
         let (topics, views, quarantined, waiting) = self.readers.run_now(|connection| {
             let topics = self.log_topics(connection, &state)?;
             let mut views = Vec::new();
-            for (shape, (name, rows, entities)) in
-                self.engine.shapes().iter().zip(self.engine.sizes(connection)?)
-            {
+            for (shape, (name, rows)) in self.engine.shapes().iter().zip(self.engine.sizes(connection)?) {
                 let stored = store::size(connection, shape.id)?;
                 let hydrating = state.hydrating.contains(&name);
                 views.push(json!({
-                    "name": name, "rows": rows, "entities_with_rows": entities, "entities": stored,
+                    "name": name, "rows": rows, "entities": stored,
                     "hydrating": hydrating, "lacks_rows_until_ms": lacks_rows(&state, &name)
                 }));
             }

@@ -12,6 +12,9 @@ const DEFAULT_TICK: Duration = Duration::from_millis(200);
 const DEFAULT_BATCH_BYTES: usize = 1 << 20;
 /// A record batch may unpack to at most this; a larger one is put aside.
 const DEFAULT_UNPACKED_BYTES: usize = 64 << 20;
+/// Entities whose windows stay at hand; the others are read from the file when they are touched. Some
+/// 10,000 users with five features take 20 MiB.
+const DEFAULT_CACHE_BYTES: usize = 32 << 20;
 
 /// `[features]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,6 +29,8 @@ pub struct FeaturesConfig {
     pub batch_bytes: usize,
     /// Bytes that one record batch may unpack to.
     pub unpacked_bytes: usize,
+    /// Memory for the windows of entities, shared equally by the views.
+    pub cache_bytes: usize,
 }
 
 impl Default for FeaturesConfig {
@@ -35,6 +40,7 @@ impl Default for FeaturesConfig {
             tick: DEFAULT_TICK,
             batch_bytes: DEFAULT_BATCH_BYTES,
             unpacked_bytes: DEFAULT_UNPACKED_BYTES,
+            cache_bytes: DEFAULT_CACHE_BYTES,
         }
     }
 }
@@ -47,8 +53,22 @@ impl FeaturesConfig {
         if self.batch_bytes < 4096 || self.unpacked_bytes < 1 << 20 {
             return Err(wrong("features.batch_bytes must be at least 4096, features.unpacked_bytes 1 MiB"));
         }
+        if self.cache_bytes < 1 << 20 {
+            return Err(wrong("features.cache_bytes must be at least 1 MiB"));
+        }
         Ok(())
     }
+}
+
+/// What a view is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Meaning {
+    /// The table's rows: updates and deletes take back what was there before.
+    #[default]
+    Rows,
+    /// The changes themselves: each insert and each update counts, and nothing is taken back.
+    Changes,
 }
 
 /// `[[feature_view]]`, as written; `feature::definition` checks and compiles it.
@@ -65,6 +85,8 @@ pub struct ViewConfig {
     /// Column of the event time; the commit's time when absent.
     #[serde(default)]
     pub time: Option<String>,
+    #[serde(default)]
+    pub meaning: Meaning,
     /// A row counts only where this SQL condition is true.
     #[serde(default, rename = "where")]
     pub filter: Option<String>,
@@ -77,19 +99,43 @@ pub struct ViewConfig {
     pub place: String,
 }
 
-/// `[[feature_view.feature]]`, as written.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+/// `[[feature_view.feature]]`, as written: an aggregate over a window, the latest value of a column
+/// (`of` alone), or something over other features (`derived`, `vector`).
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct FeatureConfig {
     pub name: String,
-    pub aggregate: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aggregate: Option<String>,
     /// The column; only `count` goes without.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
-    /// Length of the sliding window; all rows when absent.
-    #[serde(default)]
+    /// How many values `first_n`, `last_n` and `last_distinct_n` give.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n: Option<usize>,
+    /// Which percentile, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p: Option<f64>,
+    /// Length of the window; all rows when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
-    /// `int64`, `double`, `string`, `bool`, `timestamp`; by default what the aggregate gives.
-    #[serde(default, rename = "type")]
+    /// The window moves by this; as long as the window itself, it is a tumbling one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The window ends this long ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<String>,
+    /// An expression over features of this view that stand above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub derived: Option<String>,
+    /// Features of this view that stand above, as one list of doubles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub vector: Vec<String>,
+    /// `int64`, `double`, `string`, `bool`, `timestamp`, of a list its elements; by default what the
+    /// aggregate gives.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// File and line, for messages.
+    #[serde(skip)]
+    pub place: String,
 }

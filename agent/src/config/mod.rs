@@ -104,10 +104,26 @@ fn place(path: &Path, text: &str, views: &mut [feature::ViewConfig], gates: &mut
     };
     for (view, line) in views.iter_mut().zip(lines_of("[[feature_view]]")) {
         view.place = format!("{}, line {line}", path.display());
+        for feature in &mut view.feature {
+            let named = |text: &str| names(text, &feature.name);
+            let below = text.lines().enumerate().skip(line).find(|(_, text)| named(text));
+            feature.place = format!("{}, line {}", path.display(), below.map_or(line, |(n, _)| n + 1));
+        }
     }
     for (gate, line) in gates.iter_mut().zip(lines_of("[[gate]]")) {
         gate.place = format!("{}, line {line}", path.display());
     }
+}
+
+/// Whether a line of TOML gives something this name.
+fn names(line: &str, name: &str) -> bool {
+    line.split("name").skip(1).any(|rest| {
+        let value = rest.trim_start().strip_prefix('=').map(str::trim_start);
+        value
+            .and_then(|v| v.strip_prefix(['"', '\'']))
+            .and_then(|v| v.strip_prefix(name))
+            .is_some_and(|v| v.starts_with(['"', '\'']))
+    })
 }
 
 impl Config {

@@ -1,4 +1,4 @@
-//! One accumulator per aggregate. Pure. The rows of a window come in the order of (event time, key).
+//! The aggregates by name, and what a finished one is towards the outside. Pure.
 //!
 //! | aggregate | as in PostgreSQL | exactness |
 //! | --- | --- | --- |
@@ -6,158 +6,105 @@
 //! | sum | `sum(x)` | exact over integers and decimals; doubles are added in window order |
 //! | avg | `avg(x)` | `numeric` division with its digits and rounding, then the nearest double |
 //! | min, max | `min(x)`, `max(x)` | exact; text by its bytes |
-//! | last | `(array_agg(x ORDER BY time DESC, key DESC))[1]` | exact, null included |
+//! | first, last | `(array_agg(x ORDER BY time, key))[1]`, … `DESC, key DESC` | exact, null included |
+//! | first_n, last_n | `(array_agg(x ORDER BY time, key) FILTER (WHERE x IS NOT NULL))[1:n]`, … `DESC` | exact |
+//! | last_distinct_n | the same over the latest row of each value: newest first | exact |
+//! | count_distinct | `count(DISTINCT x)` | exact |
+//! | var_pop, var_samp, stddev_pop, stddev_samp | the same | `numeric` as there, then the nearest double; doubles by its recurrence in window order |
+//! | percentile | `percentile_cont(p) WITHIN GROUP (ORDER BY x::float8)` | bit-equal |
+//! | approx_count_distinct, approx_percentile | | exact as well: the rows are at hand, so the error is zero |
 //!
-//! Nulls do not count, except for `last` and `count(*)`; without rows, count is 0 and the rest null.
+//! "Window order" is (event time, key). Every result is bit-equal with PostgreSQL's for the expression
+//! shown, with doubles aggregated in that order. Nulls do not count, except for `first`, `last` and
+//! `count(*)`; without rows, counts are 0 and the rest null.
 
-use crate::model::decimal::Decimal;
 use crate::model::feature::FeatureType;
 use crate::model::value::Value;
-use std::cmp::Ordering;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is done with a window's values.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Aggregate {
     Count,
     Sum,
     Average,
     Min,
     Max,
+    First,
     Last,
+    FirstN(usize),
+    LastN(usize),
+    LastDistinctN(usize),
+    Distinct,
+    /// Variance, or with `root` the standard deviation; of a sample or of all.
+    Spread {
+        sample: bool,
+        root: bool,
+    },
+    /// From 0 to 1.
+    Percentile(f64),
 }
 
 impl Aggregate {
-    pub const NAMES: [(&'static str, Aggregate); 6] = [
+    /// The names as written; `n` and `p` come later.
+    pub const NAMES: [(&'static str, Aggregate); 18] = [
         ("count", Aggregate::Count),
         ("sum", Aggregate::Sum),
         ("avg", Aggregate::Average),
         ("min", Aggregate::Min),
         ("max", Aggregate::Max),
+        ("first", Aggregate::First),
         ("last", Aggregate::Last),
+        ("first_n", Aggregate::FirstN(0)),
+        ("last_n", Aggregate::LastN(0)),
+        ("last_distinct_n", Aggregate::LastDistinctN(0)),
+        ("count_distinct", Aggregate::Distinct),
+        ("approx_count_distinct", Aggregate::Distinct),
+        ("var_pop", Aggregate::Spread { sample: false, root: false }),
+        ("var_samp", Aggregate::Spread { sample: true, root: false }),
+        ("stddev_pop", Aggregate::Spread { sample: false, root: true }),
+        ("stddev_samp", Aggregate::Spread { sample: true, root: true }),
+        ("percentile", Aggregate::Percentile(0.0)),
+        ("approx_percentile", Aggregate::Percentile(0.0)),
     ];
 
-    pub fn parse(name: &str) -> Option<Aggregate> {
-        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, aggregate)| *aggregate)
+    /// With its `n`; the same for those that take none.
+    pub fn with_n(self, n: usize) -> Aggregate {
+        match self {
+            Aggregate::FirstN(_) => Aggregate::FirstN(n),
+            Aggregate::LastN(_) => Aggregate::LastN(n),
+            Aggregate::LastDistinctN(_) => Aggregate::LastDistinctN(n),
+            other => other,
+        }
+    }
+
+    pub fn takes_n(self) -> bool {
+        matches!(self, Aggregate::FirstN(_) | Aggregate::LastN(_) | Aggregate::LastDistinctN(_))
+    }
+
+    pub fn takes_p(self) -> bool {
+        matches!(self, Aggregate::Percentile(_))
     }
 
     pub fn needs_numbers(self) -> bool {
-        matches!(self, Aggregate::Sum | Aggregate::Average)
+        use Aggregate::{Average, Percentile, Spread, Sum};
+        matches!(self, Sum | Average | Spread { .. } | Percentile(_))
     }
 
-    /// What its values are when the definition does not say.
+    /// What its values are when the definition does not say; of a list, its elements.
     pub fn natural_type(self) -> FeatureType {
         match self {
-            Aggregate::Count => FeatureType::Int64,
-            Aggregate::Sum | Aggregate::Average => FeatureType::Double,
-            Aggregate::Min | Aggregate::Max | Aggregate::Last => FeatureType::Natural,
+            Aggregate::Count | Aggregate::Distinct => FeatureType::Int64,
+            _ if self.needs_numbers() => FeatureType::Double,
+            _ => FeatureType::Natural,
         }
     }
 
-    pub fn start(self) -> Accumulator {
+    pub fn can_give(self, kind: FeatureType) -> bool {
         match self {
-            Aggregate::Count => Accumulator::Count(0),
-            Aggregate::Sum => Accumulator::Sum(Total::default()),
-            Aggregate::Average => Accumulator::Average(Total::default()),
-            Aggregate::Min => Accumulator::Extreme(Ordering::Less, None),
-            Aggregate::Max => Accumulator::Extreme(Ordering::Greater, None),
-            Aggregate::Last => Accumulator::Last(Value::Null),
-        }
-    }
-}
-
-/// The state of one aggregate over the rows seen so far.
-#[derive(Clone, Debug)]
-pub enum Accumulator {
-    Count(i64),
-    Sum(Total),
-    Average(Total),
-    Extreme(Ordering, Option<Value>),
-    Last(Value),
-}
-
-impl Accumulator {
-    pub fn add(&mut self, value: &Value) {
-        match self {
-            Accumulator::Last(last) => last.clone_from(value),
-            _ if value.is_null() => {}
-            Accumulator::Count(count) => *count += 1,
-            Accumulator::Sum(total) | Accumulator::Average(total) => total.add(value),
-            Accumulator::Extreme(wanted, best) => {
-                if best.as_ref().is_none_or(|best| value.order(best) == Some(*wanted)) {
-                    *best = Some(value.clone());
-                }
-            }
-        }
-    }
-
-    pub fn finish(self) -> Value {
-        match self {
-            Accumulator::Count(count) => Value::Int(count),
-            Accumulator::Sum(total) => total.sum(),
-            Accumulator::Average(total) => total.average(),
-            Accumulator::Extreme(_, best) => best.unwrap_or(Value::Null),
-            Accumulator::Last(last) => last,
-        }
-    }
-}
-
-/// A sum kept twice: exactly, and as doubles in case one of the values is a double.
-#[derive(Clone, Debug)]
-pub struct Total {
-    count: u64,
-    whole: i128,
-    decimal: Option<Decimal>,
-    floats: f64,
-    any_float: bool,
-}
-
-impl Default for Total {
-    fn default() -> Self {
-        Total { count: 0, whole: 0, decimal: None, floats: 0.0, any_float: false }
-    }
-}
-
-impl Total {
-    fn add(&mut self, value: &Value) {
-        let Some(float) = value.to_f64() else { return };
-        // The first double is taken as it is, so that a sum of only -0.0 keeps its sign.
-        self.floats = if self.count == 0 { float } else { self.floats + float };
-        self.count += 1;
-        match value {
-            // 2^63 rows of 64 bits each do not overflow 128.
-            Value::Int(n) => self.whole += i128::from(*n),
-            Value::Decimal(n) => {
-                self.decimal = Some(match &self.decimal {
-                    Some(sum) => sum.plus(n),
-                    None => n.clone(),
-                });
-            }
-            _ => self.any_float = true,
-        }
-    }
-
-    fn exact(&self) -> Decimal {
-        let whole = Decimal::new(self.whole, 0);
-        match &self.decimal {
-            Some(sum) if self.whole == 0 => sum.clone(),
-            Some(sum) => sum.plus(&whole),
-            None => whole,
-        }
-    }
-
-    fn sum(&self) -> Value {
-        match (self.count, self.any_float) {
-            (0, _) => Value::Null,
-            (_, true) => Value::Float(self.floats),
-            (_, false) => Value::Decimal(self.exact()),
-        }
-    }
-
-    fn average(&self) -> Value {
-        match (self.count, self.any_float) {
-            (0, _) => Value::Null,
-            // PostgreSQL's avg starts from +0.0, so that the average of only -0.0 is 0.0.
-            (count, true) => Value::Float((self.floats + 0.0) / count as f64),
-            (count, false) => Value::Decimal(self.exact().divided_by(count)),
+            Aggregate::Count | Aggregate::Distinct => kind == FeatureType::Int64,
+            Aggregate::Sum => matches!(kind, FeatureType::Int64 | FeatureType::Double),
+            _ if self.needs_numbers() => kind == FeatureType::Double,
+            _ => true,
         }
     }
 }
@@ -166,6 +113,11 @@ impl Total {
 pub fn declared(value: Value, kind: FeatureType) -> Value {
     match (kind, value) {
         (_, Value::Null) => Value::Null,
+        (kind, Value::List(values)) => {
+            let values: Vec<Value> = values.into_iter().map(|value| declared(value, kind)).collect();
+            // A list towards Feast has no holes.
+            if values.iter().any(Value::is_null) { Value::Null } else { Value::List(values) }
+        }
         (FeatureType::Int64, Value::Int(n)) => Value::Int(n),
         (FeatureType::Int64, Value::Decimal(n)) => n.to_i64().map_or(Value::Null, Value::Int),
         (FeatureType::Double, value) => value.to_f64().map_or(Value::Null, Value::Float),
@@ -182,11 +134,10 @@ pub fn declared(value: Value, kind: FeatureType) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::decimal::Decimal;
 
     fn over(aggregate: Aggregate, values: &[Value]) -> Value {
-        let mut accumulator = aggregate.start();
-        values.iter().for_each(|value| accumulator.add(value));
-        declared(accumulator.finish(), aggregate.natural_type())
+        declared(super::super::kept::finish(aggregate, values.iter()), aggregate.natural_type())
     }
 
     #[test]
@@ -214,6 +165,18 @@ mod tests {
             (Min, &[Value::Null], Value::Null),
             (Last, &ints, Value::Int(2)),
             (Last, &holes, Value::Null),
+            (First, &holes, Value::Int(4)),
+            (FirstN(2), &ints, Value::List(vec![Value::Int(3), Value::Int(-1)])),
+            (LastN(2), &ints, Value::List(vec![Value::Int(2), Value::Int(-1)])),
+            (LastN(2), &[Value::Null], Value::Null),
+            (LastDistinctN(2), &[2, 1, 1].map(Value::Int), Value::List(vec![Value::Int(1), Value::Int(2)])),
+            (Distinct, &decimals, Value::Int(3)),
+            (Distinct, &[Value::Float(0.0), Value::Float(-0.0), Value::Null], Value::Int(1)),
+            (Spread { sample: false, root: false }, &ints, Value::Float(2.888_888_888_888_889)),
+            (Spread { sample: true, root: true }, &ints, Value::Float(2.081_665_999_466_132_8)),
+            (Spread { sample: true, root: false }, &holes, Value::Null),
+            (Percentile(0.5), &ints, Value::Float(2.0)),
+            (Percentile(0.75), &ints, Value::Float(2.5)),
         ] {
             let got = over(aggregate, values);
             assert!(got.same_bits(&want), "{aggregate:?} of {values:?}: {got:?}, not {want:?}");

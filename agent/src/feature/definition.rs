@@ -3,7 +3,9 @@
 
 use super::aggregate::Aggregate;
 use super::expression::Expression;
-use crate::config::feature::{FeatureConfig, ViewConfig};
+use super::formula::Formula;
+use super::window::{Edge, Window};
+use crate::config::feature::{FeatureConfig, Meaning, ViewConfig};
 use crate::model::feature::{EntityType, FeatureType};
 use shared::config::nearest;
 use shared::error::{Context, Error, Kind, Result};
@@ -14,6 +16,8 @@ const MAX_WINDOW_US: i64 = 3_660 * 86_400 * 1_000_000;
 /// One call of the sync's script carries all features of a view.
 const MAX_FEATURES: usize = 1_000;
 const MAX_NAME_BYTES: usize = 200;
+/// The longest list that `last_n` and its like give.
+const MAX_N: usize = 1_000;
 
 const FEATURE_TYPES: [(&str, FeatureType); 5] = [
     ("int64", FeatureType::Int64),
@@ -33,9 +37,12 @@ pub struct View {
     pub entity: Vec<(String, EntityType)>,
     /// Column of the event time; the commit's time when `None`.
     pub time: Option<String>,
+    pub meaning: Meaning,
     pub filter: Option<Filter>,
     /// Columns kept per row: what features and filter read.
     pub columns: Vec<String>,
+    /// What is kept up while rows come and go.
+    pub aggregates: Vec<Aggregated>,
     pub features: Vec<Feature>,
     pub ttl_us: Option<i64>,
     /// The definition as text: another text is another definition, and state must be rebuilt.
@@ -49,16 +56,31 @@ pub struct Filter {
     pub columns: Vec<usize>,
 }
 
-/// A compiled feature.
+/// An aggregate of a column over a window.
 #[derive(Clone, Debug)]
-pub struct Feature {
+pub struct Aggregated {
+    /// The feature's name, for messages.
     pub name: String,
     pub aggregate: Aggregate,
     /// The column's place among the view's; `None` counts rows.
     pub of: Option<usize>,
-    /// Length of the sliding window; all rows when `None`.
-    pub window_us: Option<i64>,
+    pub window: Window,
+}
+
+/// A compiled feature.
+#[derive(Clone, Debug)]
+pub struct Feature {
+    pub name: String,
+    pub compute: Compute,
     pub kind: FeatureType,
+}
+
+/// What a feature's value is made from; places are among the view's aggregates or features.
+#[derive(Clone, Debug)]
+pub enum Compute {
+    Aggregate(usize),
+    Derived(Formula, Vec<usize>),
+    Vector(Vec<usize>),
 }
 
 impl View {
@@ -70,15 +92,24 @@ impl View {
 
     /// Rows older than this before now are in no window; `None` if a feature has no window.
     pub fn longest_window_us(&self) -> Option<i64> {
-        self.features.iter().map(|f| f.window_us).try_fold(0, |longest, w| w.map(|w| longest.max(w)))
+        let reaches = self.aggregates.iter().map(|a| a.window.reach_us());
+        reaches.into_iter().try_fold(0, |longest, reach| reach.map(|reach| longest.max(reach)))
     }
 
-    /// Each window once.
-    pub fn windows_us(&self) -> Vec<i64> {
-        let mut windows: Vec<i64> = self.features.iter().filter_map(|f| f.window_us).collect();
-        windows.sort_unstable();
-        windows.dedup();
-        windows
+    /// The length of the shortest window; the longest possible if there is none.
+    pub fn shortest_window_us(&self) -> i64 {
+        let of = |w: &Window| [w.length_us, w.step_us, Some(w.offset_us).filter(|o| *o > 0)];
+        let lengths = self.aggregates.iter().flat_map(|a| of(&a.window)).flatten();
+        lengths.min().unwrap_or(MAX_WINDOW_US)
+    }
+
+    /// Each bound of its windows once, those that stand later in time first.
+    pub fn edges(&self) -> Vec<Edge> {
+        let bounds = self.aggregates.iter().flat_map(|a| [a.window.upper(), a.window.lower()]).flatten();
+        let mut edges: Vec<Edge> = bounds.collect();
+        edges.sort_unstable();
+        edges.dedup();
+        edges
     }
 }
 
@@ -105,14 +136,13 @@ fn view(config: &ViewConfig) -> Result<View> {
     }
     let mut columns = Vec::new();
     let filter = config.filter.as_ref().map(|text| filter(text, &mut columns)).transpose()?;
-    let mut names = HashSet::new();
-    let mut features = Vec::with_capacity(config.feature.len());
+    let (mut aggregates, mut features) = (Vec::new(), Vec::with_capacity(config.feature.len()));
     for one in &config.feature {
-        let named = || format!("feature {:?}", one.name);
-        if !names.insert(one.name.as_str()) {
-            return Err(wrong("the name is taken by another feature of this view")).doing(named);
-        }
-        features.push(feature(one, &mut columns).doing(named)?);
+        let made = feature(one, &features, &mut columns, &mut aggregates);
+        features.push(made.doing(|| match one.place.as_str() {
+            "" => format!("feature {:?}", one.name),
+            place => format!("feature {:?} ({place})", one.name),
+        })?);
     }
     let ttl_us = config.ttl.as_ref().map(|text| duration("ttl", text)).transpose()?;
     let definition = serde_json::to_string(config)
@@ -122,8 +152,10 @@ fn view(config: &ViewConfig) -> Result<View> {
         topic: config.topic.clone(),
         entity: entity(config)?,
         time: config.time.clone(),
+        meaning: config.meaning,
         filter,
         columns,
+        aggregates,
         features,
         ttl_us,
         definition,
@@ -150,29 +182,101 @@ fn filter(text: &str, columns: &mut Vec<String>) -> Result<Filter> {
     Ok(Filter { columns: places, expression })
 }
 
-fn feature(config: &FeatureConfig, columns: &mut Vec<String>) -> Result<Feature> {
+fn feature(
+    config: &FeatureConfig,
+    above: &[Feature],
+    columns: &mut Vec<String>,
+    aggregates: &mut Vec<Aggregated>,
+) -> Result<Feature> {
     name(&config.name)?;
-    let aggregate = known("aggregate", &config.aggregate, &Aggregate::NAMES)?;
-    if config.of.is_none() && aggregate != Aggregate::Count {
-        return Err(wrong(format!("{} needs a column: of = \"…\"", config.aggregate)));
+    if above.iter().any(|feature| feature.name == config.name) {
+        return Err(wrong("the name is taken by another feature of this view"));
     }
-    let kind = match &config.kind {
-        Some(text) => known("type", text, &FEATURE_TYPES)?,
-        None => aggregate.natural_type(),
+    let over_features = config.derived.is_some() || !config.vector.is_empty();
+    let over_rows = config.aggregate.is_some() || config.of.is_some() || config.window.is_some();
+    if over_features && over_rows || config.derived.is_some() && !config.vector.is_empty() {
+        return Err(wrong("a feature is one of: an aggregate, a column (of), derived, vector"));
+    }
+    let (compute, natural) = if let Some(text) = &config.derived {
+        let formula = Formula::compile(text).map_err(|why| wrong(format!("derived: {why}")))?;
+        let places = formula.names().iter().map(|name| earlier(name, above)).collect::<Result<_>>()?;
+        (Compute::Derived(formula, places), FeatureType::Natural)
+    } else if !config.vector.is_empty() {
+        let places = config.vector.iter().map(|name| earlier(name, above)).collect::<Result<_>>()?;
+        (Compute::Vector(places), FeatureType::Double)
+    } else {
+        let aggregated = aggregated(config, columns)?;
+        let natural = aggregated.aggregate.natural_type();
+        aggregates.push(aggregated);
+        (Compute::Aggregate(aggregates.len() - 1), natural)
     };
-    let possible = match aggregate {
-        Aggregate::Count => kind == FeatureType::Int64,
-        Aggregate::Sum => matches!(kind, FeatureType::Int64 | FeatureType::Double),
-        Aggregate::Average => kind == FeatureType::Double,
-        Aggregate::Min | Aggregate::Max | Aggregate::Last => true,
+    let kind = config.kind.as_ref().map(|text| known("type", text, &FEATURE_TYPES)).transpose()?;
+    let kind = kind.unwrap_or(natural);
+    let possible = match &compute {
+        Compute::Aggregate(at) => aggregates.get(*at).is_some_and(|a| a.aggregate.can_give(kind)),
+        Compute::Derived(..) => true,
+        Compute::Vector(_) => kind == FeatureType::Double,
     };
     if !possible {
-        let given = config.kind.as_deref().unwrap_or_default();
-        return Err(wrong(format!("{} cannot give the type {given}", config.aggregate)));
+        let what = config.aggregate.as_deref().unwrap_or("a vector");
+        return Err(wrong(format!(
+            "{what} cannot give the type {}",
+            config.kind.as_deref().unwrap_or_default()
+        )));
     }
-    let window_us = config.window.as_ref().map(|text| duration("window", text)).transpose()?;
+    Ok(Feature { name: config.name.clone(), compute, kind })
+}
+
+fn aggregated(config: &FeatureConfig, columns: &mut Vec<String>) -> Result<Aggregated> {
+    let written = config.aggregate.as_deref();
+    // A column alone: its value in the latest row.
+    let aggregate =
+        written.map_or(Ok(Aggregate::Last), |text| known("aggregate", text, &Aggregate::NAMES))?;
+    let called = written.unwrap_or("a feature without aggregate");
+    if config.of.is_none() && aggregate != Aggregate::Count {
+        return Err(wrong(format!("{called} needs a column: of = \"…\"")));
+    }
+    let aggregate = match (aggregate.takes_n(), config.n) {
+        (true, Some(n @ 1..=MAX_N)) => aggregate.with_n(n),
+        (true, _) => return Err(wrong(format!("{called} needs n, from 1 to {MAX_N}"))),
+        (false, Some(_)) => return Err(wrong(format!("{called} takes no n"))),
+        (false, None) => aggregate,
+    };
+    let aggregate = match (aggregate.takes_p(), config.p) {
+        (true, Some(p)) if (0.0..=1.0).contains(&p) => Aggregate::Percentile(p),
+        (true, _) => return Err(wrong(format!("{called} needs p, from 0 to 1"))),
+        (false, Some(_)) => return Err(wrong(format!("{called} takes no p"))),
+        (false, None) => aggregate,
+    };
     let of = config.of.as_ref().map(|column| place(columns, column));
-    Ok(Feature { name: config.name.clone(), aggregate, of, window_us, kind })
+    Ok(Aggregated { name: config.name.clone(), aggregate, of, window: window(config)? })
+}
+
+fn window(config: &FeatureConfig) -> Result<Window> {
+    let given = |key: &str, text: &Option<String>| text.as_ref().map(|text| duration(key, text)).transpose();
+    let (length_us, step_us) = (given("window", &config.window)?, given("step", &config.step)?);
+    let offset_us = given("offset", &config.offset)?.unwrap_or(0);
+    if let (Some(length), Some(step)) = (length_us, step_us)
+        && step > length
+    {
+        return Err(wrong("step is longer than the window: rows between two windows would be in none"));
+    }
+    let window = Window { length_us, step_us, offset_us };
+    if window.reach_us().is_some_and(|reach| reach > MAX_WINDOW_US) {
+        return Err(wrong("window, step and offset together must be at most ten years"));
+    }
+    Ok(window)
+}
+
+/// The place of a feature that stands above.
+fn earlier(name: &str, above: &[Feature]) -> Result<usize> {
+    above.iter().position(|feature| feature.name == name).ok_or_else(|| {
+        let error = wrong(format!("unknown feature `{name}`: it must stand above in the same view"));
+        match nearest(name, above.iter().map(|feature| feature.name.as_str())) {
+            Some(name) => error.remedy(format!("did you mean `{name}`?")),
+            None => error,
+        }
+    })
 }
 
 /// The column's place, added if it is new.
@@ -240,13 +344,14 @@ mod tests {
         assert_eq!(view.columns, ["status", "amount"]);
         assert_eq!(view.needed().collect::<Vec<_>>(), ["user_id", "at", "status", "amount"]);
         assert_eq!(view.longest_window_us(), Some(3_600_000_000));
-        assert_eq!(view.windows_us(), [600_000_000, 3_600_000_000]);
-        assert_eq!(view.features.iter().map(|f| f.of).collect::<Vec<_>>(), [None, Some(1)]);
+        assert_eq!((view.edges().len(), view.shortest_window_us()), (2, 600_000_000));
+        assert_eq!(view.aggregates.iter().map(|a| a.of).collect::<Vec<_>>(), [None, Some(1)]);
     }
 
     #[test]
     fn mistakes_are_named() {
-        let one = "[[feature_view.feature]]\nname = \"s\"\naggregate = \"sum\"\nof = \"amount\"\n";
+        const DERIVED: &str = "[[feature_view.feature]]\nname = \"d\"\nderived = ";
+        let one = "[[feature_view.feature]]\nname = \"sum\"\naggregate = \"sum\"\nof = \"amount\"\n";
         for (text, says, remedy) in [
             (
                 format!("{HEAD}{}", one.replace("\"sum\"", "\"sun\"")),
@@ -257,11 +362,20 @@ mod tests {
             (format!("{HEAD}{one}window = \"10x\""), "window = \"10x\"", ""),
             (format!("{HEAD}{one}window = \"0s\""), "more than zero", ""),
             (format!("{HEAD}{one}type = \"string\""), "sum cannot give the type string", ""),
-            (format!("{HEAD}{one}{one}"), "feature \"s\": the name is taken", ""),
+            (format!("{HEAD}{one}{one}"), "feature \"sum\": the name is taken", ""),
             (format!("{HEAD}{one}{HEAD}{one}"), "feature view \"v\"", ""),
             (format!("{HEAD}where = \"a +\"\n{one}"), "where:", ""),
             (format!("{HEAD}entity_type = [\"int46\"]\n{one}"), "unknown entity_type `int46`", "`int64`"),
             (format!("{HEAD}feature = []"), "needs 1 to", ""),
+            (format!("{HEAD}{one}n = 3"), "sum takes no n", ""),
+            (format!("{HEAD}{one}p = 0.5"), "sum takes no p", ""),
+            (format!("{HEAD}{one}").replace("\"sum\"", "\"last_n\""), "last_n needs n, from 1", ""),
+            (format!("{HEAD}{one}p = 2.0").replace("\"sum\"", "\"percentile\""), "needs p, from 0", ""),
+            (format!("{HEAD}{one}window = \"1m\"\nstep = \"2m\""), "step is longer", ""),
+            (format!("{HEAD}{one}derived = \"s\""), "a feature is one of", ""),
+            (format!("{HEAD}{one}{DERIVED}\"sun + 1\""), "unknown feature `sun`", "did you mean `sum`?"),
+            (format!("{HEAD}{one}{DERIVED}\"sum || 1\""), "operator || is not supported", ""),
+            (format!("{HEAD}[[feature_view.feature]]\nname = \"s\""), "needs a column", ""),
         ] {
             let error = read(&text).expect_err(says);
             assert!(error.to_string().contains(says), "{error}");

@@ -67,20 +67,13 @@ enum Term {
 impl Expression {
     /// Compiles; the error says what is not understood.
     pub fn compile(text: &str) -> Result<Expression, String> {
-        if text.len() > MAX_LENGTH {
-            return Err(format!("condition is longer than {MAX_LENGTH} bytes"));
-        }
-        let mut parser = Parser::new(&SQLiteDialect {})
-            .with_recursion_limit(MAX_NESTING)
-            .try_with_sql(text)
-            .map_err(|e| e.to_string())?;
-        let tree = parser.parse_expr().map_err(|e| e.to_string())?;
-        let rest = parser.peek_token().token;
-        if rest != sqlparser::tokenizer::Token::EOF {
-            return Err(format!("unexpected {rest} after the condition"));
-        }
+        Self::of(&parse(text)?)
+    }
+
+    /// Compiles what is parsed already.
+    pub(super) fn of(tree: &Expr) -> Result<Expression, String> {
         let mut columns = Vec::new();
-        let root = node(&tree, &mut columns)?;
+        let root = node(tree, &mut columns)?;
         Ok(Expression { root, columns })
     }
 
@@ -93,6 +86,23 @@ impl Expression {
     pub fn evaluate(&self, values: &[&Value]) -> Result<Option<bool>, String> {
         self.root.evaluate(values)
     }
+}
+
+/// Text → tree, bounded in length and depth.
+pub(super) fn parse(text: &str) -> Result<Expr, String> {
+    if text.len() > MAX_LENGTH {
+        return Err(format!("expression is longer than {MAX_LENGTH} bytes"));
+    }
+    let mut parser = Parser::new(&SQLiteDialect {})
+        .with_recursion_limit(MAX_NESTING)
+        .try_with_sql(text)
+        .map_err(|e| e.to_string())?;
+    let tree = parser.parse_expr().map_err(|e| e.to_string())?;
+    let rest = parser.peek_token().token;
+    if rest != sqlparser::tokenizer::Token::EOF {
+        return Err(format!("unexpected {rest} after the expression"));
+    }
+    Ok(tree)
 }
 
 fn node(tree: &Expr, columns: &mut Vec<String>) -> Result<Node, String> {

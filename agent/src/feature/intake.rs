@@ -71,7 +71,7 @@ fn checked(
     for (name, column) in view.columns.iter().zip(&columns) {
         present(name, column)?;
     }
-    for feature in view.features.iter().filter(|f| f.aggregate.needs_numbers()) {
+    for feature in view.aggregates.iter().filter(|f| f.aggregate.needs_numbers()) {
         let Some(at) = feature.of else { continue };
         let (name, column) = (view.columns.get(at), columns.get(at).unwrap_or(&Value::Null));
         if !column.is_number() && !column.is_null() {

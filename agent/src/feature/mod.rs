@@ -2,40 +2,69 @@
 //!
 //! A view is over the table's *rows*: an update or a delete retracts. At any moment a feature equals
 //! the SQL over the rows for which `time > now - window`; rows of the future count, as they do there.
-//! Nothing is kept but the rows: a touched entity is computed anew from them, so retraction without a
-//! before-image, late rows, expiry, and restart need no case of their own, and a row that comes twice
-//! changes nothing.
+//! The truth is the rows; entities at hand are kept up as rows come, go, and leave windows, and whatever
+//! is not at hand or cannot be kept up exactly is computed from its rows. So retraction without a
+//! before-image, late rows, expiry and restart have one answer, and a row that comes twice changes nothing.
+//!
+//! ```text
+//! definition, expression, formula     what is wanted
+//! window, aggregate                   which rows, and what of them; accumulator, kept, total: how
+//! intake                              a row → what a view keeps of it
+//! chunk, state                        rows in the file
+//! memory                              entities at hand
+//! work                                a view's part of a transaction
+//! ```
 
+mod accumulator;
 pub mod aggregate;
+mod chunk;
 pub mod definition;
 mod expression;
+mod formula;
 mod intake;
+mod kept;
+mod memory;
 mod state;
+mod total;
+mod window;
+mod work;
 
 use crate::model::feature::{FeatureRow, ViewId, ViewShape};
-use crate::model::row::{Op, Row};
+use crate::model::row::Row;
 use crate::model::verdict::Reason;
 pub use definition::View;
 pub use intake::entity_value;
 use intake::{Kept, Places};
+pub use memory::Limits;
+use memory::Memory;
 use rusqlite::{Connection, Transaction};
 use shared::error::{Error, Kind, Result};
-use std::collections::BTreeSet;
+use std::sync::Mutex;
+use window::Edge;
+use work::Work;
 
 /// Rows stay this long after they left the longest window, in case the clock is set back.
 const CLOCK_GRACE_US: i64 = 60 * 1_000_000;
+/// A chunk's rows lie within this part of the shortest window, so that an edge meets few chunks. The file
+/// relies on it: another number is another layout.
+const CHUNKS_PER_WINDOW: i64 = 64;
 
 /// The views at work.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Engine {
     views: Vec<Live>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Live {
     id: ViewId,
     view: View,
     places: Places,
+    /// Those that rows enter by come first: one may pass a row right after the other.
+    edges: Vec<Edge>,
+    /// The longest time between two rows of a chunk.
+    span_us: i64,
+    memory: Mutex<Memory>,
 }
 
 /// What [`Engine::open`] found besides the views.
@@ -64,7 +93,9 @@ impl Engine {
         views: Vec<View>,
         columns: impl Fn(&str) -> &'c [String],
         now_us: i64,
+        limits: Limits,
     ) -> Result<(Engine, Opened)> {
+        let limits = Limits { cache_bytes: limits.cache_bytes / views.len().max(1), ..limits };
         let mut known = state::views(tx)?;
         let mut opened = Opened::default();
         let mut live = Vec::with_capacity(views.len());
@@ -82,7 +113,7 @@ impl Engine {
             let places = Places::find(&view, columns(&view.topic)).ok_or_else(|| {
                 Error::new(Kind::Bug, format!("view {}: its columns are not among the topic's", view.name))
             })?;
-            live.push(Live { id, view, places });
+            live.push(Live::new(id, view, places, limits));
         }
         for gone in known {
             state::forget_view(tx, gone.id)?;
@@ -136,26 +167,31 @@ impl Engine {
         let wanted =
             |live: &&Live| live.view.topic == topic && only.is_none_or(|only| only.contains(&live.id));
         for live in self.views.iter().filter(wanted) {
-            let mut touched = BTreeSet::new();
+            let mut work = Work::begin(live, tx)?;
+            work.advance(now_us)?;
             for row in rows {
-                if let Err(reason) = live.take(tx, row, now_us, &mut touched)? {
+                if let Err(reason) = work.take(row)? {
                     effect.refused.push((row.offset, reason));
                 }
             }
-            for entity in touched {
-                effect.values.push(live.compute(tx, entity, now_us)?);
-            }
+            effect.values.extend(work.end()?);
         }
         Ok(effect)
     }
 
-    /// Whether a row has left a window since the last [`Engine::expire`]; only reads.
+    /// Whether an edge of a window passed a row since the last [`Engine::expire`]; only reads.
     pub fn due(&self, connection: &Connection, now_us: i64) -> Result<bool> {
         for live in &self.views {
-            let from = state::expired_to(connection, live.id)?;
-            for window in live.view.windows_us() {
-                let (after, to) = range(from, now_us, window);
-                if state::any_between(connection, live.id, after, to)? {
+            let from_us = state::standing(connection, live.id)?.expired_to_us;
+            for edge in &live.edges {
+                let (a, b) = (edge.at(from_us), edge.at(now_us));
+                let (low, high) = (a.min(b), a.max(b));
+                let mut found = false;
+                state::each_between(connection, live.id, (low, high), live.span_us, |rows| {
+                    found = chunk::rows(rows).flatten().any(|row| row.time_us > low && row.time_us <= high);
+                    Ok(!found)
+                })?;
+                if found {
                     return Ok(true);
                 }
             }
@@ -163,35 +199,17 @@ impl Engine {
         Ok(false)
     }
 
-    /// Computes the entities that have a row which left a window, about `limit` rows' worth; true if
+    /// Computes the entities that have a row which an edge passed, about `limit` rows' worth; true if
     /// there is more to do.
     pub fn expire(&self, tx: &Transaction<'_>, now_us: i64, limit: usize) -> Result<(Vec<FeatureRow>, bool)> {
-        let mut values = Vec::new();
-        let mut more = false;
+        let (mut values, mut more) = (Vec::new(), false);
         for live in &self.views {
-            let from = state::expired_to(tx, live.id)?;
-            let mut to = now_us;
-            for window in live.view.windows_us() {
-                let (after, until) = range(from, to, window);
-                if to > from
-                    && let Some(time) = state::nth_between(tx, live.id, after, until, limit)?
-                {
-                    to = time.saturating_add(window).min(to);
-                    more = true;
-                }
-            }
-            let mut touched = BTreeSet::new();
-            for window in live.view.windows_us() {
-                let (after, until) = range(from, to, window);
-                touched.extend(state::entities_between(tx, live.id, after, until)?);
-            }
-            for entity in touched {
-                values.push(live.compute(tx, entity, now_us)?);
-            }
-            state::set_expired_to(tx, live.id, to)?;
-            if let Some(longest) = live.view.longest_window_us() {
-                state::trim(tx, live.id, to.saturating_sub(longest).saturating_sub(CLOCK_GRACE_US))?;
-            }
+            let mut work = Work::begin(live, tx)?;
+            let to_us = work.reach(now_us, limit)?;
+            more |= to_us < now_us;
+            work.advance(to_us)?;
+            work.trim()?;
+            values.extend(work.end()?);
         }
         Ok((values, more))
     }
@@ -199,97 +217,35 @@ impl Engine {
     /// The values of every entity that has rows, for a view whose state was just built.
     pub fn everything(&self, tx: &Transaction<'_>, view: ViewId, now_us: i64) -> Result<Vec<FeatureRow>> {
         let Some(live) = self.views.iter().find(|live| live.id == view) else { return Ok(Vec::new()) };
-        let entities = state::entities(tx, view)?;
-        entities.into_iter().map(|entity| live.compute(tx, entity, now_us)).collect()
+        let mut work = Work::begin(live, tx)?;
+        work.advance(now_us)?;
+        work.touch_all()?;
+        work.end()
     }
 
-    /// Rows kept and entities with rows, per view name.
-    pub fn sizes(&self, connection: &Connection) -> Result<Vec<(String, i64, i64)>> {
-        let size = |live: &Live| {
-            let (rows, entities) = state::size(connection, live.id)?;
-            Ok((live.view.name.clone(), rows, entities))
-        };
+    /// Rows kept, per view name.
+    pub fn sizes(&self, connection: &Connection) -> Result<Vec<(String, i64)>> {
+        let size = |live: &Live| Ok((live.view.name.clone(), state::size(connection, live.id)?));
         self.views.iter().map(size).collect()
     }
 }
 
-/// The times of rows that leave a window of this length between two moments; also when the clock went
-/// back, for then they come into it again.
-fn range(from_us: i64, to_us: i64, window_us: i64) -> (i64, i64) {
-    let (low, high) = (from_us.min(to_us), from_us.max(to_us));
-    (low.saturating_sub(window_us), high.saturating_sub(window_us))
-}
-
 impl Live {
-    /// Brings one row into the state, noting the entities whose values may have changed.
-    fn take(
-        &self,
-        tx: &Transaction<'_>,
-        row: &Row,
-        now_us: i64,
-        touched: &mut BTreeSet<Vec<u8>>,
-    ) -> Result<std::result::Result<(), Reason>> {
-        if row.op == Op::Truncate {
-            touched.extend(state::entities(tx, self.id)?);
-            state::clear(tx, self.id)?;
-            return Ok(Ok(()));
-        }
-        let Some(key) = &row.key else {
-            return Ok(Err(Reason::new("no_key", "a row without primary key cannot be retracted")));
-        };
-        let old = state::find(tx, self.id, key)?;
-        let stored = || match &old {
-            Some(place) => state::columns(tx, self.id, place, key),
-            None => Ok(None),
-        };
-        let kept = match intake::take(&self.view, &self.places, row, stored)? {
-            Ok(kept) => kept.filter(|kept| self.counts(kept, now_us)),
-            Err(reason) => return Ok(Err(reason)),
-        };
-        if let Some(place) = old {
-            let stays = kept.as_ref().is_some_and(|k| k.entity == place.0 && k.time_us == place.1);
-            if !stays {
-                state::remove(tx, self.id, &place, key)?;
-            }
-            touched.insert(place.0);
-        }
-        if let Some(kept) = kept {
-            state::insert(tx, self.id, key, &kept)?;
-            touched.insert(kept.entity);
-        }
-        Ok(Ok(()))
+    fn new(id: ViewId, view: View, places: Places, limits: Limits) -> Live {
+        let edges = view.edges();
+        let span_us = view.shortest_window_us() / CHUNKS_PER_WINDOW;
+        Live { id, view, places, edges, span_us, memory: Mutex::new(Memory::new(limits)) }
     }
 
     /// Whether a row is, or may after a step of the clock be, in a window.
     fn counts(&self, kept: &Kept, now_us: i64) -> bool {
-        self.view.longest_window_us().is_none_or(|longest| {
-            kept.time_us > now_us.saturating_sub(longest).saturating_sub(CLOCK_GRACE_US)
-        })
+        self.forgotten_us(now_us).is_none_or(|to_us| kept.time_us > to_us)
     }
 
-    fn compute(&self, tx: &Transaction<'_>, entity: Vec<u8>, now_us: i64) -> Result<FeatureRow> {
-        let start = |window: Option<i64>| window.map_or(i64::MIN, |w| now_us.saturating_sub(w));
-        let mut running: Vec<_> = self
-            .view
-            .features
-            .iter()
-            .map(|feature| (feature, start(feature.window_us), feature.aggregate.start()))
-            .collect();
-        let after = start(self.view.longest_window_us());
-        state::each_row(tx, self.id, &entity, after, |time_us, columns| {
-            for (feature, after, accumulator) in &mut running {
-                if time_us > *after {
-                    let one = crate::model::value::Value::Bool(true);
-                    let value = feature.of.map_or(Some(&one), |at| columns.get(at));
-                    accumulator.add(value.unwrap_or(&crate::model::value::Value::Null));
-                }
-            }
-        })?;
-        let values = running
-            .into_iter()
-            .map(|(feature, _, accumulator)| aggregate::declared(accumulator.finish(), feature.kind))
-            .collect();
-        Ok(FeatureRow { view: self.id, entity, values })
+    /// Rows up to this time are in no window any more; `None` if all rows are.
+    fn forgotten_us(&self, now_us: i64) -> Option<i64> {
+        let longest = self.view.longest_window_us()?;
+        Some(now_us.saturating_sub(longest).saturating_sub(CLOCK_GRACE_US))
     }
 }
 

@@ -1,14 +1,19 @@
-//! The rows that windows still need, in SQLite. This room's tables: `feature_view`, `feature_row`.
+//! The rows that windows still need, in SQLite. This room's tables: `feature_view`, `feature_chunk`,
+//! `feature_key`, `feature_place`, `feature_placed`.
 //!
-//! Rows lie by entity and time, so that recomputing an entity is one range read; a second index finds
-//! a row by its primary key, a third the rows that leave a window.
+//! ```text
+//! feature_chunk   rows of one view, many to a blob, in the order in which they came
+//! feature_key     primary key → chunk and slot
+//! feature_place   entity → chunks and slots, written for many thousand rows at once
+//! ```
+//! Keys mostly rise and chunks always do, so both are written at the right edge of their tree; entities
+//! lie anywhere, which would cost a page a row, and therefore wait in memory ([`super::memory`]) until
+//! there are many. A place may be outdated: the row's own bytes say whose it is.
 
-use super::intake::Kept;
+use super::chunk::{self, Place};
 use crate::db::OrDb;
 use crate::model::feature::ViewId;
-use crate::model::pack;
-use crate::model::value::Value;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, params};
 use shared::error::{Error, Kind, Result};
 
 const DOING: &str = "use the features' state";
@@ -22,13 +27,49 @@ pub struct Known {
     pub definition: String,
 }
 
-pub fn views(connection: &Connection) -> Result<Vec<Known>> {
-    let mut statement =
-        connection.prepare_cached("SELECT id, name, definition FROM feature_view").or_db(DOING)?;
-    let rows = statement
-        .query_map([], |r| Ok(Known { id: ViewId(r.get(0)?), name: r.get(1)?, definition: r.get(2)? }))
-        .or_db(DOING)?;
+/// Where a view's rows stand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    pub revision: i64,
+    /// Up to which time the windows have been looked at.
+    pub expired_to_us: i64,
+    pub placed_chunk: i64,
+}
+
+/// A chunk as it lies in the file.
+#[derive(Debug)]
+pub struct Chunk {
+    pub id: i64,
+    pub rows: Vec<u8>,
+}
+
+fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize> {
+    connection.prepare_cached(sql).and_then(|mut s| s.execute(params)).or_db(DOING)
+}
+
+fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>> {
+    connection.prepare_cached(sql).and_then(|mut s| s.query_row(params, read).optional()).or_db(DOING)
+}
+
+fn all<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql).or_db(DOING)?;
+    let rows = statement.query_map(params, read).or_db(DOING)?;
     rows.collect::<rusqlite::Result<_>>().or_db(DOING)
+}
+
+pub fn views(connection: &Connection) -> Result<Vec<Known>> {
+    let sql = "SELECT id, name, definition FROM feature_view";
+    all(connection, sql, [], |r| Ok(Known { id: ViewId(r.get(0)?), name: r.get(1)?, definition: r.get(2)? }))
 }
 
 /// The view's number, given on first sight.
@@ -41,161 +82,203 @@ pub fn add_view(tx: &Transaction<'_>, name: &str, now_us: i64) -> Result<ViewId>
 
 /// Says that the view's state now follows `definition`.
 pub fn set_definition(tx: &Transaction<'_>, view: ViewId, definition: &str) -> Result<()> {
-    let sql = "UPDATE feature_view SET definition = ?2 WHERE id = ?1";
-    tx.prepare_cached(sql).and_then(|mut s| s.execute(params![view.0, definition])).or_db(DOING).map(drop)
+    execute(tx, "UPDATE feature_view SET definition = ?2 WHERE id = ?1", params![view.0, definition])
+        .map(drop)
 }
 
 pub fn forget_view(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
     clear(tx, view)?;
-    let sql = "DELETE FROM feature_view WHERE id = ?1";
-    tx.prepare_cached(sql).and_then(|mut s| s.execute([view.0])).or_db(DOING).map(drop)
+    execute(tx, "DELETE FROM feature_view WHERE id = ?1", [view.0]).map(drop)
 }
 
-/// The entity and time under which the row with this key is kept.
-pub fn find(tx: &Transaction<'_>, view: ViewId, key: &[u8]) -> Result<Option<(Vec<u8>, i64)>> {
-    let sql = "SELECT entity, time_us FROM feature_row WHERE view = ?1 AND key = ?2";
+pub fn standing(connection: &Connection, view: ViewId) -> Result<Standing> {
+    let sql = "SELECT revision, expired_to_us, placed_chunk FROM feature_view WHERE id = ?1";
+    let read =
+        |r: &Row<'_>| Ok(Standing { revision: r.get(0)?, expired_to_us: r.get(1)?, placed_chunk: r.get(2)? });
+    one(connection, sql, [view.0], read)?.ok_or_else(|| Error::new(Kind::Bug, "a feature view has no number"))
+}
+
+pub fn set_standing(tx: &Transaction<'_>, view: ViewId, to: Standing) -> Result<()> {
+    let sql = "UPDATE feature_view SET revision = ?2, expired_to_us = ?3, placed_chunk = ?4 WHERE id = ?1";
+    execute(tx, sql, params![view.0, to.revision, to.expired_to_us, to.placed_chunk]).map(drop)
+}
+
+pub fn find(tx: &Transaction<'_>, view: ViewId, key: &[u8]) -> Result<Option<Place>> {
+    let sql = "SELECT chunk, slot FROM feature_key WHERE view = ?1 AND key = ?2";
+    one(tx, sql, params![view.0, key], |r| Ok(Place { chunk: r.get(0)?, slot: r.get(1)? }))
+}
+
+pub fn set_key(tx: &Transaction<'_>, view: ViewId, key: &[u8], place: Place) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO feature_key (view, key, chunk, slot) VALUES (?1, ?2, ?3, ?4)";
+    execute(tx, sql, params![view.0, key, place.chunk, place.slot]).map(drop)
+}
+
+pub fn drop_key(tx: &Transaction<'_>, view: ViewId, key: &[u8]) -> Result<()> {
+    execute(tx, "DELETE FROM feature_key WHERE view = ?1 AND key = ?2", params![view.0, key]).map(drop)
+}
+
+/// Empty if there is no key.
+pub fn greatest_key(tx: &Transaction<'_>, view: ViewId) -> Result<Vec<u8>> {
+    let sql = "SELECT key FROM feature_key WHERE view = ?1 ORDER BY key DESC LIMIT 1";
+    Ok(one(tx, sql, [view.0], |r| r.get(0))?.unwrap_or_default())
+}
+
+pub fn add_chunk(tx: &Transaction<'_>, view: ViewId, rows: &[u8]) -> Result<i64> {
+    let (first_us, last_us, alive) = span(rows);
+    let sql = "INSERT INTO feature_chunk (view, first_us, last_us, alive, rows) VALUES (?1, ?2, ?3, ?4, ?5)";
     tx.prepare_cached(sql)
-        .and_then(|mut s| s.query_row(params![view.0, key], |r| Ok((r.get(0)?, r.get(1)?))).optional())
+        .and_then(|mut s| s.insert(params![view.0, first_us, last_us, alive, rows]))
         .or_db(DOING)
 }
 
-pub fn columns(
-    tx: &Transaction<'_>,
-    view: ViewId,
-    (entity, time_us): &(Vec<u8>, i64),
-    key: &[u8],
-) -> Result<Option<Vec<Value>>> {
-    let sql = "SELECT columns FROM feature_row WHERE view = ?1 AND entity = ?2 AND time_us = ?3 AND key = ?4";
-    let bytes: Option<Vec<u8>> = tx
-        .prepare_cached(sql)
-        .and_then(|mut s| s.query_row(params![view.0, entity, time_us, key], |r| r.get(0)).optional())
-        .or_db(DOING)?;
-    bytes.map(|bytes| unpack(&bytes)).transpose()
+/// Replaces a chunk's rows; without one that is alive it goes.
+pub fn set_chunk(tx: &Transaction<'_>, chunk: i64, rows: &[u8]) -> Result<()> {
+    let (first_us, last_us, alive) = span(rows);
+    if alive == 0 {
+        return drop_chunk(tx, chunk);
+    }
+    let sql = "UPDATE feature_chunk SET first_us = ?2, last_us = ?3, alive = ?4, rows = ?5 WHERE id = ?1";
+    execute(tx, sql, params![chunk, first_us, last_us, alive, rows]).map(drop)
 }
 
-pub fn insert(tx: &Transaction<'_>, view: ViewId, key: &[u8], kept: &Kept) -> Result<()> {
-    // The same key at the same place only has new columns.
-    let sql = "INSERT INTO feature_row (view, entity, time_us, key, columns) VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT (view, entity, time_us, key) DO UPDATE SET columns = excluded.columns";
-    tx.prepare_cached(sql)
-        .and_then(|mut s| {
-            s.execute(params![view.0, kept.entity, kept.time_us, key, pack::pack(&kept.columns)])
-        })
-        .or_db(DOING)
-        .map(drop)
+pub fn drop_chunk(tx: &Transaction<'_>, chunk: i64) -> Result<()> {
+    execute(tx, "DELETE FROM feature_chunk WHERE id = ?1", [chunk]).map(drop)
 }
 
-pub fn remove(
-    tx: &Transaction<'_>,
+fn span(rows: &[u8]) -> (i64, i64, i64) {
+    let alive = chunk::rows(rows).flatten();
+    alive.fold((i64::MAX, i64::MIN, 0), |(first, last, n), row| {
+        (first.min(row.time_us), last.max(row.time_us), n + 1)
+    })
+}
+
+/// A chunk's rows, if it is still there.
+pub fn chunk(connection: &Connection, chunk: i64) -> Result<Option<Vec<u8>>> {
+    one(connection, "SELECT rows FROM feature_chunk WHERE id = ?1", [chunk], |r| r.get(0))?
+        .map(checked)
+        .transpose()
+}
+
+fn checked(rows: Vec<u8>) -> Result<Vec<u8>> {
+    if chunk::sound(&rows) { Ok(rows) } else { Err(damaged()) }
+}
+
+pub fn damaged() -> Error {
+    Error::new(Kind::Data, "stored feature rows are damaged")
+}
+
+/// Calls `each` with the chunks that may have rows with a time in `(after, to]`, none of which spans
+/// more than `span_us`, until it says false.
+pub fn each_between(
+    connection: &Connection,
     view: ViewId,
-    (entity, time_us): &(Vec<u8>, i64),
-    key: &[u8],
+    (after_us, to_us): (i64, i64),
+    span_us: i64,
+    mut each: impl FnMut(&[u8]) -> Result<bool>,
 ) -> Result<()> {
-    let sql = "DELETE FROM feature_row WHERE view = ?1 AND entity = ?2 AND time_us = ?3 AND key = ?4";
-    tx.prepare_cached(sql)
-        .and_then(|mut s| s.execute(params![view.0, entity, time_us, key]))
-        .or_db(DOING)
-        .map(drop)
-}
-
-/// Every entity that has rows.
-pub fn entities(tx: &Transaction<'_>, view: ViewId) -> Result<Vec<Vec<u8>>> {
-    let mut statement =
-        tx.prepare_cached("SELECT DISTINCT entity FROM feature_row WHERE view = ?1").or_db(DOING)?;
-    let rows = statement.query_map([view.0], |r| r.get(0)).or_db(DOING)?;
-    rows.collect::<rusqlite::Result<_>>().or_db(DOING)
-}
-
-pub fn clear(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
-    tx.prepare_cached("DELETE FROM feature_row WHERE view = ?1")
-        .and_then(|mut s| s.execute([view.0]))
-        .or_db(DOING)
-        .map(drop)
-}
-
-/// The entity's rows later than `after_us`, by time and key.
-pub fn each_row(
-    tx: &Transaction<'_>,
-    view: ViewId,
-    entity: &[u8],
-    after_us: i64,
-    mut each: impl FnMut(i64, &[Value]),
-) -> Result<()> {
-    let mut statement = tx
-        .prepare_cached(
-            "SELECT time_us, columns FROM feature_row WHERE view = ?1 AND entity = ?2 AND time_us > ?3
-             ORDER BY time_us, key",
-        )
-        .or_db(DOING)?;
-    let mut rows = statement.query(params![view.0, entity, after_us]).or_db(DOING)?;
+    let sql = "SELECT rows FROM feature_chunk
+               WHERE view = ?1 AND last_us > ?2 AND last_us <= ?4 AND first_us <= ?3 ORDER BY last_us";
+    let mut statement = connection.prepare_cached(sql).or_db(DOING)?;
+    let latest_us = to_us.saturating_add(span_us);
+    let mut rows = statement.query(params![view.0, after_us, to_us, latest_us]).or_db(DOING)?;
     while let Some(row) = rows.next().or_db(DOING)? {
-        let bytes = row.get_ref(1).and_then(|b| Ok(b.as_blob()?)).or_db(DOING)?;
-        each(row.get(0).or_db(DOING)?, &unpack(bytes)?);
+        let bytes = row.get_ref(0).and_then(|b| Ok(b.as_blob()?)).or_db(DOING)?;
+        if !each(bytes)? {
+            break;
+        }
     }
     Ok(())
 }
 
-/// Up to which time the view's windows have been looked at.
-pub fn expired_to(connection: &Connection, view: ViewId) -> Result<i64> {
-    let sql = "SELECT expired_to_us FROM feature_view WHERE id = ?1";
-    connection.prepare_cached(sql).and_then(|mut s| s.query_row([view.0], |r| r.get(0))).or_db(DOING)
-}
-
-pub fn set_expired_to(tx: &Transaction<'_>, view: ViewId, to_us: i64) -> Result<()> {
-    let sql = "UPDATE feature_view SET expired_to_us = ?2 WHERE id = ?1";
-    tx.prepare_cached(sql).and_then(|mut s| s.execute(params![view.0, to_us])).or_db(DOING).map(drop)
-}
-
-/// Whether any row lies in `(after, to]`.
-pub fn any_between(connection: &Connection, view: ViewId, after_us: i64, to_us: i64) -> Result<bool> {
-    nth_between(connection, view, after_us, to_us, 0).map(|found| found.is_some())
-}
-
-/// The time of the n-th row in `(after, to]`, counted from zero by time.
-pub fn nth_between(
+/// Rows in the chunks of [`each_between`], at most; some of them may lie outside.
+pub fn count_between(
     connection: &Connection,
     view: ViewId,
-    after_us: i64,
-    to_us: i64,
-    n: usize,
-) -> Result<Option<i64>> {
-    let sql = "SELECT time_us FROM feature_row WHERE view = ?1 AND time_us > ?2 AND time_us <= ?3
-               ORDER BY time_us LIMIT 1 OFFSET ?4";
-    let n = i64::try_from(n).unwrap_or(i64::MAX);
-    connection
-        .prepare_cached(sql)
-        .and_then(|mut s| s.query_row(params![view.0, after_us, to_us, n], |r| r.get(0)).optional())
-        .or_db(DOING)
+    (after_us, to_us): (i64, i64),
+    span_us: i64,
+) -> Result<i64> {
+    let sql = "SELECT coalesce(sum(alive), 0) FROM feature_chunk
+               WHERE view = ?1 AND last_us > ?2 AND last_us <= ?4 AND first_us <= ?3";
+    let latest_us = to_us.saturating_add(span_us);
+    let count = one(connection, sql, params![view.0, after_us, to_us, latest_us], |r| r.get(0))?;
+    Ok(count.unwrap_or(0))
 }
 
-/// The entities that have a row in `(after, to]`.
-pub fn entities_between(
+/// The chunks all of whose rows lie at or before `to_us`, the oldest first.
+pub fn chunks_until(tx: &Transaction<'_>, view: ViewId, to_us: i64, limit: usize) -> Result<Vec<Chunk>> {
+    let sql =
+        "SELECT id, rows FROM feature_chunk WHERE view = ?1 AND last_us <= ?2 ORDER BY last_us LIMIT ?3";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    all(tx, sql, params![view.0, to_us, limit], |r| Ok(Chunk { id: r.get(0)?, rows: r.get(1)? }))
+}
+
+/// The view's chunks with a greater number.
+pub fn chunks_after(tx: &Transaction<'_>, view: ViewId, chunk: i64) -> Result<Vec<Chunk>> {
+    let sql = "SELECT id, rows FROM feature_chunk WHERE +view = ?1 AND id > ?2 ORDER BY id";
+    all(tx, sql, params![view.0, chunk], |r| Ok(Chunk { id: r.get(0)?, rows: r.get(1)? }))
+}
+
+/// Files an entity's places under the last chunk that the filing covers.
+pub fn put_places(
     tx: &Transaction<'_>,
     view: ViewId,
-    after_us: i64,
-    to_us: i64,
-) -> Result<Vec<Vec<u8>>> {
-    let sql = "SELECT DISTINCT entity FROM feature_row WHERE view = ?1 AND time_us > ?2 AND time_us <= ?3";
-    let mut statement = tx.prepare_cached(sql).or_db(DOING)?;
-    let rows = statement.query_map(params![view.0, after_us, to_us], |r| r.get(0)).or_db(DOING)?;
-    rows.collect::<rusqlite::Result<_>>().or_db(DOING)
+    entity: &[u8],
+    last: i64,
+    places: &[Place],
+) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO feature_place (view, entity, last, places) VALUES (?1, ?2, ?3, ?4)";
+    execute(tx, sql, params![view.0, entity, last, chunk::put_places(places)]).map(drop)
 }
 
-/// Forgets rows at or before `to_us`.
-pub fn trim(tx: &Transaction<'_>, view: ViewId, to_us: i64) -> Result<()> {
-    let sql = "DELETE FROM feature_row WHERE view = ?1 AND time_us <= ?2";
-    tx.prepare_cached(sql).and_then(|mut s| s.execute(params![view.0, to_us])).or_db(DOING).map(drop)
+/// Notes a filing, and until when its rows can be in a window.
+pub fn put_placed(tx: &Transaction<'_>, view: ViewId, last: i64, last_us: i64) -> Result<()> {
+    let sql = "INSERT INTO feature_placed (view, last, last_us) VALUES (?1, ?2, ?3)
+               ON CONFLICT (view, last) DO UPDATE SET last_us = max(last_us, excluded.last_us)";
+    execute(tx, sql, params![view.0, last, last_us]).map(drop)
 }
 
-/// Rows kept and entities with rows, for the status page.
-pub fn size(connection: &Connection, view: ViewId) -> Result<(i64, i64)> {
-    let sql = "SELECT count(*), count(DISTINCT entity) FROM feature_row WHERE view = ?1";
-    connection
-        .prepare_cached(sql)
-        .and_then(|mut s| s.query_row([view.0], |r| Ok((r.get(0)?, r.get(1)?))))
-        .or_db(DOING)
+/// Forgets the filings all of whose rows lie at or before `to_us`.
+pub fn drop_placed(tx: &Transaction<'_>, view: ViewId, to_us: i64) -> Result<()> {
+    let sql = "SELECT last FROM feature_placed WHERE view = ?1 AND last_us <= ?2";
+    for last in all(tx, sql, params![view.0, to_us], |r| r.get::<_, i64>(0))? {
+        execute(tx, "DELETE FROM feature_place WHERE view = ?1 AND last = ?2", params![view.0, last])?;
+        execute(tx, "DELETE FROM feature_placed WHERE view = ?1 AND last = ?2", params![view.0, last])?;
+    }
+    Ok(())
 }
 
-fn unpack(bytes: &[u8]) -> Result<Vec<Value>> {
-    pack::unpack(bytes).ok_or_else(|| Error::new(Kind::Data, "a stored feature row is damaged"))
+/// The filed places of an entity's rows.
+pub fn places(tx: &Transaction<'_>, view: ViewId, entity: &[u8]) -> Result<Vec<Place>> {
+    let sql = "SELECT places FROM feature_place WHERE view = ?1 AND entity = ?2 ORDER BY last";
+    let mut places = Vec::new();
+    for bytes in all(tx, sql, params![view.0, entity], |r| r.get::<_, Vec<u8>>(0))? {
+        places.extend(chunk::places(&bytes).ok_or_else(damaged)?);
+    }
+    Ok(places)
+}
+
+pub fn drop_places(tx: &Transaction<'_>, view: ViewId, entity: &[u8]) -> Result<()> {
+    execute(tx, "DELETE FROM feature_place WHERE view = ?1 AND entity = ?2", params![view.0, entity])
+        .map(drop)
+}
+
+/// Every entity that has filed places; some may have no row any more.
+pub fn entities(tx: &Transaction<'_>, view: ViewId) -> Result<Vec<Box<[u8]>>> {
+    let sql = "SELECT DISTINCT entity FROM feature_place WHERE view = ?1";
+    all(tx, sql, [view.0], |r| r.get::<_, Vec<u8>>(0).map(Into::into))
+}
+
+/// Forgets a view's rows.
+pub fn clear(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
+    for table in ["feature_chunk", "feature_key", "feature_place", "feature_placed"] {
+        execute(tx, &format!("DELETE FROM {table} WHERE view = ?1"), [view.0])?;
+    }
+    // Whoever followed the rows that were, follows nothing now.
+    execute(tx, "UPDATE feature_view SET revision = revision + 1 WHERE id = ?1", [view.0]).map(drop)
+}
+
+/// Rows kept, for the status page.
+pub fn size(connection: &Connection, view: ViewId) -> Result<i64> {
+    let sql = "SELECT coalesce(sum(alive), 0) FROM feature_chunk WHERE view = ?1";
+    Ok(one(connection, sql, [view.0], |r| r.get(0))?.unwrap_or(0))
 }

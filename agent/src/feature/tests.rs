@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::feature::ViewConfig;
 use crate::model::pack;
+use crate::model::row::Op;
 use crate::model::value::Value;
 
 const NOW: i64 = 1_800_000_000_000_000;
@@ -31,6 +32,7 @@ name = "last"
 aggregate = "last"
 of = "amount"
 "#;
+const LIMITS: Limits = Limits { cache_bytes: 1 << 20, unplaced_rows: 1_000 };
 const COLUMNS: [&str; 4] = ["user_id", "created_at", "status", "amount"];
 
 fn views(text: &str) -> Vec<View> {
@@ -50,6 +52,9 @@ impl World {
     fn new() -> Self {
         let mut connection = Connection::open_in_memory().expect("in memory");
         connection.execute_batch(include_str!("../db/migrations/0010_feature.sql")).expect("the layout");
+        connection
+            .execute_batch(include_str!("../db/migrations/0030_feature_engine.sql"))
+            .expect("the layout");
         let engine = open(&mut connection, DEFINITION).0;
         World { connection, engine }
     }
@@ -72,7 +77,7 @@ impl World {
 fn open(connection: &mut Connection, definition: &str) -> (Engine, Opened) {
     let columns: Vec<String> = COLUMNS.map(str::to_owned).to_vec();
     let tx = connection.transaction().expect("begins");
-    let opened = Engine::open(&tx, views(definition), |_| columns.as_slice(), NOW).expect("opens");
+    let opened = Engine::open(&tx, views(definition), |_| columns.as_slice(), NOW, LIMITS).expect("opens");
     tx.commit().expect("commits");
     opened
 }
@@ -154,16 +159,25 @@ fn rows_leave_windows_though_nothing_happens_also_in_small_steps_and_when_the_cl
         [(0, Value::Int(0)), (1, Value::Int(0)), (2, Value::Int(0))]
     );
     assert!(!more && !world.engine.due(&world.connection, later).expect("reads"));
-    let (got, more) = world.expire(NOW + 30 * MINUTE, 1);
-    assert!(more && !got.is_empty());
-    let mut steps = 0;
-    while world.expire(NOW + 30 * MINUTE, 1).1 {
+    let many: Vec<Row> =
+        (100..3_100).map(|n| row(Op::Create, n, Some((n % 50, NOW + n * 100_000, "settled", 1)))).collect();
+    world.at(later, &many);
+    let (mut steps, mut last) = (0, std::collections::BTreeMap::new());
+    while {
+        let (values, more) = world.expire(NOW + 40 * MINUTE, 600);
+        last.extend(shown(&values));
+        more
+    } {
         steps += 1;
-        assert!(steps < 20, "small steps come to an end");
+        assert!(steps < 60, "small steps come to an end");
     }
+    assert!(steps > 3 && last.values().all(|v| v[0] == Value::Int(0)) && last.len() == 50, "{steps}");
     let back = NOW + 10 * MINUTE - 1;
     let (got, _) = world.expire(back, 100);
-    assert!(shown(&got).iter().any(|(_, v)| v[0] == Value::Int(1)), "rows are in the window again");
+    assert!(
+        shown(&got).iter().all(|(_, v)| v[0] != Value::Int(0)) && got.len() == 50,
+        "rows are in the window again"
+    );
 }
 
 #[test]
@@ -215,10 +229,10 @@ fn a_changed_definition_starts_anew_and_a_removed_view_goes() {
     engine.built(&tx, opened.stale[0]).expect("noted");
     tx.commit().expect("commits");
     assert!(open(&mut world.connection, DEFINITION).1.stale.is_empty());
-    assert_eq!(engine.sizes(&world.connection).expect("reads"), [("spend".to_owned(), 1, 1)]);
+    assert_eq!(engine.sizes(&world.connection).expect("reads"), [("spend".to_owned(), 1)]);
     let other = DEFINITION.replace("20m", "30m");
     assert_eq!(open(&mut world.connection, &other).1.stale, opened.stale);
-    assert_eq!(engine.sizes(&world.connection).expect("reads"), [("spend".to_owned(), 0, 0)]);
+    assert_eq!(engine.sizes(&world.connection).expect("reads"), [("spend".to_owned(), 0)]);
     let renamed = DEFINITION.replace("\"spend\"", "\"other\"");
     let (_, opened) = open(&mut world.connection, &renamed);
     assert_eq!((opened.stale.len(), opened.gone.len()), (1, 1));

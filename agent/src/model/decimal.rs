@@ -170,6 +170,55 @@ impl Decimal {
         Decimal { unscaled: a.plus(&b), scale }
     }
 
+    #[must_use]
+    pub fn negated(&self) -> Decimal {
+        let unscaled = match &self.unscaled {
+            Unscaled::Small(n) if *n != i128::MIN => Unscaled::Small(-n),
+            other => Unscaled::of(-other.big()),
+        };
+        Decimal { unscaled, scale: self.scale }
+    }
+
+    /// The exact product.
+    #[must_use]
+    pub fn times(&self, other: &Decimal) -> Decimal {
+        let scale = self.scale + other.scale;
+        if let (Unscaled::Small(a), Unscaled::Small(b)) = (&self.unscaled, &other.unscaled)
+            && let Some(product) = a.checked_mul(*b)
+        {
+            return Decimal { unscaled: Unscaled::Small(product), scale };
+        }
+        Decimal { unscaled: Unscaled::of(self.unscaled.big() * other.unscaled.big()), scale }
+    }
+
+    /// The square root with as many digits after the point as the number has, rounded half away from
+    /// zero, as PostgreSQL's `stddev` of a variance; zero for what is negative.
+    #[must_use]
+    pub fn root(&self) -> Decimal {
+        let big = self.unscaled.big();
+        if big.sign() != Sign::Plus {
+            return Decimal::new(0, self.scale);
+        }
+        // One digit more, to round by it.
+        let scaled = big * BigInt::from(10).pow(self.scale + 2);
+        let longer = Unscaled::of(scaled.sqrt());
+        Decimal { unscaled: longer.over(&Unscaled::Small(10)), scale: self.scale }
+    }
+
+    /// Without zeros at the end: equal numbers get the same form.
+    #[must_use]
+    pub fn trimmed(&self) -> Decimal {
+        let (ten, mut short) = (Unscaled::Small(10), self.clone());
+        while short.scale > 0 {
+            let next = short.unscaled.over(&ten);
+            if next.times_ten_to(1) != short.unscaled {
+                break;
+            }
+            short = Decimal { unscaled: next, scale: short.scale - 1 };
+        }
+        short
+    }
+
     /// `self / count` as PostgreSQL's `numeric` divides: `select_div_scale` decides how many digits
     /// the quotient keeps, and the last one is rounded half away from zero.
     #[must_use]

@@ -19,6 +19,7 @@ const TEXT: u8 = 6;
 const BYTES: u8 = 7;
 const TIMESTAMP: u8 = 8;
 const OPAQUE: u8 = 9;
+const LIST: u8 = 10;
 
 /// Values one after the other, each with its kind. What was not sent is kept as null.
 pub fn pack<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec<u8> {
@@ -61,6 +62,7 @@ fn pack_one(out: &mut Vec<u8>, value: &Value) {
             put_long(out, *micros);
         }
         Value::Opaque => out.push(OPAQUE),
+        Value::List(values) => block(out, LIST, &pack(values)),
     }
 }
 
@@ -89,8 +91,22 @@ fn unpack_one(tag: u8, bytes: &mut &[u8]) -> Option<Value> {
         BYTES => Value::Bytes(take_block(bytes)?.to_vec()),
         TIMESTAMP => Value::Timestamp(take_long(bytes)?),
         OPAQUE => Value::Opaque,
+        LIST => Value::List(unpack_list(take_block(bytes)?)?),
         _ => return None,
     })
+}
+
+/// Lists do not nest, so that damaged bytes cannot make this go deep.
+fn unpack_list(mut bytes: &[u8]) -> Option<Vec<Value>> {
+    let mut values = Vec::new();
+    while let Some((tag, rest)) = bytes.split_first() {
+        bytes = rest;
+        if *tag == LIST {
+            return None;
+        }
+        values.push(unpack_one(*tag, &mut bytes)?);
+    }
+    Some(values)
 }
 
 fn take_block<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -202,6 +218,7 @@ mod tests {
         all.extend([-5, 0, 1_700_000_000_000_000].map(Value::Timestamp));
         all.push(Value::Decimal(Decimal::parse("-12.50").expect("a decimal")));
         all.push(Value::Bytes(vec![0, 0, 1]));
+        all.push(Value::List(vec![Value::Int(1), Value::Text("a".to_owned())]));
         all
     }
 

@@ -15,6 +15,8 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// Microseconds since 1970, UTC. Dates are their midnight.
     Timestamp(i64),
+    /// Values of one kind, none of them null: only features are lists.
+    List(Vec<Value>),
     /// Present, but of a kind that features do not compute with (arrays, maps, records).
     Opaque,
     /// The source did not send it because it did not change (PostgreSQL's TOAST).
@@ -39,6 +41,7 @@ impl Value {
             Value::Text(_) => "text",
             Value::Bytes(_) => "bytes",
             Value::Timestamp(_) => "timestamp",
+            Value::List(_) => "list",
             Value::Opaque => "array or record",
             Value::Unchanged => "unchanged",
             Value::Absent => "absent",
@@ -74,6 +77,20 @@ impl Value {
             (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
             _ => order_floats(self.to_f64()?, other.to_f64()?),
         })
+    }
+
+    /// Bytes that are the same exactly for values that are equal: 1, 1.0 and 1.00; 0.0 and -0.0.
+    pub fn identity(&self) -> Vec<u8> {
+        let plain = match self {
+            Value::Decimal(n) => match n.to_i64() {
+                Some(whole) => Value::Int(whole),
+                None => Value::Decimal(n.trimmed()),
+            },
+            Value::Float(n) if *n == 0.0 => Value::Float(0.0),
+            Value::Float(n) if n.is_nan() => Value::Float(f64::NAN),
+            other => return super::pack::sortable([other]),
+        };
+        super::pack::sortable([&plain])
     }
 
     /// Equal in kind and in every bit: -0.0 is not 0.0, and a NaN equals itself.

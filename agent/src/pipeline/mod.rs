@@ -17,7 +17,7 @@ use crate::buffer::{self, Log};
 use crate::config::Config;
 use crate::config::file::FilesConfig;
 use crate::db::{Db, Readers};
-use crate::feature::{Engine, Opened, View, definition};
+use crate::feature::{Engine, Limits, Opened, View, definition};
 use crate::forward::progress::Kept;
 use crate::forward::{self, Forward};
 use crate::ingest::consume::{self, Consumer};
@@ -330,14 +330,15 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
     let columns: Vec<(String, Vec<String>)> =
         topics.iter().map(|topic| (topic.name.clone(), topic.columns().to_vec())).collect();
     let now_us = clock.now().micros();
-    // The sync's target with the project: another one needs everything again.
     let copied = log.is_copied();
     let trimmed_ms = clock.now().millis();
     let ends = ends(&log);
+    let limits = Limits::with_cache(config.features.cache_bytes);
+    // The sync's target with the project: another one needs everything again.
     let target = config.sync.as_ref().map(|sync| format!("{} {}", sync.address(), sync.project));
     let opened = db.write(move |tx| {
         let of = |name: &str| columns.iter().find(|(topic, _)| topic == name).map_or(&[][..], |(_, c)| c);
-        let (engine, opened) = Engine::open(tx, views, of, now_us)?;
+        let (engine, opened) = Engine::open(tx, views, of, now_us, limits)?;
         for view in opened.stale.iter().chain(&opened.gone) {
             store::clear(tx, *view)?;
             sync::outbox::clear(tx, *view)?;

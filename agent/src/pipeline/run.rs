@@ -134,6 +134,8 @@ impl Processor {
 
     /// Processes all that is there, looking at windows in between.
     fn drain(&mut self) -> Result<()> {
+        // After a long time away much has left the windows: in steps, before rows need them to be at now.
+        self.tick()?;
         let mut next_tick = Instant::now() + self.config.tick;
         while !self.shutdown.requested() && self.round()? {
             if Instant::now() >= next_tick {

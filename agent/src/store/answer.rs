@@ -152,6 +152,7 @@ fn to_json(value: &Value) -> Json {
         Value::Bytes(bytes) => json!(base64::engine::general_purpose::STANDARD.encode(bytes)),
         Value::Timestamp(micros) => json!(micros.div_euclid(1_000_000)),
         Value::Decimal(n) => json!(n.to_f64()),
+        Value::List(values) => values.iter().map(to_json).collect(),
         Value::Null | Value::Opaque | Value::Unchanged | Value::Absent => Json::Null,
     }
 }

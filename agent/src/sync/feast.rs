@@ -107,8 +107,41 @@ pub fn value(value: &Value) -> Vec<u8> {
             out.push(8 << 3);
             varint(&mut out, micros.div_euclid(1_000_000).cast_unsigned());
         }
+        Value::List(values) => return list(values),
         Value::Null | Value::Opaque | Value::Unchanged | Value::Absent => {}
     }
+    out
+}
+
+/// A list of one kind; the kind is its first value's.
+fn list(values: &[Value]) -> Vec<u8> {
+    let (mut inner, mut packed) = (Vec::new(), Vec::new());
+    for value in values {
+        match value {
+            Value::Bytes(bytes) => block(&mut inner, 1, bytes),
+            Value::Text(text) => block(&mut inner, 1, text.as_bytes()),
+            Value::Int(n) => varint(&mut packed, n.cast_unsigned()),
+            Value::Bool(truth) => packed.push(u8::from(*truth)),
+            Value::Timestamp(micros) => varint(&mut packed, micros.div_euclid(1_000_000).cast_unsigned()),
+            other => packed.extend_from_slice(&other.to_f64().unwrap_or(f64::NAN).to_le_bytes()),
+        }
+    }
+    let field = match values.first() {
+        Some(Value::Bytes(_)) => 11,
+        Some(Value::Text(_)) => 12,
+        Some(Value::Int(_)) => 14,
+        Some(Value::Bool(_)) => 17,
+        Some(Value::Timestamp(_)) => 18,
+        Some(_) => 15,
+        None => return Vec::new(),
+    };
+    if !packed.is_empty() {
+        block(&mut inner, 1, &packed);
+    }
+    let mut out = Vec::with_capacity(inner.len() + 4);
+    varint(&mut out, field << 3 | 2);
+    varint(&mut out, inner.len() as u64);
+    out.extend_from_slice(&inner);
     out
 }
 

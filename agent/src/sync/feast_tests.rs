@@ -77,4 +77,9 @@ fn values() {
     assert!(compared > 15, "only {compared} compared");
     assert!(value(&Value::Null).is_empty());
     assert_eq!(hex(&value(&Value::Bytes(vec![0, 255]))), "0a0200ff");
+    // Field 14 (int64 list), 15 (double list), 12 (string list), each packed as proto3 packs.
+    let list = |values: &[Value]| hex(&value(&Value::List(values.to_vec())));
+    assert_eq!(list(&[Value::Int(1), Value::Int(300)]), "72050a0301ac02");
+    assert_eq!(list(&[Value::Float(1.0)]), "7a0a0a08000000000000f03f");
+    assert_eq!(list(&[Value::Text("a".into()), Value::Text(String::new())]), "62050a01610a00");
 }

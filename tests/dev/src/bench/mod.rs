@@ -4,6 +4,7 @@
 
 mod append;
 mod backlog;
+mod features;
 mod flags;
 mod forward;
 mod large;
@@ -29,6 +30,8 @@ cargo dev bench append [--records N] [--rounds N] [--seconds N]
 cargo dev bench start [--rounds N]
 cargo dev bench once [--rows N]
 cargo dev bench forward [--records N] [--bytes N]
+cargo dev bench features [--rows N] [--users N] [--step-ms N] [--batch N]
+cargo dev bench features --compare ROWS [--step-ms N]
 cargo dev bench row";
 
 /// So many times more rows than the test itself takes.
@@ -39,6 +42,7 @@ pub fn run(words: &[&str]) -> Result<()> {
         ["backlog", rest @ ..] => backlog::run(&backlog::Options::parse(rest)?),
         ["snapshot", rest @ ..] => snapshot::run(&Flags::parse(rest, &snapshot::KNOWN)?),
         ["latency", rest @ ..] => latency::run(&Flags::parse(rest, &latency::KNOWN)?),
+        ["features", rest @ ..] => features::run(&Flags::parse(rest, &features::KNOWN)?),
         ["large", rest @ ..] => large::run(&Flags::parse(rest, &large::KNOWN)?),
         ["append", rest @ ..] => append::run(&Flags::parse(rest, &append::KNOWN)?),
         ["once", rest @ ..] => once::run(&Flags::parse(rest, &once::KNOWN)?),

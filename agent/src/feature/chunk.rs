@@ -1,0 +1,175 @@
+//! Rows as they lie in the file: many in one blob that fits a page. Pure.
+//!
+//! ```text
+//! chunk:  row row row …                     by time, so that a window's edge passes chunk after chunk
+//! row:    length │ time │ entity │ key │ columns      a length of 0: the row was taken back
+//! ```
+//! Storing a row in a blob costs a tenth of a table row with its indexes; a row's place is the chunk's
+//! number and its slot, which stays what it is as long as the row is there.
+
+use super::intake::Kept;
+use crate::model::pack;
+use crate::model::value::Value;
+use shared::avro::wire::{put_long, take_long};
+
+/// A chunk is closed at this size: it fits a page of the default size beside its head.
+pub const MAX_BYTES: usize = 7_500;
+pub const MAX_ROWS: usize = 256;
+
+/// Where a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    pub chunk: i64,
+    pub slot: u16,
+}
+
+/// A row inside a chunk's bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stored<'a> {
+    pub time_us: i64,
+    pub entity: &'a [u8],
+    pub key: &'a [u8],
+    columns: &'a [u8],
+}
+
+impl Stored<'_> {
+    /// `None` if the bytes are damaged.
+    pub fn columns(&self) -> Option<Vec<Value>> {
+        pack::unpack(self.columns)
+    }
+}
+
+/// Appends a row.
+pub fn put(out: &mut Vec<u8>, key: &[u8], kept: &Kept) {
+    let mut row = Vec::with_capacity(64);
+    put_long(&mut row, kept.time_us);
+    for bytes in [&kept.entity[..], key] {
+        put_long(&mut row, bytes.len() as i64);
+        row.extend_from_slice(bytes);
+    }
+    row.extend_from_slice(&pack::pack(&kept.columns));
+    put_long(out, row.len() as i64);
+    out.extend_from_slice(&row);
+}
+
+/// The slots in order; `None` inside for a row that was taken back. Ends early on damage, which
+/// [`sound`] tells.
+pub fn rows(mut bytes: &[u8]) -> impl Iterator<Item = Option<Stored<'_>>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let row = block(&mut bytes)?;
+        if row.is_empty() { Some(None) } else { read(row).map(Some) }
+    })
+}
+
+/// Whether every byte belongs to a row.
+pub fn sound(mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match block(&mut bytes) {
+            Some(row) if row.is_empty() || read(row).is_some() => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
+fn read(mut row: &[u8]) -> Option<Stored<'_>> {
+    let time_us = take_long(&mut row)?;
+    let entity = block(&mut row)?;
+    let key = block(&mut row)?;
+    Some(Stored { time_us, entity, key, columns: row })
+}
+
+fn block<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(take_long(bytes)?).ok()?;
+    let (block, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(block)
+}
+
+/// The row at a slot; `None` if it was taken back or there is no such slot.
+pub fn row(bytes: &[u8], slot: u16) -> Option<Stored<'_>> {
+    rows(bytes).nth(usize::from(slot)).flatten()
+}
+
+/// The chunk with another row at a slot, or none; `None` if there is no such slot.
+pub fn replaced(bytes: &[u8], slot: u16, row: Option<(&[u8], &Kept)>) -> Option<Vec<u8>> {
+    let mut rest = bytes;
+    for _ in 0..slot {
+        block(&mut rest)?;
+    }
+    let head = bytes.get(..bytes.len() - rest.len())?;
+    block(&mut rest)?;
+    let mut out = Vec::with_capacity(bytes.len() + 64);
+    out.extend_from_slice(head);
+    match row {
+        Some((key, kept)) => put(&mut out, key, kept),
+        None => put_long(&mut out, 0),
+    }
+    out.extend_from_slice(rest);
+    Some(out)
+}
+
+/// Places of one entity's rows as bytes: chunk numbers as differences, as they mostly rise.
+pub fn put_places(places: &[Place]) -> Vec<u8> {
+    let (mut out, mut before) = (Vec::with_capacity(places.len() * 3), 0i64);
+    for place in places {
+        put_long(&mut out, place.chunk.wrapping_sub(before));
+        put_long(&mut out, i64::from(place.slot));
+        before = place.chunk;
+    }
+    out
+}
+
+/// Reads what [`put_places`] wrote; `None` if the bytes are damaged.
+pub fn places(mut bytes: &[u8]) -> Option<Vec<Place>> {
+    let (mut places, mut before) = (Vec::new(), 0i64);
+    while !bytes.is_empty() {
+        before = before.wrapping_add(take_long(&mut bytes)?);
+        places.push(Place { chunk: before, slot: u16::try_from(take_long(&mut bytes)?).ok()? });
+    }
+    Some(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(n: i64) -> Kept {
+        Kept { entity: vec![n as u8; 3], time_us: n * 1_000, columns: vec![Value::Int(n), Value::Null] }
+    }
+
+    #[test]
+    fn rows_come_back_and_slots_stay() {
+        let mut bytes = Vec::new();
+        for n in 0..5 {
+            put(&mut bytes, &[n as u8], &kept(n));
+        }
+        assert!(sound(&bytes));
+        let third = row(&bytes, 3).expect("there");
+        assert_eq!((third.time_us, third.entity, third.key), (3_000, &[3u8; 3][..], &[3u8][..]));
+        assert_eq!(third.columns(), Some(kept(3).columns));
+        let bytes = replaced(&bytes, 1, None).expect("a slot");
+        let bytes = replaced(&bytes, 2, Some((&[2], &kept(70)))).expect("a slot");
+        assert!(sound(&bytes) && row(&bytes, 1).is_none() && row(&bytes, 5).is_none());
+        assert_eq!(row(&bytes, 2).map(|row| row.time_us), Some(70_000));
+        assert_eq!(
+            rows(&bytes).flatten().map(|row| row.time_us).collect::<Vec<_>>(),
+            [0, 70_000, 3_000, 4_000]
+        );
+        assert!(replaced(&bytes, 5, None).is_none());
+        for end in 1..bytes.len() {
+            let _ = (sound(&bytes[..end]), rows(&bytes[..end]).count());
+        }
+    }
+
+    #[test]
+    fn places_come_back() {
+        let all =
+            [(1, 0), (1, 255), (900, 3), (7, 1), (i64::MAX, 9)].map(|(chunk, slot)| Place { chunk, slot });
+        assert_eq!(places(&put_places(&all)).as_deref(), Some(&all[..]));
+        assert!(places(&[1]).is_none());
+    }
+}

@@ -1,0 +1,448 @@
+//! One view's part of a transaction: rows in, touched entities out.
+//!
+//! ```text
+//! begin ─> advance to now ─> take row … row ─> store the new ones ─> values of the touched ─> end
+//!             rows that windows' edges passed       many to a chunk      at hand, or from their rows
+//! ```
+//! An entity at hand is kept up row by row. Whatever cannot be kept up exactly (the greatest value is
+//! taken back, the clock went back) is forgotten and computed from the rows, which are the truth.
+
+use super::Live;
+use super::accumulator::{Accumulator, Item};
+use super::aggregate::declared;
+use super::chunk::{self, Place};
+use super::definition::Compute;
+use super::intake::{self, Kept};
+use super::memory::Memory;
+use super::state::{self, Standing};
+use crate::config::feature::Meaning;
+use crate::model::feature::FeatureRow;
+use crate::model::pack;
+use crate::model::row::{Op, Row};
+use crate::model::value::Value;
+use crate::model::verdict::Reason;
+use rusqlite::Transaction;
+use shared::error::Result;
+use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
+
+/// Chunks that one call forgets: their keys are dropped one by one.
+const TRIM_CHUNKS: usize = 512;
+/// Places of an entity are written anew when more than this many, and most of them, are outdated.
+const OUTDATED_PLACES: usize = 256;
+/// What `count` without a column counts.
+static ROW: Value = Value::Bool(true);
+
+pub struct Work<'a> {
+    tx: &'a Transaction<'a>,
+    live: &'a Live,
+    memory: MutexGuard<'a, Memory>,
+    standing: Standing,
+    touched: Vec<Box<[u8]>>,
+    /// Rows of this transaction that are in no chunk yet.
+    pending: Vec<Option<(Vec<u8>, Kept)>>,
+    by_key: HashMap<Vec<u8>, usize>,
+}
+
+/// Where a row was found.
+enum At {
+    Pending(usize),
+    Stored(Place, Vec<u8>),
+}
+
+/// A row of an entity, in window order when sorted.
+struct Found {
+    time_us: i64,
+    key: Vec<u8>,
+    columns: Vec<Value>,
+}
+
+impl<'a> Work<'a> {
+    pub fn begin(live: &'a Live, tx: &'a Transaction<'a>) -> Result<Work<'a>> {
+        let memory = live.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = state::standing(tx, live.id)?;
+        let (touched, pending, by_key) = (Vec::new(), Vec::new(), HashMap::new());
+        let mut work = Work { tx, live, memory, standing, touched, pending, by_key };
+        if work.memory.revision != Some(standing.revision) {
+            work.restore()?;
+        }
+        // Until the end it follows nothing: an error on the way must not be taken for a commit.
+        work.memory.revision = None;
+        Ok(work)
+    }
+
+    /// Reads back what is not filed by entity.
+    fn restore(&mut self) -> Result<()> {
+        self.memory.reset();
+        self.memory.last_chunk = self.standing.placed_chunk;
+        self.memory.greatest_key = state::greatest_key(self.tx, self.live.id)?;
+        for one in state::chunks_after(self.tx, self.live.id, self.standing.placed_chunk)? {
+            if !chunk::sound(&one.rows) {
+                return Err(state::damaged());
+            }
+            for (slot, row) in (0..).zip(chunk::rows(&one.rows)) {
+                let Some(row) = row else { continue };
+                self.memory.add_place(row.entity, Place { chunk: one.id, slot }, row.time_us);
+            }
+        }
+        Ok(())
+    }
+
+    fn now_us(&self) -> i64 {
+        self.standing.expired_to_us
+    }
+
+    /// Moves the windows to another moment.
+    pub fn advance(&mut self, to_us: i64) -> Result<()> {
+        let from_us = self.standing.expired_to_us;
+        if to_us < from_us {
+            // Rows come into windows again; that is rare, so nothing is kept up for it.
+            self.memory.forget_windows();
+        }
+        for edge in &self.live.edges {
+            let (a, b) = (edge.at(from_us), edge.at(to_us));
+            let range = (a.min(b), a.max(b));
+            if range.0 == range.1 {
+                continue;
+            }
+            state::each_between(self.tx, self.live.id, range, self.live.span_us, |rows| {
+                for row in chunk::rows(rows).flatten() {
+                    if row.time_us > range.0 && row.time_us <= range.1 {
+                        self.pass(*edge, &row)?;
+                    }
+                }
+                Ok(true)
+            })?;
+        }
+        self.standing.expired_to_us = to_us;
+        Ok(())
+    }
+
+    /// An edge passed a row.
+    fn pass(&mut self, edge: super::window::Edge, row: &chunk::Stored<'_>) -> Result<()> {
+        let Some(windows) = self.memory.get(row.entity) else {
+            self.touched.push(row.entity.into());
+            return Ok(());
+        };
+        if !std::mem::replace(&mut windows.touched, true) {
+            self.touched.push(row.entity.into());
+        }
+        let columns = row.columns().ok_or_else(state::damaged)?;
+        let mut exact = true;
+        for (aggregated, accumulator) in self.live.view.aggregates.iter().zip(&mut windows.accumulators) {
+            let value = aggregated.of.map_or(&ROW, |at| columns.get(at).unwrap_or(&Value::Null));
+            let item = Item { time_us: row.time_us, key: row.key, value };
+            if aggregated.window.upper() == Some(edge) {
+                exact &= accumulator.add(item);
+            } else if aggregated.window.lower() == Some(edge) {
+                exact &= accumulator.leave(item);
+            }
+        }
+        if !exact {
+            self.memory.forget(row.entity);
+        }
+        Ok(())
+    }
+
+    /// Brings one row into the state.
+    pub fn take(&mut self, row: &Row) -> Result<std::result::Result<(), Reason>> {
+        let counts_changes = self.live.view.meaning == Meaning::Changes;
+        match row.op {
+            Op::Read | Op::Delete | Op::Truncate if counts_changes => return Ok(Ok(())),
+            Op::Truncate => return self.truncate().map(Ok),
+            _ => {}
+        }
+        let Some(key) = &row.key else {
+            return Ok(Err(Reason::new("no_key", "a row without primary key cannot be retracted")));
+        };
+        let mut key = key.clone();
+        if counts_changes {
+            // Each change is a row of its own, and the same one when it is processed again.
+            key.extend(pack::sortable([&Value::Int(row.offset)]));
+        }
+        let old = self.find(&key)?;
+        let stored = || Ok(old.as_ref().map(|(_, kept)| kept.columns.clone()));
+        let kept = match intake::take(&self.live.view, &self.live.places, row, stored)? {
+            Ok(kept) => kept.filter(|kept| self.live.counts(kept, self.now_us())),
+            Err(reason) => return Ok(Err(reason)),
+        };
+        self.change(key, old, kept).map(Ok)
+    }
+
+    fn find(&self, key: &[u8]) -> Result<Option<(At, Kept)>> {
+        if let Some(at) = self.by_key.get(key) {
+            let found = self.pending.get(*at).and_then(Option::as_ref);
+            return Ok(found.map(|(_, kept)| (At::Pending(*at), kept.clone())));
+        }
+        if key > &self.memory.greatest_key[..] {
+            return Ok(None);
+        }
+        let Some(place) = state::find(self.tx, self.live.id, key)? else { return Ok(None) };
+        let rows = state::chunk(self.tx, place.chunk)?.ok_or_else(state::damaged)?;
+        let row = chunk::row(&rows, place.slot).filter(|row| row.key == key).ok_or_else(state::damaged)?;
+        let columns = row.columns().ok_or_else(state::damaged)?;
+        let kept = Kept { entity: row.entity.to_vec(), time_us: row.time_us, columns };
+        Ok(Some((At::Stored(place, rows), kept)))
+    }
+
+    fn change(&mut self, key: Vec<u8>, old: Option<(At, Kept)>, new: Option<Kept>) -> Result<()> {
+        if let Some((_, old)) = &old {
+            self.alter(&key, old, false);
+        }
+        if let Some(new) = &new {
+            self.alter(&key, new, true);
+        }
+        match (old, new) {
+            (None, None) => {}
+            (Some((At::Pending(at), _)), new) => {
+                if let Some(pending) = self.pending.get_mut(at) {
+                    *pending = new.map(|new| (key, new));
+                }
+            }
+            (Some((At::Stored(place, rows), old)), Some(new))
+                if old.entity == new.entity && old.time_us == new.time_us =>
+            {
+                let rows =
+                    chunk::replaced(&rows, place.slot, Some((&key, &new))).ok_or_else(state::damaged)?;
+                state::set_chunk(self.tx, place.chunk, &rows)?;
+            }
+            (old, new) => {
+                if let Some((At::Stored(place, rows), _)) = old {
+                    let rows = chunk::replaced(&rows, place.slot, None).ok_or_else(state::damaged)?;
+                    state::set_chunk(self.tx, place.chunk, &rows)?;
+                    state::drop_key(self.tx, self.live.id, &key)?;
+                }
+                if let Some(new) = new {
+                    self.by_key.insert(key.clone(), self.pending.len());
+                    self.pending.push(Some((key, new)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps up the row's entity, if it is at hand.
+    fn alter(&mut self, key: &[u8], kept: &Kept, comes: bool) {
+        let now_us = self.now_us();
+        let Some(windows) = self.memory.get(&kept.entity) else {
+            self.touched.push(kept.entity[..].into());
+            return;
+        };
+        if !std::mem::replace(&mut windows.touched, true) {
+            self.touched.push(kept.entity[..].into());
+        }
+        let mut exact = true;
+        for (aggregated, accumulator) in self.live.view.aggregates.iter().zip(&mut windows.accumulators) {
+            if !aggregated.window.contains(kept.time_us, now_us) {
+                continue;
+            }
+            let value = aggregated.of.map_or(&ROW, |at| kept.columns.get(at).unwrap_or(&Value::Null));
+            let item = Item { time_us: kept.time_us, key, value };
+            exact &= if comes { accumulator.add(item) } else { accumulator.remove(item) };
+        }
+        if !exact {
+            self.memory.forget(&kept.entity);
+        }
+    }
+
+    fn truncate(&mut self) -> Result<()> {
+        self.touch_all()?;
+        let pending = self.pending.drain(..).flatten().map(|(_, kept)| kept.entity.into_boxed_slice());
+        self.touched.extend(pending);
+        self.by_key.clear();
+        state::clear(self.tx, self.live.id)?;
+        let last_chunk = self.memory.last_chunk;
+        self.memory.reset();
+        self.memory.last_chunk = last_chunk;
+        Ok(())
+    }
+
+    /// Touches every entity that has rows.
+    pub fn touch_all(&mut self) -> Result<()> {
+        self.touched.extend(state::entities(self.tx, self.live.id)?);
+        self.touched.extend(self.memory.unplaced.keys().cloned());
+        Ok(())
+    }
+
+    /// Puts the new rows into chunks, by time.
+    fn store(&mut self) -> Result<()> {
+        let mut rows: Vec<(Vec<u8>, Kept)> = self.pending.drain(..).flatten().collect();
+        self.by_key.clear();
+        rows.sort_by_key(|(_, kept)| kept.time_us);
+        let (mut bytes, mut from) = (Vec::with_capacity(chunk::MAX_BYTES + 256), 0);
+        let mut keys: Vec<(usize, Place)> = Vec::with_capacity(rows.len());
+        for (at, (key, kept)) in rows.iter().enumerate() {
+            chunk::put(&mut bytes, key, kept);
+            let first_us = rows.get(from).map_or(kept.time_us, |(_, kept)| kept.time_us);
+            let full = bytes.len() >= chunk::MAX_BYTES || at + 1 - from >= chunk::MAX_ROWS;
+            let next = rows.get(at + 1).map(|(_, next)| next.time_us);
+            if full || next.is_none_or(|time| time.saturating_sub(first_us) > self.live.span_us) {
+                let chunk = state::add_chunk(self.tx, self.live.id, &bytes)?;
+                keys.extend((from..=at).zip(0..).map(|(row, slot)| (row, Place { chunk, slot })));
+                (bytes, from) = (Vec::with_capacity(chunk::MAX_BYTES + 256), at + 1);
+            }
+        }
+        let key = |at: usize| rows.get(at).map_or(&[][..], |(key, _)| key);
+        keys.sort_unstable_by(|a, b| key(a.0).cmp(key(b.0)));
+        for (at, place) in keys {
+            let Some((key, kept)) = rows.get(at) else { continue };
+            state::set_key(self.tx, self.live.id, key, place)?;
+            self.memory.add_place(&kept.entity, place, kept.time_us);
+            if key[..] > self.memory.greatest_key[..] {
+                self.memory.greatest_key.clone_from(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores what is new, gives the values of every touched entity, and says in the file which memory
+    /// follows it.
+    pub fn end(mut self) -> Result<Vec<FeatureRow>> {
+        self.store()?;
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        let mut values = Vec::with_capacity(touched.len());
+        for entity in touched {
+            values.push(self.values(entity)?);
+        }
+        if self.memory.is_full() {
+            self.place()?;
+        }
+        self.standing.revision += 1;
+        state::set_standing(self.tx, self.live.id, self.standing)?;
+        self.memory.revision = Some(self.standing.revision);
+        Ok(values)
+    }
+
+    fn values(&mut self, entity: Box<[u8]>) -> Result<FeatureRow> {
+        if self.memory.get(&entity).is_none() {
+            let accumulators = self.compute(&entity)?;
+            self.memory.put(&entity, accumulators);
+        }
+        let view = &self.live.view;
+        let mut values: Vec<Value> = Vec::with_capacity(view.features.len());
+        let Some(windows) = self.memory.get(&entity) else { return Err(state::damaged()) };
+        windows.touched = false;
+        for feature in &view.features {
+            let of = |places: &[usize]| places.iter().filter_map(|at| values.get(*at)).collect::<Vec<_>>();
+            let value = match &feature.compute {
+                Compute::Aggregate(at) => {
+                    windows.accumulators.get(*at).map_or(Value::Null, Accumulator::value)
+                }
+                Compute::Derived(formula, places) => formula.evaluate(&of(places)),
+                Compute::Vector(places) => vector(&of(places)),
+            };
+            values.push(declared(value, feature.kind));
+        }
+        self.memory.weigh(&entity);
+        Ok(FeatureRow { view: self.live.id, entity: entity.into_vec(), values })
+    }
+
+    /// An entity's windows from its rows.
+    fn compute(&mut self, entity: &[u8]) -> Result<Box<[Accumulator]>> {
+        let rows = self.rows(entity)?;
+        let now_us = self.now_us();
+        let built = self.live.view.aggregates.iter().map(|aggregated| {
+            let start = |keep| {
+                let mut accumulator = Accumulator::start(aggregated.aggregate, keep);
+                let mut inside = rows.iter().filter(|row| aggregated.window.contains(row.time_us, now_us));
+                let exact = inside.all(|Found { time_us, key, columns }| {
+                    let value = aggregated.of.map_or(&ROW, |at| columns.get(at).unwrap_or(&Value::Null));
+                    accumulator.add(Item { time_us: *time_us, key, value })
+                });
+                exact.then_some(accumulator)
+            };
+            start(false).or_else(|| start(true)).unwrap_or(Accumulator::start(aggregated.aggregate, true))
+        });
+        Ok(built.collect())
+    }
+
+    /// An entity's rows in the order of (time, key).
+    fn rows(&mut self, entity: &[u8]) -> Result<Vec<Found>> {
+        let filed = state::places(self.tx, self.live.id, entity)?;
+        let filed_rows = filed.len();
+        let mut places = filed;
+        places.extend(self.memory.unplaced.get(entity).into_iter().flatten());
+        places.sort_unstable();
+        places.dedup();
+        let (mut rows, mut alive) = (Vec::with_capacity(places.len()), Vec::new());
+        for of_chunk in places.chunk_by(|a, b| a.chunk == b.chunk) {
+            let Some(number) = of_chunk.first().map(|place| place.chunk) else { continue };
+            let Some(bytes) = state::chunk(self.tx, number)? else { continue };
+            let mut wanted = of_chunk.iter().peekable();
+            for (slot, row) in (0..).zip(chunk::rows(&bytes)) {
+                let Some(place) = wanted.next_if(|place| place.slot == slot) else { continue };
+                if let Some(row) = row.filter(|row| row.entity == entity) {
+                    let columns = row.columns().ok_or_else(state::damaged)?;
+                    rows.push(Found { time_us: row.time_us, key: row.key.to_vec(), columns });
+                    alive.push(*place);
+                }
+            }
+        }
+        if filed_rows > OUTDATED_PLACES && alive.len() < filed_rows / 2 {
+            self.place_anew(entity, &alive, rows.iter().map(|row| row.time_us).max())?;
+        }
+        rows.sort_unstable_by(|a, b| (a.time_us, &a.key).cmp(&(b.time_us, &b.key)));
+        Ok(rows)
+    }
+
+    /// Files only what is alive; a place that waits as well is dropped when it is read twice.
+    fn place_anew(&self, entity: &[u8], alive: &[Place], last_us: Option<i64>) -> Result<()> {
+        let (tx, view, last) = (self.tx, self.live.id, self.standing.placed_chunk);
+        state::drop_places(tx, view, entity)?;
+        state::put_places(tx, view, entity, last, alive)?;
+        state::put_placed(tx, view, last, last_us.unwrap_or(i64::MIN))
+    }
+
+    /// Files the places that wait, by entity.
+    fn place(&mut self) -> Result<()> {
+        let (tx, view, last) = (self.tx, self.live.id, self.memory.last_chunk);
+        let last_us = self.memory.unplaced_last_us;
+        for (entity, places) in self.memory.take_unplaced() {
+            state::put_places(tx, view, &entity, last, &places)?;
+        }
+        self.standing.placed_chunk = last;
+        state::put_placed(tx, view, last, last_us)
+    }
+
+    /// How far the windows may move so that about `limit` rows are passed.
+    pub fn reach(&self, to_us: i64, limit: usize) -> Result<i64> {
+        let from_us = self.standing.expired_to_us;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut to_us = to_us;
+        while to_us - from_us > 1 && self.passed(from_us, to_us)? > limit {
+            to_us = from_us + (to_us - from_us) / 2;
+        }
+        Ok(to_us)
+    }
+
+    /// Rows that edges pass between two moments, without those that only share a chunk with them.
+    fn passed(&self, from_us: i64, to_us: i64) -> Result<i64> {
+        let mut count = 0;
+        for edge in &self.live.edges {
+            let range = (edge.at(from_us), edge.at(to_us));
+            let some = state::count_between(self.tx, self.live.id, range, self.live.span_us)?;
+            count += some.saturating_sub(2 * chunk::MAX_ROWS as i64).max(0);
+        }
+        Ok(count)
+    }
+
+    /// Forgets rows that are in no window any more, a bounded number of them.
+    pub fn trim(&mut self) -> Result<()> {
+        let Some(to_us) = self.live.forgotten_us(self.now_us()) else { return Ok(()) };
+        for one in state::chunks_until(self.tx, self.live.id, to_us, TRIM_CHUNKS)? {
+            for row in chunk::rows(&one.rows).flatten() {
+                state::drop_key(self.tx, self.live.id, row.key)?;
+            }
+            state::drop_chunk(self.tx, one.id)?;
+        }
+        state::drop_placed(self.tx, self.live.id, to_us)
+    }
+}
+
+/// Null if one of them is no number.
+fn vector(values: &[&Value]) -> Value {
+    let floats: Option<Vec<Value>> = values.iter().map(|value| value.to_f64().map(Value::Float)).collect();
+    floats.map_or(Value::Null, Value::List)
+}

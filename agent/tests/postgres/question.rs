@@ -1,0 +1,260 @@
+//! A random view, and the SQL that must give the same. The SQL is written from the documentation, not
+//! from the engine: window bounds are computed here once more.
+
+use crate::cells::{Kind, MINUTE};
+use fastrand::Rng;
+use std::fmt::Write as _;
+
+/// Functions of the questions: a time from microseconds, and values as text.
+pub const FUNCTIONS: &str = "
+SET TIME ZONE 'UTC';
+CREATE OR REPLACE FUNCTION t(us bigint) RETURNS timestamptz IMMUTABLE LANGUAGE sql
+    RETURN timestamptz 'epoch' + us * interval '1 microsecond';
+CREATE OR REPLACE FUNCTION show(x numeric) RETURNS text IMMUTABLE LANGUAGE sql
+    RETURN encode(float8send(x::float8), 'hex');
+CREATE OR REPLACE FUNCTION show(x float8) RETURNS text IMMUTABLE LANGUAGE sql
+    RETURN encode(float8send(x), 'hex');
+CREATE OR REPLACE FUNCTION show(x bigint) RETURNS text IMMUTABLE LANGUAGE sql RETURN x::text;
+CREATE OR REPLACE FUNCTION show(x int) RETURNS text IMMUTABLE LANGUAGE sql RETURN x::text;
+CREATE OR REPLACE FUNCTION show(x text) RETURNS text IMMUTABLE LANGUAGE sql RETURN x;
+CREATE OR REPLACE FUNCTION show(x bool) RETURNS text IMMUTABLE LANGUAGE sql RETURN x::text;
+CREATE OR REPLACE FUNCTION show(x timestamptz) RETURNS text IMMUTABLE LANGUAGE sql
+    RETURN (extract(epoch FROM x) * 1000000)::bigint::text;
+";
+
+const WHERE: [Option<&str>; 4] = [
+    None,
+    Some("status = 'settled'"),
+    Some("status = 'settled' OR (status IS NULL AND rank > 0)"),
+    Some("rank IN (1, 2, 3) OR status <> 'open'"),
+];
+
+/// A window as written, in minutes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    length: Option<i64>,
+    step: Option<i64>,
+    offset: i64,
+}
+
+impl Window {
+    fn random(random: &mut Rng, lifetime: bool) -> Window {
+        let length = Some([3, 10, 30][random.usize(0..3)]);
+        match random.u8(0..8) {
+            0 | 1 if lifetime => Window::default(),
+            2 if lifetime => Window { offset: 7, ..Window::default() },
+            3 => Window { length, step: Some(2), offset: 0 },
+            4 => Window { length: Some(5), step: Some(5), offset: 0 },
+            5 => Window { length, step: None, offset: 4 },
+            6 => Window { length: Some(6), step: Some(3), offset: 5 },
+            _ => Window { length, step: None, offset: 0 },
+        }
+    }
+
+    fn toml(&self) -> String {
+        let mut out = String::new();
+        for (key, minutes) in [("window", self.length), ("step", self.step)] {
+            if let Some(minutes) = minutes {
+                let _ = write!(out, ", {key} = \"{minutes}m\"");
+            }
+        }
+        if self.offset > 0 {
+            let _ = write!(out, ", offset = \"{}m\"", self.offset);
+        }
+        out
+    }
+
+    fn sql(&self, now_us: i64) -> String {
+        let seen = now_us - self.offset * MINUTE;
+        let (mut conditions, length) = (vec!["true".to_owned()], self.length.map(|m| m * MINUTE));
+        if let Some(step) = self.step.map(|m| m * MINUTE) {
+            let end = seen.div_euclid(step) * step;
+            conditions.push(format!("created_at < t({end})"));
+            conditions.extend(length.map(|length| format!("created_at >= t({})", end - length)));
+        } else {
+            conditions.extend(length.map(|length| format!("created_at > t({})", seen - length)));
+            if self.offset > 0 {
+                conditions.push(format!("created_at <= t({seen})"));
+            }
+        }
+        conditions.join(" AND ")
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Feature {
+    aggregate: &'static str,
+    column: usize,
+    n: usize,
+    p: f64,
+    window: Window,
+}
+
+/// The view.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub columns: Vec<Kind>,
+    /// Two columns name an entity, or one.
+    pub composite: bool,
+    pub changes: bool,
+    condition: Option<&'static str>,
+    features: Vec<Feature>,
+}
+
+const AGGREGATES: [&str; 18] = [
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "first",
+    "last",
+    "first_n",
+    "last_n",
+    "last_distinct_n",
+    "count_distinct",
+    "approx_count_distinct",
+    "var_pop",
+    "var_samp",
+    "stddev_pop",
+    "stddev_samp",
+    "percentile",
+    "latest",
+];
+
+impl Question {
+    pub fn random(random: &mut Rng) -> Question {
+        let columns: Vec<Kind> = (0..random.usize(3..7)).map(|_| Kind::ALL[random.usize(0..8)]).collect();
+        let lifetime = random.bool();
+        let wanted = random.usize(6..14);
+        let mut features = Vec::new();
+        while features.len() < wanted {
+            let column = random.usize(0..columns.len());
+            let (kind, aggregate) = (columns[column], AGGREGATES[random.usize(0..AGGREGATES.len())]);
+            let numbers = ["sum", "avg", "var_pop", "var_samp", "stddev_pop", "stddev_samp", "percentile"];
+            let possible = match aggregate {
+                "min" | "max" => kind != Kind::Bool,
+                "latest" => lifetime,
+                name => kind.is_number() || !numbers.contains(&name),
+            };
+            if possible {
+                let window = match aggregate {
+                    "latest" => Window::default(),
+                    _ => Window::random(random, lifetime),
+                };
+                let (n, p) = (random.usize(1..5), f64::from(random.u32(0..=8)) / 8.0);
+                features.push(Feature { aggregate, column, n, p, window });
+            }
+        }
+        let condition = WHERE[random.usize(0..WHERE.len())];
+        Question { columns, composite: random.bool(), changes: random.u8(0..4) == 0, condition, features }
+    }
+
+    /// The definition; `rows` and `ratio` always stand at its ends.
+    pub fn toml(&self) -> String {
+        let entity = if self.composite { "\"user_id\", \"shop\"" } else { "\"user_id\"" };
+        let meaning = if self.changes { "changes" } else { "rows" };
+        let mut out = format!(
+            "[[feature_view]]\nname = \"v\"\ntopic = \"t\"\nentity = [{entity}]\ntime = \"created_at\"\nmeaning = \"{meaning}\"\n"
+        );
+        if let Some(condition) = self.condition {
+            let _ = writeln!(out, "where = \"{condition}\"");
+        }
+        out.push_str("feature = [\n    { name = \"rows\", aggregate = \"count\", window = \"10m\" },\n");
+        for (at, f) in self.features.iter().enumerate() {
+            let n = if f.aggregate.ends_with("_n") { format!(", n = {}", f.n) } else { String::new() };
+            let p = if f.aggregate == "percentile" { format!(", p = {:?}", f.p) } else { String::new() };
+            let aggregate = match f.aggregate {
+                "latest" => String::new(),
+                name => format!(", aggregate = \"{name}\""),
+            };
+            let _ = writeln!(
+                out,
+                "    {{ name = \"f{at}\"{aggregate}, of = \"c{}\"{n}{p}{} }},",
+                f.column,
+                f.window.toml()
+            );
+        }
+        out.push_str("    { name = \"other\", aggregate = \"count\", window = \"30m\" },\n");
+        out.push_str(
+            "    { name = \"ratio\", derived = \"coalesce(other / nullif(rows, 0), 0) * 2 - rows\" },\n",
+        );
+        out.push_str("    { name = \"both\", vector = [\"rows\", \"other\"] },\n]\n");
+        out
+    }
+
+    /// One row per entity, in the order of user and shop: every feature at that moment.
+    pub fn sql(&self, now_us: i64, users: i64) -> String {
+        let entity = if self.composite { "user_id = u AND shop = s" } else { "user_id = u" };
+        let shops = if self.composite { "(VALUES ('a'), ('b'))" } else { "(VALUES (''))" };
+        let condition = self.condition.unwrap_or("true");
+        let of = format!("{entity} AND ({condition}) AND created_at IS NOT NULL");
+        let window = |length| Window { length: Some(length), ..Window::default() }.sql(now_us);
+        let (rows, other) = (window(10), window(30));
+        let mut all = vec![format!("count(*) FILTER (WHERE {rows})")];
+        all.extend(self.features.iter().map(|f| f.sql(now_us, &of)));
+        all.push(format!("count(*) FILTER (WHERE {other})"));
+        format!(
+            "SELECT b.*, coalesce(b.other / nullif(b.rows, 0), 0) * 2 - b.rows,
+             show(b.rows::float8) || ',' || show(b.other::float8)
+             FROM generate_series(0, {}) u CROSS JOIN {shops} shops (s) LEFT JOIN LATERAL
+               (SELECT {} FROM facts WHERE {of}) b ({}) ON true ORDER BY u, s;\n",
+            users - 1,
+            all.join(",\n    "),
+            self.names().join(", "),
+        )
+    }
+
+    fn names(&self) -> Vec<String> {
+        let features = (0..self.features.len()).map(|at| format!("f{at}"));
+        ["rows".to_owned()].into_iter().chain(features).chain(["other".to_owned()]).collect()
+    }
+
+    /// What stands at a place, for messages.
+    pub fn describe(&self, at: usize) -> String {
+        match at.checked_sub(1).and_then(|at| self.features.get(at)) {
+            Some(feature) => format!("{feature:?}"),
+            None => format!("feature {at}"),
+        }
+    }
+}
+
+impl Feature {
+    fn sql(&self, now_us: i64, of: &str) -> String {
+        let (c, window, n) = (format!("c{}", self.column), self.window.sql(now_us), self.n);
+        let (up, down) = ("created_at, id, seq", "created_at DESC, id DESC, seq DESC");
+        let ordered = |name: &str| format!("show({name}({c} ORDER BY {up}) FILTER (WHERE {window}))");
+        // A number comes out as a double, integers only where nothing is computed.
+        let list = |order: &str| {
+            format!(
+                "array_to_string((array_agg(show({c}) ORDER BY {order}) FILTER (WHERE {window} AND {c} IS NOT NULL))[1:{n}], ',')"
+            )
+        };
+        match self.aggregate {
+            "count" => format!("count({c}) FILTER (WHERE {window})"),
+            "sum" | "avg" => {
+                let sum = format!("{}({c} ORDER BY {up}) FILTER (WHERE {window})", self.aggregate);
+                format!("show(({sum})::float8)")
+            }
+            "min" | "max" => format!("show({}({c}) FILTER (WHERE {window}))", self.aggregate),
+            "first" => format!("show((array_agg({c} ORDER BY {up}) FILTER (WHERE {window}))[1])"),
+            "last" | "latest" => format!("show((array_agg({c} ORDER BY {down}) FILTER (WHERE {window}))[1])"),
+            "first_n" => list(up),
+            "last_n" => list(down),
+            "last_distinct_n" => format!(
+                "(SELECT string_agg(v, ',' ORDER BY created_at DESC, id DESC, seq DESC) FROM
+                   (SELECT v, created_at, id, seq FROM (SELECT DISTINCT ON ({c}) show({c}) v, created_at, id, seq
+                      FROM facts WHERE {of} AND {window} AND {c} IS NOT NULL ORDER BY {c}, {down}) x
+                    ORDER BY {down} LIMIT {n}) y)"
+            ),
+            "count_distinct" | "approx_count_distinct" => {
+                format!("count(DISTINCT {c}) FILTER (WHERE {window})")
+            }
+            "percentile" => format!(
+                "show(percentile_cont({:?}) WITHIN GROUP (ORDER BY {c}::float8) FILTER (WHERE {window}))",
+                self.p
+            ),
+            name => ordered(name),
+        }
+    }
+}
