@@ -1,39 +1,39 @@
-//! The catalogue of log lines (`connector/LOGS.md`) holds what the code logs, and nothing else.
+//! The catalogues of log lines (`connector/LOGS.md`, `agent/LOGS.md`) hold what the code logs, and nothing else.
 
 use crate::assert_clean;
 use crate::tree::{File, all, rust};
 use std::collections::{BTreeMap, BTreeSet};
 
-const CATALOGUE: &str = "connector/LOGS.md";
-/// Crates whose lines the connector writes.
-const SOURCES: [&str; 2] = ["connector/src/", "shared/src/"];
+const PROGRAMS: [&str; 2] = ["agent", "connector"];
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// Events and the levels at which they are logged.
 type Events = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
-fn the_catalogue_holds_every_event_with_its_levels_and_no_other() {
-    let (logged, listed) = (logged(), listed());
-    assert!(logged.len() > 30, "the search found too few events to be right: {logged:?}");
+fn each_catalogue_holds_every_event_with_its_levels_and_no_other() {
     let mut found: Vec<String> = Vec::new();
-    for (event, levels) in &logged {
-        match listed.get(event) {
-            None => found.push(format!("{event} ({levels:?}) is not in {CATALOGUE}")),
-            Some(known) if known != levels => {
-                found.push(format!("{event}: {levels:?} in the code, {known:?} in {CATALOGUE}"));
+    for program in PROGRAMS {
+        let (logged, listed) = (logged(program), listed(program));
+        assert!(logged.len() > 30, "the search found too few events to be right: {logged:?}");
+        for (event, levels) in &logged {
+            match listed.get(event) {
+                None => found.push(format!("{event} ({levels:?}) is not in {program}/LOGS.md")),
+                Some(known) if known != levels => {
+                    found.push(format!("{event}: {levels:?} in the code, {known:?} in {program}/LOGS.md"));
+                }
+                Some(_) => {}
             }
-            Some(_) => {}
         }
+        let gone = listed.keys().filter(|event| !logged.contains_key(*event));
+        found.extend(gone.map(|event| format!("{event} is in {program}/LOGS.md, but nothing logs it")));
     }
-    let gone = listed.keys().filter(|event| !logged.contains_key(*event));
-    found.extend(gone.map(|event| format!("{event} is in {CATALOGUE}, but nothing logs it")));
     assert_clean("each event stands in the catalogue", &found);
 }
 
 #[test]
 fn each_line_has_an_event() {
-    let silent = sources().into_iter().flat_map(|file| {
+    let silent = PROGRAMS.into_iter().flat_map(sources).flat_map(|file| {
         let calls = calls(&file.text);
         let silent: Vec<String> = calls
             .filter(|(_, event)| event.is_none())
@@ -44,14 +44,16 @@ fn each_line_has_an_event() {
     assert_clean("each log line has an event", &silent.collect::<Vec<_>>());
 }
 
-fn sources() -> Vec<File> {
-    let ours = |file: &File| SOURCES.iter().any(|prefix| file.path.starts_with(prefix));
+/// What the program's lines come from.
+fn sources(program: &str) -> Vec<File> {
+    let own = format!("{program}/src/");
+    let ours = |file: &File| file.path.starts_with(&own) || file.path.starts_with("shared/src/");
     rust().into_iter().filter(ours).collect()
 }
 
-fn logged() -> Events {
+fn logged(program: &str) -> Events {
     let mut events = Events::new();
-    for file in sources() {
+    for file in sources(program) {
         for (level, event) in calls(&file.text) {
             events.entry(event.unwrap_or_default()).or_default().insert(level.to_owned());
         }
@@ -69,8 +71,9 @@ fn calls(text: &str) -> impl Iterator<Item = (&str, Option<String>)> {
     })
 }
 
-fn listed() -> Events {
-    let text = all().into_iter().find(|file| file.path == CATALOGUE).expect("the catalogue is there").text;
+fn listed(program: &str) -> Events {
+    let path = format!("{program}/LOGS.md");
+    let text = all().into_iter().find(|file| file.path == path).expect("the catalogue is there").text;
     text.lines().filter_map(row).collect()
 }
 
