@@ -289,6 +289,12 @@ impl Log {
         trim::below(&self.db, &self.tail, &partition, offset)
     }
 
+    /// Removes the batch that begins at `base_offset`, if there is one. Blocks.
+    pub fn remove(&self, partition: PartitionId, base_offset: i64) -> Result<()> {
+        let Some(partition) = self.catalogue.partition(partition) else { return Ok(()) };
+        trim::one(&self.db, &self.tail, &partition, base_offset)
+    }
+
     /// What of a partition's oldest batches lies wholly below `below` and arrived before `before_ms` of
     /// the log's own time ([`Log::now_ms`]); never any of a compacted topic.
     pub fn oldest(

@@ -45,6 +45,26 @@ pub(super) fn below(db: &Db, tail: &SharedTail, partition: &Arc<Partition>, offs
     }
 }
 
+/// Removes one batch, wherever it stands.
+pub(super) fn one(db: &Db, tail: &SharedTail, partition: &Arc<Partition>, base_offset: i64) -> Result<()> {
+    let target = Arc::clone(partition);
+    let bytes = db.write(move |transaction| {
+        note(transaction, &target)?;
+        let bytes: Option<i64> = transaction
+            .prepare_cached("DELETE FROM log_batch WHERE place = ? RETURNING bytes")
+            .and_then(|mut delete| delete.query_row([target.place(base_offset)], |row| row.get(0)).optional())
+            .or_db("delete a batch")?;
+        let bytes = bytes.unwrap_or(0);
+        transaction
+            .prepare_cached("UPDATE topic_partition SET bytes = bytes - ?2 WHERE id = ?1")
+            .and_then(|mut update| update.execute(params![target.id.0, bytes]))
+            .or_db("note the log's size")?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    });
+    lock(tail).trimmed(partition, bytes.doing(|| format!("compact topic {}", partition.topic))?);
+    Ok(())
+}
+
 /// Those of the oldest batches that lie wholly below `below` and arrived before `before_ms`.
 pub(super) fn oldest(
     reader: &Connection,

@@ -162,6 +162,22 @@ pub fn find(base_offset: i64, batch: &[u8], offset: i64, unpacked_bytes: usize) 
     Some((found.key.map(<[u8]>::to_vec), found.value.map(<[u8]>::to_vec)))
 }
 
+/// Calls `each` with the offset and key of every record of a batch; false if it cannot be read whole.
+pub fn each_key(
+    base_offset: i64,
+    batch: &[u8],
+    unpacked_bytes: usize,
+    mut each: impl FnMut(i64, Option<&[u8]>),
+) -> bool {
+    let Ok(unpacked) = records::unpack(batch, unpacked_bytes) else { return false };
+    unpacked.records().all(|record| {
+        record.is_ok_and(|record| {
+            each(base_offset.saturating_add(record.delta), record.key);
+            true
+        })
+    })
+}
+
 fn misfit(part: &str, id: SchemaId, why: &str) -> Reason {
     Reason::new(UNDECODABLE, format!("{part} with schema {id}: {why}"))
 }

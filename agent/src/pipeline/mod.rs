@@ -3,6 +3,7 @@
 //! Start: file, log, registry, definitions; then the doors; then processing and sync. Stop: the doors
 //! close, processing ends its transaction, sync its round.
 
+mod compact;
 pub mod cursor;
 pub mod progress;
 mod reach;
@@ -225,6 +226,7 @@ impl Agent {
             progress: self.progress(),
             buffer: self.config.buffer.clone(),
             topics: self.config.topic.clone(),
+            unpacked_bytes: self.config.features.unpacked_bytes,
             shutdown: shutdown.clone(),
         })
     }

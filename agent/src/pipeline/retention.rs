@@ -5,12 +5,14 @@
 //!                                   … or of any age, oldest first, while the log is pressed
 //! topic that nobody here reads      older than keep or beyond max_bytes: others may want to read it back
 //! topic that goes to the centre     … in each case only below what is there; and then it is read here
+//! topic that was made compacted     what has a newer record of the same key, under the same conditions
 //! topic with when_full = drop_oldest   anything, oldest first, once producers are being refused
 //! ```
 //! What is not processed is never removed but by that last line, and then it is counted. Slices are
 //! small, for producers' batches wait behind each. While views are built from the log, nothing that
 //! they may read is removed. Ages are in the log's own time, which a wrong clock does not touch.
 
+use super::compact::Compaction;
 use super::progress::{Progress, State};
 use crate::buffer::{Log, Oldest, Partition};
 use crate::config::buffer::{BufferConfig, WhenFull};
@@ -30,6 +32,8 @@ use tokio::time::Instant;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// With room getting short, processing may have gone on though nothing was appended.
 const LOOK_PRESSED_EVERY: Duration = Duration::from_millis(50);
+/// How often compacted topics are looked at.
+const COMPACT_EVERY: Duration = Duration::from_secs(10);
 
 /// The thread's parts.
 pub struct Retention {
@@ -42,6 +46,8 @@ pub struct Retention {
     pub progress: Progress,
     pub buffer: BufferConfig,
     pub topics: Vec<TopicConfig>,
+    /// What one record batch may unpack to.
+    pub unpacked_bytes: usize,
     pub shutdown: Shutdown,
 }
 
@@ -75,6 +81,7 @@ impl Retention {
         let mut news = self.log.news();
         let mut said = Said::default();
         let mut next_look = Instant::now();
+        let (mut compaction, mut next_compaction) = (Compaction::default(), Instant::now() + COMPACT_EVERY);
         while !self.shutdown.requested() {
             let done = match Instant::now() >= next_look {
                 true => {
@@ -83,7 +90,15 @@ impl Retention {
                 }
                 false => Ok(()),
             };
-            self.tell(done.and_then(|()| self.by_pressure(&mut said)), &mut said);
+            let done = done.and_then(|()| self.by_pressure(&mut said));
+            let done = match Instant::now() >= next_compaction {
+                true => {
+                    next_compaction = Instant::now() + COMPACT_EVERY;
+                    done.and_then(|()| self.by_key(&mut compaction))
+                }
+                false => done,
+            };
+            self.tell(done, &mut said);
             let pause = if self.log.wants_room() { LOOK_PRESSED_EVERY } else { LOOK_EVERY };
             runtime.block_on(async {
                 tokio::select! {
@@ -126,6 +141,18 @@ impl Retention {
                     break;
                 };
                 self.log.trim(partition.id, oldest.up_to)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn by_key(&self, compaction: &mut Compaction) -> Result<()> {
+        let state = self.progress.get();
+        for topic in self.log.topics().into_iter().filter(|topic| topic.compact) {
+            for partition in &topic.partitions {
+                let below = self.done(&state, &topic.name, partition.id).unwrap_or(partition.end());
+                let (log, reader) = (&self.log, &self.reader);
+                compaction.look(log, reader, partition, below, self.unpacked_bytes, &self.shutdown)?;
             }
         }
         Ok(())

@@ -116,8 +116,7 @@ fn check(door: &Door, wanted: &Wanted<'_>) -> std::result::Result<(u32, bool), R
     Ok((partitions, cleanup(&wanted.settings)?))
 }
 
-/// Whether the topic's batches stay for ever. A compacted topic keeps the newest record of each key;
-/// here it keeps all, which serves its readers as well and takes more room.
+/// Whether nothing goes for its age: a compacted topic keeps the newest record of each key.
 fn cleanup(settings: &[(&str, Option<&str>)]) -> std::result::Result<bool, Refused> {
     match settings.iter().find(|(name, _)| *name == "cleanup.policy").and_then(|(_, value)| *value) {
         None | Some("delete") => Ok(false),
