@@ -8,7 +8,7 @@
 //! ```text
 //! offsets        … 41 │ 42 … given out by the lost log │ 42 + 1,000,000,000 …
 //! producer ids   a new random span; producers that the copy remembers are forgotten, for they may have
-//!                gone on, and would be told that they are out of order
+//!                gone on, and would be told that they are out of order; open transactions with them
 //! ```
 //! The mark goes when the other rooms have done the same with their numbers ([`settled`]).
 //!
@@ -77,6 +77,8 @@ fn move_on(transaction: &Transaction<'_>, now_ms: i64) -> Result<bool> {
             SELECT 1 FROM log_batch WHERE place >= (p.id << 44) AND place < ((p.id + 1) << 44))",
         "UPDATE topic_partition SET next_offset = next_offset + ?1, trimmed_ms = max(trimmed_ms, ?2)",
         "DELETE FROM producer",
+        "DELETE FROM staged_batch",
+        "DELETE FROM transactional_id",
         "DELETE FROM buffer_meta WHERE name = 'next_producer_id'",
         "UPDATE buffer_meta SET value = 2 WHERE name = 'copied'",
     ] {

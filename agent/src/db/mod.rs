@@ -24,6 +24,8 @@ mod writer;
 
 pub use copy::{Copied, copy_table, open_damaged};
 pub use mark::Ended;
+#[cfg(test)]
+pub use migrate::migrate;
 pub use readers::Readers;
 pub use space::Space;
 pub use writer::{Follower, Job};

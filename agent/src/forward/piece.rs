@@ -6,6 +6,7 @@ use super::place::{Place, Tone};
 use super::record::{Opened, Record};
 use super::schema_id::{Role, Schemas};
 use super::{Forward, SLICE};
+use crate::buffer::OFFSETS_AHEAD;
 use crate::config::forward::{ForwardConfig, Partitioning};
 use crate::metrics;
 use crate::model::batch::Batch;
@@ -112,7 +113,8 @@ impl Forward {
 fn skipped(place: &Place, first: Option<&Batch>) {
     let Some(first) = first.map(|batch| batch.base_offset) else { return };
     let records = first.saturating_sub(place.sent.next_offset);
-    if records <= 0 {
+    // A copy's offsets go on far ahead; nothing lay between.
+    if records <= 0 || records >= OFFSETS_AHEAD {
         return;
     }
     let (topic, partition) = (place.topic(), place.local.index);
