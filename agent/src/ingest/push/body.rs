@@ -24,6 +24,11 @@ impl Packing {
     }
 }
 
+/// How many bytes the client says it sends; `None` if it does not say.
+pub fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// The plain bytes, at most `limit`.
 pub fn unpack(packing: Packing, body: Bytes, limit: usize) -> Result<Bytes, No> {
     match packing {

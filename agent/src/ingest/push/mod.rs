@@ -27,8 +27,8 @@ use crate::registry::Registry;
 use crate::web;
 use answer::{No, Placed, Stored};
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -106,12 +106,7 @@ pub async fn serve(push: Arc<Push>, shutdown: Shutdown) -> shared::Result<Socket
 }
 
 fn topic_routes(push: Arc<Push>) -> Router {
-    let limit = push.config.max_body_bytes;
-    Router::new()
-        .route("/topics", get(topics))
-        .route("/topics/{topic}", post(to_topic))
-        .layer(DefaultBodyLimit::max(limit))
-        .with_state(push)
+    Router::new().route("/topics", get(topics)).route("/topics/{topic}", post(to_topic)).with_state(push)
 }
 
 /// Feast's two, for the port that its clients know, behind what guards this door.
@@ -121,11 +116,9 @@ pub fn guarded_feast_routes(push: Arc<Push>) -> Router {
 }
 
 fn feast_routes(push: Arc<Push>) -> Router {
-    let limit = push.config.max_body_bytes;
     Router::new()
         .route("/push", post(feast_push))
         .route("/write-to-online-store", post(feast_write))
-        .layer(DefaultBodyLimit::max(limit))
         .with_state(push)
 }
 
@@ -139,7 +132,7 @@ async fn to_topic(
     Path(topic): Path<String>,
     Query(parameters): Parameters,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> Response {
     let key = parameters.get("key").map(|key| key.as_bytes().to_vec());
     let (outcome, lists) = match Form::of(&headers) {
@@ -153,11 +146,11 @@ async fn to_topic(
     }
 }
 
-async fn feast_push(State(push): Shared, headers: HeaderMap, body: Bytes) -> Response {
+async fn feast_push(State(push): Shared, headers: HeaderMap, body: Body) -> Response {
     push.feast(&headers, body, "push_source_name").await
 }
 
-async fn feast_write(State(push): Shared, headers: HeaderMap, body: Bytes) -> Response {
+async fn feast_write(State(push): Shared, headers: HeaderMap, body: Body) -> Response {
     push.feast(&headers, body, "feature_view_name").await
 }
 
@@ -169,9 +162,9 @@ fn count(outcome: &Result<Stored, No>) {
 }
 
 impl Push {
-    async fn feast(&self, headers: &HeaderMap, body: Bytes, name: &'static str) -> Response {
+    async fn feast(&self, headers: &HeaderMap, body: Body, name: &'static str) -> Response {
         let outcome = async {
-            let body = self.unpacked(headers, body)?;
+            let body = self.unpacked(headers, body).await?;
             let named = feast::target(&body.0, name)?;
             let (topic, view) = self.feast_topic(&named).ok_or_else(|| No::feast_unknown(name, &named))?;
             let rule = PushTopic {
@@ -206,18 +199,26 @@ impl Push {
         form: Form,
         key: Option<Vec<u8>>,
         headers: &HeaderMap,
-        body: Bytes,
+        body: Body,
     ) -> Result<Stored, No> {
-        let body = self.unpacked(headers, body)?;
+        let body = self.unpacked(headers, body).await?;
         self.take_unpacked(topic, None, headers, body, |body, max| request::read(form, body, max, key)).await
     }
 
-    /// The body as it was before it was packed, and its memory.
-    fn unpacked(&self, headers: &HeaderMap, body: Bytes) -> Result<(Bytes, OwnedSemaphorePermit), No> {
+    /// The body as it was before it was packed, read when there is memory for it.
+    async fn unpacked(&self, headers: &HeaderMap, body: Body) -> Result<(Bytes, OwnedSemaphorePermit), No> {
         let packing = body::Packing::of(headers)?;
-        let bytes = if packing == body::Packing::Plain { body.len() } else { self.config.unpacked_bytes };
+        let limit = self.config.max_body_bytes;
+        let announced = body::length(headers).unwrap_or(limit);
+        let too_large =
+            || No::TooLarge(format!("the body is larger than {limit} bytes (push.max_body_bytes)"));
+        if announced > limit {
+            return Err(too_large());
+        }
+        let bytes = if packing == body::Packing::Plain { announced } else { self.config.unpacked_bytes };
         let units = u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX);
         let memory = Arc::clone(&self.memory).try_acquire_many_owned(units).map_err(|_| No::Busy)?;
+        let body = axum::body::to_bytes(body, announced).await.map_err(|_| too_large())?;
         Ok((body::unpack(packing, body, self.config.unpacked_bytes)?, memory))
     }
 
