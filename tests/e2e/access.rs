@@ -59,10 +59,10 @@ fn librdkafka_logs_in_by_each_mechanism() {
     assert_eq!(ask(&agent, &login("PLAIN", "user", "pencil"), LIMIT), Ok(()), "by stored keys");
     let brief = Duration::from_secs(4);
     for (mechanism, user, password) in [
-        ("PLAIN", "shop", "wrong"),
-        ("PLAIN", "user", "wrong"),
-        ("PLAIN", "nobody", "wrong"),
-        ("SCRAM-SHA-256", "shop", "wrong"),
+        ("PLAIN", "shop", "letmein42"),
+        ("PLAIN", "user", "letmein42"),
+        ("PLAIN", "nobody", "letmein42"),
+        ("SCRAM-SHA-256", "shop", "letmein42"),
         ("SCRAM-SHA-512", "nobody", "hunter2, secret"),
         ("SCRAM-SHA-512", "user", "pencil"),
     ] {
@@ -74,7 +74,7 @@ fn librdkafka_logs_in_by_each_mechanism() {
     assert!((6.0..60.0).contains(&denied), "{denied} attempts: each is slowed");
     let log = std::fs::read_to_string(agent.launch.log()).expect("the log");
     assert_eq!(log.matches("door_login_denied").count(), 3, "once for each user:\n{log}");
-    for secret in ["hunter2", "pencil", "wrong"] {
+    for secret in ["hunter2", "pencil", "letmein42"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
     assert_eq!(agent.program.stop().expect("the agent stops"), 0);
@@ -182,7 +182,7 @@ fn java_logs_in_through_tls() {
         assert!(said.is_empty(), "{mechanism}: {said:?}");
         let read = java::door(&agent.brokers(), "read", "java", &all).expect("Java");
         assert_eq!(read.len(), 2 * (number + 1), "{mechanism}: {read:?}");
-        let wrong = entry("wrong");
+        let wrong = entry("letmein42");
         let all = [&settings[..], &[wrong.as_str()]].concat();
         let start = Instant::now();
         let said = java::door(&agent.brokers(), "produce", "java", &all).expect("Java");

@@ -28,6 +28,9 @@ fn the_later_of_two_processes_ends_the_earlier_one() {
     let said = refused(long.set("sink.transaction_timeout_ms", 1_000_000), 2);
     says(&said, &["transaction_timeout_ms", "transaction.max.timeout.ms"]);
 
+    // The later one may find a position that the earlier one stored, and needs the log from there on.
+    let slot = "SELECT pg_create_logical_replication_slot('later', 'pgoutput')";
+    postgres.psql("postgres", slot).expect("a slot");
     let mut earlier = exactly_once(&postgres, &kafka.bootstrap());
     earlier.allow(&["stopped", "librdkafka"]);
     let mut first = earlier.start().expect("it starts");
