@@ -34,6 +34,31 @@ pub struct Security {
     pub key_file: Option<PathBuf>,
 }
 
+/// How a producer packs its batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    None,
+    Gzip,
+    Snappy,
+    #[default]
+    Lz4,
+    Zstd,
+}
+
+impl Compression {
+    /// Kafka's word.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Gzip => "gzip",
+            Compression::Snappy => "snappy",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
+        }
+    }
+}
+
 impl KafkaConfig {
     /// librdkafka's names and values, secrets included: never print them.
     pub fn client_properties(&self) -> BTreeMap<String, String> {

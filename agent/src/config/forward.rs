@@ -3,7 +3,7 @@
 use super::wrong;
 use serde::{Deserialize, Deserializer};
 use shared::error::Result;
-use shared::kafka::KafkaConfig;
+use shared::kafka::{Compression, KafkaConfig};
 use shared::registry::RegistryConfig;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -122,30 +122,6 @@ pub enum Partitioning {
     Key,
     /// The local number: the exact order of a local partition.
     Same,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Compression {
-    None,
-    Gzip,
-    Snappy,
-    #[default]
-    Lz4,
-    Zstd,
-}
-
-impl Compression {
-    /// Kafka's word.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Compression::None => "none",
-            Compression::Gzip => "gzip",
-            Compression::Snappy => "snappy",
-            Compression::Lz4 => "lz4",
-            Compression::Zstd => "zstd",
-        }
-    }
 }
 
 /// How a topic is made at the centre.

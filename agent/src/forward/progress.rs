@@ -50,18 +50,7 @@ pub(super) fn to_go(local: &buffer::Partition, next_offset: i64) -> u64 {
 }
 
 /// The sender's hand for others.
-#[derive(Clone, Debug, Default)]
-pub struct Watch(Arc<Mutex<State>>);
-
-impl Watch {
-    pub fn get(&self) -> State {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
+pub type Watch = crate::model::watch::Watch<State>;
 
 /// What of the log must stay because it is not at the centre yet.
 #[derive(Clone, Debug)]

@@ -16,3 +16,4 @@ pub mod pack;
 pub mod row;
 pub mod value;
 pub mod verdict;
+pub mod watch;

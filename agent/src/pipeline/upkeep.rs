@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use shared::error::{Context, Error, Result};
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -40,18 +40,7 @@ pub struct State {
 }
 
 /// Shared with the admin server.
-#[derive(Clone, Debug, Default)]
-pub struct Watch(Arc<Mutex<State>>);
-
-impl Watch {
-    pub fn get(&self) -> State {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn update(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
+pub type Watch = crate::model::watch::Watch<State>;
 
 /// The thread's parts.
 pub struct Upkeep {

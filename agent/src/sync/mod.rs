@@ -16,7 +16,7 @@ use redis::{Redis, Sent};
 use shared::error::{Error, Result};
 use shared::retry::Backoff;
 use shared::shutdown::Shutdown;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -34,18 +34,7 @@ pub struct State {
 }
 
 /// Sync's hand for others: shows where it stands.
-#[derive(Clone, Debug, Default)]
-pub struct Watch(Arc<Mutex<State>>);
-
-impl Watch {
-    pub fn get(&self) -> State {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn update(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
+pub type Watch = crate::model::watch::Watch<State>;
 
 /// The loop's parts.
 pub struct Sync {

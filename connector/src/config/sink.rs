@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use shared::error::{Error, Kind, Result};
-use shared::kafka::KafkaConfig;
+use shared::kafka::{Compression, KafkaConfig};
 use std::collections::BTreeMap;
 
 /// What one request to one partition may hold: large batches compress well and cost few requests.
@@ -97,30 +97,6 @@ impl Default for TopicRule {
     fn default() -> Self {
         let (include, exclude, settings) = (Vec::new(), Vec::new(), BTreeMap::new());
         TopicRule { include, exclude, partitions: -1, replicas: -1, settings }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Compression {
-    None,
-    Gzip,
-    Snappy,
-    #[default]
-    Lz4,
-    Zstd,
-}
-
-impl Compression {
-    /// Kafka's word.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Compression::None => "none",
-            Compression::Gzip => "gzip",
-            Compression::Snappy => "snappy",
-            Compression::Lz4 => "lz4",
-            Compression::Zstd => "zstd",
-        }
     }
 }
 

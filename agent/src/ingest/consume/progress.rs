@@ -1,7 +1,5 @@
 //! Where the reading of central Kafka stands, for the status page.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 #[derive(Clone, Debug, Default)]
 pub struct State {
     pub connected: bool,
@@ -25,15 +23,4 @@ pub struct Partition {
 }
 
 /// The consumer's hand for others.
-#[derive(Clone, Debug, Default)]
-pub struct Watch(Arc<Mutex<State>>);
-
-impl Watch {
-    pub fn get(&self) -> State {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
+pub type Watch = crate::model::watch::Watch<State>;
