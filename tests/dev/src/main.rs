@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod fuzz;
 mod package;
+mod release;
 mod stack;
 mod test;
 

@@ -17,7 +17,7 @@ pub fn run(words: &[&str]) -> Result<()> {
         return Err(Error::new(format!("{word} is not known")).remedy("cargo dev package"));
     }
     let tool = tool()?;
-    call(crate::cargo().args(["build", "--release", "-p", "tidegate-connector", "-p", "tidegate-agent"]))?;
+    crate::release::build()?;
     let folder = crate::target().join("debian");
     std::fs::create_dir_all(&folder).doing(|| format!("make {}", folder.display()))?;
     for package in ["tidegate-connector", "tidegate-agent"] {

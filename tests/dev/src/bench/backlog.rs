@@ -6,7 +6,7 @@
 
 use super::meter::{self, Usage, ended_children, now_ms, number, usage};
 use super::plain::{Line, ratio};
-use super::servers::{DATABASE, LIMIT, Servers, Setup, alive, build};
+use super::servers::{DATABASE, LIMIT, Servers, Setup, alive};
 use super::shape::Shape;
 use crate::say;
 use serde_json::json;
@@ -70,7 +70,7 @@ struct World {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let program = build()?;
+    let program = crate::release::connector()?;
     let world = World::new(options)?;
     say("a first drain warms the broker and the page cache, and is not counted");
     let cold = world.connector(&program, "warm")?;

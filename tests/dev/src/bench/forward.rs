@@ -15,7 +15,7 @@ use stack::folder::Folder;
 use stack::process::{Process, Signal, command};
 use stack::{Error, HOST, Kafka, Registry, Result, http, port};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -57,7 +57,7 @@ struct Bench {
 impl Bench {
     /// Fills the agent's log with one topic per run.
     fn new(records: u64, bytes: u64) -> Result<Bench> {
-        let program = build()?;
+        let program = crate::release::agent()?;
         let folder = Folder::new("bench-forward")?;
         let (kafka, registry) = (Kafka::start(Default::default())?, Registry::start()?);
         let file = folder.path().join("records");
@@ -164,15 +164,4 @@ fn metric(admin: u16, name: &str) -> Result<u64> {
     let text = http::get(&format!("http://{HOST}:{admin}/metrics"))?.body;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(Ok(0), |value| number(name, value).map(i64::unsigned_abs))
-}
-
-/// Our release build.
-fn build() -> Result<PathBuf> {
-    let mut cargo = crate::cargo();
-    cargo.args(["build", "--release", "-p", "tidegate-agent"]);
-    if !cargo.status().doing(|| "build the agent".to_owned())?.success() {
-        return Err(Error::new("the agent does not build"));
-    }
-    let program: &Path = &crate::target().join("release/tidegate-agent");
-    Ok(program.to_owned())
 }

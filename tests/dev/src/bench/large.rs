@@ -3,7 +3,7 @@
 use super::flags::Flags;
 use super::meter::{now_ms, usage};
 use super::plain::{Line, ratio};
-use super::servers::{Servers, Setup, build};
+use super::servers::{Servers, Setup};
 use crate::say;
 use stack::Result;
 use stack::folder::Folder;
@@ -21,7 +21,7 @@ const TABLE: &str =
 pub fn run(flags: &Flags) -> Result<()> {
     let megabytes = flags.number("--megabytes", MEGABYTES)?;
     let rows = megabytes * ROWS_PER_MEGABYTE;
-    let program = build()?;
+    let program = crate::release::connector()?;
     let servers = Servers::start(Default::default())?;
     servers.psql(TABLE)?;
     servers.create_slot("large")?;

@@ -6,7 +6,7 @@
 
 use super::flags::Flags;
 use super::plain::ratio;
-use super::servers::{Servers, Setup, build};
+use super::servers::{Servers, Setup};
 use crate::say;
 use serde_json::{Value, json};
 use stack::error::Doing;
@@ -37,7 +37,7 @@ struct Latency {
 pub fn run(flags: &Flags) -> Result<()> {
     let (rate, seconds) = (flags.number("--rate", RATE)?, flags.number("--seconds", SECONDS)?);
     let debezium_rate = flags.number("--debezium-rate", DEBEZIUM_RATE)?;
-    let program = build()?;
+    let program = crate::release::connector()?;
     let servers = Servers::start(Default::default())?;
     servers.psql(TABLE)?;
     let mut ours = Vec::new();

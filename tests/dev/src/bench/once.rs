@@ -3,7 +3,7 @@
 use super::flags::Flags;
 use super::meter::{now_ms, usage};
 use super::plain::{Line, ratio};
-use super::servers::{Servers, Setup, build};
+use super::servers::{Servers, Setup};
 use super::shape::Shape;
 use crate::say;
 use stack::Result;
@@ -24,7 +24,7 @@ const EXACTLY: [&str; 3] =
 
 pub fn run(flags: &Flags) -> Result<()> {
     let rows = flags.number("--rows", ROWS)?;
-    let program = build()?;
+    let program = crate::release::connector()?;
     let servers = Servers::start(Default::default())?;
     servers.psql(&Shape::Rows.create())?;
     servers.create_slot("base")?;

@@ -1,4 +1,4 @@
-//! What every bench with servers needs: PostgreSQL, Kafka, a registry, our release build, and how to
+//! What every bench with servers needs: PostgreSQL, Kafka, a registry, and how to
 //! read from the broker when what came.
 
 use super::meter::number;
@@ -193,15 +193,4 @@ pub fn alive(process: &mut Process) -> Result<()> {
         Some(_) => Err(Error::new(format!("the connector ended:\n{}", process.last_lines()))),
         None => Ok(()),
     }
-}
-
-/// Our release build.
-pub fn build() -> Result<PathBuf> {
-    let mut cargo = crate::cargo();
-    cargo.args(["build", "--release", "-p", "tidegate-connector"]);
-    let built = cargo.status().doing(|| "build the connector".to_owned())?;
-    if !built.success() {
-        return Err(Error::new("the connector does not build"));
-    }
-    Ok(crate::target().join("release/tidegate-connector"))
 }

@@ -3,7 +3,7 @@
 use super::flags::Flags;
 use super::meter::{ended_children, now_ms, usage};
 use super::plain::{Line, ratio};
-use super::servers::{DATABASE, Servers, Setup, alive, build};
+use super::servers::{DATABASE, Servers, Setup, alive};
 use super::shape::Shape;
 use crate::say;
 use stack::error::Doing;
@@ -20,7 +20,7 @@ const WORKERS: &str = "1,2,4";
 
 pub fn run(flags: &Flags) -> Result<()> {
     let rows = flags.number("--rows", ROWS)?;
-    let program = build()?;
+    let program = crate::release::connector()?;
     let servers = Servers::start(Default::default())?;
     servers.psql(&Shape::Rows.create())?;
     say(&format!("writing {rows} rows …"));

@@ -3,7 +3,7 @@
 use super::flags::Flags;
 use super::meter::{now_ms, usage};
 use super::plain::ratio;
-use super::servers::{LIMIT, Servers, Setup, alive, build};
+use super::servers::{LIMIT, Servers, Setup, alive};
 use crate::say;
 use stack::Result;
 use stack::folder::Folder;
@@ -21,7 +21,7 @@ const ROW: &str = "INSERT INTO t SELECT coalesce(max(id), 0) + 1, 'v' FROM t";
 
 pub fn run(flags: &Flags) -> Result<()> {
     let rounds = flags.number("--rounds", ROUNDS)?;
-    let program = build()?;
+    let program = crate::release::connector()?;
     let servers = Servers::start(Default::default())?;
     servers.psql(TABLE)?;
     let (mut new, mut known, mut idle_mib) = (Vec::new(), Vec::new(), 0.0);

@@ -58,7 +58,8 @@ impl Options {
 pub fn run(words: &[&str]) -> Result<()> {
     let options = Options::parse(words)?;
     let asked_to_stop = listen()?;
-    programs::build()?;
+    crate::say("building both programs (release)");
+    crate::release::build()?;
     say("starting a throw-away PostgreSQL, and the two programs beside it");
     let shop = Shop::open()?;
     let mut programs = Programs::start(&shop, options.kafka)?;

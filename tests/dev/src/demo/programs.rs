@@ -6,7 +6,6 @@
 use super::features::{Features, Reader};
 use super::shop::{DATABASE, Shop};
 use crate::bench::meter::usage;
-use stack::error::Doing;
 use stack::folder::Folder;
 use stack::process::{Process, Signal, command};
 use stack::{Error, HOST, Kafka, Redis, Registry, Result, http, port};
@@ -15,15 +14,6 @@ use std::time::{Duration, Instant};
 
 const PREFIX: &str = "shop";
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// Both programs in release, as packages ship them.
-pub fn build() -> Result<()> {
-    crate::say("building both programs (release)");
-    let mut cargo = crate::cargo();
-    cargo.args(["build", "--release", "-p", "tidegate-connector", "-p", "tidegate-agent"]);
-    let built = cargo.status().doing(|| "build the programs".to_owned())?;
-    if built.success() { Ok(()) } else { Err(Error::new("the programs do not build")) }
-}
 
 /// One of the programs with its admin server.
 struct Program {

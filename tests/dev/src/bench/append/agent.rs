@@ -6,7 +6,7 @@ use stack::process::{Process, Signal};
 use stack::{Error, HOST, Result};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,15 +17,6 @@ pub struct Agent {
     pub door: u16,
     admin: u16,
     folder: Folder,
-}
-
-pub fn build() -> Result<PathBuf> {
-    let mut cargo = crate::cargo();
-    let built = cargo.args(["build", "--release", "-p", "tidegate-agent"]).status();
-    match built.doing(|| "build the agent".to_owned())?.success() {
-        true => Ok(crate::target().join("release/tidegate-agent")),
-        false => Err(Error::new("the agent does not build")),
-    }
 }
 
 impl Agent {

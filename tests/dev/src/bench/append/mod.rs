@@ -9,7 +9,7 @@ use super::flags::Flags;
 use super::meter::usage;
 use super::plain::{Line, ratio};
 use crate::say;
-use agent::{Agent, build};
+use agent::Agent;
 use stack::error::Doing;
 use stack::folder::Folder;
 use stack::{Error, Result};
@@ -36,7 +36,7 @@ const SETTINGS: [(&str, &[&str]); 4] = [
 pub fn run(flags: &Flags) -> Result<()> {
     let (records, rounds) = (flags.number("--records", RECORDS)?, flags.number("--rounds", ROUNDS)?);
     let seconds = flags.number("--seconds", SECONDS)?;
-    let program = build()?;
+    let program = crate::release::agent()?;
     let kcat = stack::kafka::kcat()?;
     let input = Folder::new("bench-append-input")?;
     let file = write_records(input.path(), records)?;
