@@ -6,7 +6,8 @@
 //!            │ waits for memory            │ waits when full
 //! ```
 //! The reader goes on while answers wait for their commit: that is what lets one client fill a
-//! whole group. When memory is short the socket is not read, and the client feels it.
+//! whole group. When memory is short, or this client has its share of it, the socket is not read, and the
+//! client feels it.
 
 use super::access::limit::Bucket;
 use super::access::tls::{self, Incoming, Outgoing};
@@ -23,11 +24,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Answers that may wait, per connection; clients have five requests in flight.
 const PENDING_ANSWERS: usize = 64;
+
+/// Bytes of requests that may wait for their answers, per connection: as much as a commit is worth. Clients
+/// that send whatever the socket takes would fill the door's memory without being a bit faster.
+const CONNECTION_BYTES: usize = 8 << 20;
 
 /// Small requests come in one read; larger ones bypass the buffer.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
@@ -59,6 +64,7 @@ async fn converse(door: &Arc<Door>, read: Incoming, write: Outgoing, peer: Socke
         door: Arc::clone(door),
         socket: BufReader::with_capacity(READ_BUFFER_BYTES, read),
         queue,
+        share: Arc::new(Semaphore::new(CONNECTION_BYTES)),
         session: Session::new(peer.ip()),
         opened: Instant::now(),
         bucket: None,
@@ -88,7 +94,8 @@ async fn converse(door: &Arc<Door>, read: Incoming, write: Outgoing, peer: Socke
 struct Reader {
     door: Arc<Door>,
     socket: BufReader<Incoming>,
-    queue: mpsc::Sender<Pending>,
+    queue: mpsc::Sender<(Pending, OwnedSemaphorePermit)>,
+    share: Arc<Semaphore>,
     session: Session,
     opened: Instant,
     /// Of the client that the session says it is.
@@ -112,9 +119,9 @@ impl Reader {
             };
             let Ok(length) = length else { return Ok(()) };
             let length = length? as usize;
-            let (frame, memory) = self.frame(length).await?;
+            let (frame, share, memory) = self.frame(length).await?;
             let pending = request::answer(&self.door, &mut self.session, frame, memory).await?;
-            if self.queue.send(pending).await.is_err() || self.session.is_over() {
+            if self.queue.send((pending, share)).await.is_err() || self.session.is_over() {
                 return Ok(());
             }
             let pause = self.pause(length);
@@ -156,7 +163,10 @@ impl Reader {
     }
 
     /// Reads a frame, when there is memory for it.
-    async fn frame(&mut self, length: usize) -> std::result::Result<(BytesMut, OwnedSemaphorePermit), Close> {
+    async fn frame(
+        &mut self,
+        length: usize,
+    ) -> std::result::Result<(BytesMut, OwnedSemaphorePermit, OwnedSemaphorePermit), Close> {
         let limit = self.door.config.max_frame_bytes;
         let limit = if self.session.may_ask(&self.door) { limit } else { limit.min(MAX_LOGIN_FRAME_BYTES) };
         let permits = u32::try_from(length).ok().filter(|length| *length <= limit);
@@ -165,6 +175,9 @@ impl Reader {
                 "frame of {length} bytes; from {MIN_FRAME_BYTES} to {limit} are taken (door.max_frame_bytes; less before a login)"
             )));
         };
+        // A frame larger than the share comes alone.
+        let share = Arc::clone(&self.share).acquire_many_owned(permits.min(CONNECTION_BYTES as u32)).await;
+        let share = share.map_err(|_| Close::Quietly)?;
         let memory = Arc::clone(&self.door.memory).acquire_many_owned(permits).await;
         let memory = memory.map_err(|_| Close::Quietly)?;
         let mut frame = BytesMut::with_capacity(length);
@@ -178,7 +191,7 @@ impl Reader {
             Ok(())
         };
         match timeout(self.door.config.frame_timeout, fill).await {
-            Ok(filled) => filled.map(|()| (frame, memory)),
+            Ok(filled) => filled.map(|()| (frame, share, memory)),
             Err(_) => Err(Close::Refused("a frame was begun and not finished in time".to_owned())),
         }
     }
@@ -193,7 +206,11 @@ struct Writer {
 impl Writer {
     /// Writes answers in order. What is written is flushed before anything is waited for, or a client
     /// would wait for ever.
-    async fn run(self, socket: Outgoing, mut pending: mpsc::Receiver<Pending>) -> Result<()> {
+    async fn run(
+        self,
+        socket: Outgoing,
+        mut pending: mpsc::Receiver<(Pending, OwnedSemaphorePermit)>,
+    ) -> Result<()> {
         let mut socket = BufWriter::with_capacity(WRITE_BUFFER_BYTES, socket);
         loop {
             let next = match pending.try_recv() {
@@ -205,7 +222,7 @@ impl Writer {
                     pending.recv().await
                 }
             };
-            let Some(mut next) = next else { break };
+            let Some((mut next, _share)) = next else { break };
             let answer = tokio::select! {
                 biased;
                 answer = &mut next => answer?,
