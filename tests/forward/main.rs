@@ -7,6 +7,7 @@ mod arrive;
 mod copy;
 mod kill;
 mod outage;
+mod reference;
 mod refuse;
 mod slow;
 mod soak;

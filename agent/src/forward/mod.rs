@@ -27,13 +27,14 @@ mod piece;
 mod place;
 pub mod progress;
 mod record;
+mod reference;
 mod refusal;
 mod report;
 mod schedule;
 mod schema_id;
 mod session;
 
-pub use schema_id::{Known, Schema};
+pub use schema_id::{Asked, Known, Schema};
 
 use crate::buffer::Log;
 use crate::config::forward::ForwardConfig;

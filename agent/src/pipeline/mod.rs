@@ -208,9 +208,20 @@ impl Agent {
     fn forwarder(&self, shutdown: &Shutdown) -> Result<Option<Forward>> {
         let Some(settings) = &self.config.forward else { return Ok(None) };
         let registry = Arc::clone(&self.opening.registry);
-        let known: forward::Known = Box::new(move |id| {
-            let Some(text) = registry.schema(id)? else { return Ok(None) };
-            Ok(Some(forward::Schema { text, subjects: registry.subjects_of(id)? }))
+        let known: forward::Known = Box::new(move |asked| match asked {
+            forward::Asked::Id(id) => {
+                let Some(text) = registry.schema(id)? else { return Ok(None) };
+                let (subjects, references) = (registry.subjects_of(id)?, registry.references(id)?);
+                Ok(Some(forward::Schema { text, subjects, references }))
+            }
+            forward::Asked::Version(subject, version) => {
+                let found = registry.referred(subject, version)?;
+                Ok(found.map(|found| forward::Schema {
+                    text: found.text.into(),
+                    subjects: vec![found.subject],
+                    references: found.references,
+                }))
+            }
         });
         let consumed = self.config.consume.as_ref().map_or(&[][..], |consume| &consume.topics);
         let (db, watch) = (&self.opening.db, self.forwarding.clone());
