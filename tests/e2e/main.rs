@@ -6,6 +6,7 @@ mod access;
 mod clients;
 mod compact;
 mod consume;
+mod delete;
 mod door;
 mod edge_to_redis;
 mod feast;

@@ -5,6 +5,7 @@
 
 mod arrive;
 mod copy;
+mod delete;
 mod kill;
 mod outage;
 mod reference;
