@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "cargo shows a test's output when it fails")]
 
 mod access;
+mod certificate;
 mod clients;
 mod compact;
 mod consume;
