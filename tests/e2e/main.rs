@@ -11,6 +11,7 @@ mod delete;
 mod door;
 mod edge_to_redis;
 mod feast;
+mod full;
 mod java;
 mod registry;
 mod shop;
