@@ -17,6 +17,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Where the package keeps the file.
 const DEFAULT_CONFIG: &str = "/etc/tidegate/agent.toml";
@@ -126,6 +127,7 @@ fn run(settings: &Settings) -> Result<()> {
     let outcome = runtime.block_on(async {
         let shutdown = Shutdown::default();
         shutdown.listen()?;
+        listen_for_hangup()?;
         let listen = config.admin.listen;
         let agent = Agent::open(config).await?;
         admin::serve(listen, &agent, shutdown.clone()).await?;
@@ -134,6 +136,20 @@ fn run(settings: &Settings) -> Result<()> {
     // What still holds a connection open must not hold the program up.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome.inspect(|()| tracing::info!(event = "stopped", exit_code = 0, "stopped as asked"))
+}
+
+/// SIGHUP is a wish to read anew what can be read anew; it must not end the program.
+fn listen_for_hangup() -> Result<()> {
+    let mut asked = signal(SignalKind::hangup()).or_kind(Kind::Bug)?;
+    tokio::spawn(async move {
+        while asked.recv().await.is_some() {
+            tracing::info!(
+                event = "reload_asked",
+                "SIGHUP: certificates of the doors are read anew; all else needs a restart"
+            );
+        }
+    });
+    Ok(())
 }
 
 fn check(settings: &Settings) -> Result<()> {

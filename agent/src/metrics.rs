@@ -56,10 +56,11 @@ pub static BUFFER_DUPLICATES: LazyLock<IntCounter> = LazyLock::new(|| {
 });
 
 /// The labels of [`BUFFER_REFUSED`].
-pub const REFUSAL_REASONS: [&str; 5] = ["full", "sequence", "epoch", "unsound", "storage"];
+pub const REFUSAL_REASONS: [&str; 7] =
+    ["full", "sequence", "epoch", "transaction", "topic", "unsound", "storage"];
 
 pub static BUFFER_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let help = "Batches refused, by reason: full, sequence, epoch, unsound, storage";
+    let help = "Batches refused, by reason: full, sequence, epoch, transaction, topic, unsound, storage";
     register(IntCounterVec::new(Opts::new("tidegate_agent_buffer_refused_batches_total", help), &["reason"]))
 });
 
@@ -89,8 +90,12 @@ pub static BUFFER_TRIMMED_EARLY_BYTES: LazyLock<IntCounter> = LazyLock::new(|| {
 });
 
 pub static BUFFER_DROPPED_RECORDS: LazyLock<IntCounter> = LazyLock::new(|| {
-    let help = "Records dropped unprocessed for want of room, from topics whose when_full says so";
+    let help = "Records dropped unprocessed: for want of room, from topics whose when_full says so, or with their topic";
     counter("tidegate_agent_buffer_dropped_records_total", help)
+});
+
+pub static BUFFER_DELETED_TOPICS: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("tidegate_agent_buffer_deleted_topics_total", "Topics deleted because a client asked for it")
 });
 
 pub static BUFFER_DAMAGED: LazyLock<IntGauge> = LazyLock::new(|| {

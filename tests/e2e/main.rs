@@ -3,11 +3,15 @@
 #![expect(clippy::print_stdout, reason = "cargo shows a test's output when it fails")]
 
 mod access;
+mod certificate;
+mod clients;
 mod compact;
 mod consume;
+mod delete;
 mod door;
 mod edge_to_redis;
 mod feast;
+mod full;
 mod java;
 mod registry;
 mod shop;

@@ -5,8 +5,10 @@
 
 mod arrive;
 mod copy;
+mod delete;
 mod kill;
 mod outage;
+mod reference;
 mod refuse;
 mod slow;
 mod soak;

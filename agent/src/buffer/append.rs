@@ -47,6 +47,8 @@ pub enum Refusal {
     NoTransaction,
     /// Part of a transaction, but the producer has no transactional id (any more).
     NoTransactionalId,
+    /// The topic was deleted; worth looking for it again.
+    TopicGone,
 }
 
 impl Refusal {
@@ -56,6 +58,7 @@ impl Refusal {
             Refusal::OutOfOrder | Refusal::DuplicateSequence => "sequence",
             Refusal::StaleEpoch => "epoch",
             Refusal::NoTransaction | Refusal::NoTransactionalId => "transaction",
+            Refusal::TopicGone => "topic",
         }
     }
 }

@@ -10,6 +10,8 @@
 //! producer ids   a new random span; producers that the copy remembers are forgotten, for they may have
 //!                gone on, and would be told that they are out of order; open transactions with them
 //! ```
+//! Until something is written, readers are told that the log ends where the copy ends: nobody lags behind
+//! what is not there. Those that are further on already wait for what is new.
 //! The mark goes when the other rooms have done the same with their numbers ([`settled`]).
 //!
 //! The cluster's id stays: no offset stands for two records. Two live copies of one file would break that.
@@ -65,16 +67,14 @@ fn move_on(transaction: &Transaction<'_>, now_ms: i64) -> Result<bool> {
         Some(MOVED_ON) => return Ok(true),
         Some(_) => {}
     }
-    // First what the batches say, then ahead of it. An empty log begins at its new end. As far as
-    // views are concerned, what the copy lacks was trimmed just now.
+    // First what the batches say, then ahead of it. As far as views are concerned, what the copy lacks was
+    // trimmed just now.
     for text in [
         "UPDATE topic_partition AS p SET
             bytes = bytes + (SELECT coalesce(sum(b.bytes), 0) FROM log_batch b
                 WHERE place >= ((p.id << 44) | p.next_offset) AND place < ((p.id + 1) << 44)),
             next_offset = max(next_offset, coalesce((SELECT last_offset + 1 FROM log_batch
                 WHERE place >= (p.id << 44) AND place < ((p.id + 1) << 44) ORDER BY place DESC LIMIT 1), 0))",
-        "UPDATE topic_partition AS p SET log_start = next_offset + ?1 WHERE NOT EXISTS (
-            SELECT 1 FROM log_batch WHERE place >= (p.id << 44) AND place < ((p.id + 1) << 44))",
         "UPDATE topic_partition SET next_offset = next_offset + ?1, trimmed_ms = max(trimmed_ms, ?2)",
         "DELETE FROM producer",
         "DELETE FROM staged_batch",

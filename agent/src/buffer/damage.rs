@@ -97,6 +97,13 @@ impl Damage {
         metrics::BUFFER_DAMAGED.set(i64::try_from(found.len()).unwrap_or(i64::MAX));
     }
 
+    /// Its topic was deleted.
+    pub fn forget_partition(&self, id: PartitionId) {
+        let mut found = self.found();
+        found.retain(|(partition, _), _| *partition != id);
+        metrics::BUFFER_DAMAGED.set(i64::try_from(found.len()).unwrap_or(i64::MAX));
+    }
+
     fn stuck(&self, key: (PartitionId, i64)) {
         if let Some(damaged) = self.found().get_mut(&key) {
             damaged.stuck = true;

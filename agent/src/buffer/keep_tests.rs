@@ -140,7 +140,15 @@ fn a_restored_backup_repeats_nothing() {
     assert_eq!(bench.log().cluster_id(), cluster);
     assert_eq!(bench.read("t", 1), [(1, 1), (2, 2), (3, 3)], "what the backup has");
     let ahead = 4 + OFFSETS_AHEAD;
+    let ends = |topic: &str| {
+        let topic = bench.topic(topic);
+        let one = &topic.partitions[0];
+        (one.start(), one.end(), one.next())
+    };
+    assert_eq!(ends("t"), (1, 4, ahead), "nobody lags behind what is not there");
+    assert_eq!(ends("empty"), (0, 0, OFFSETS_AHEAD));
     assert_eq!(bench.one("t", &sample(turn(1, 9), 1, 10)), stored(ahead), "the producer went on");
+    assert_eq!(ends("t"), (1, ahead + 1, ahead + 1));
     assert_eq!(bench.read("t", 6), [(ahead, ahead)], "who was further on reads what is new");
     assert_eq!(bench.one("empty", &sample(turn(1, 9), 1, 10)), stored(OFFSETS_AHEAD));
     (0..1_500).for_each(|_| assert!(ids.insert(id(&bench)), "no id is given out again"));

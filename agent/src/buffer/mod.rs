@@ -21,6 +21,9 @@ mod damage;
 mod damage_tests;
 #[cfg(test)]
 mod keep_tests;
+mod delete;
+#[cfg(test)]
+mod delete_tests;
 mod limit;
 mod producer_id;
 mod read;
@@ -37,6 +40,7 @@ pub use append::{Append, Outcome, Refusal, With};
 pub use catalogue::{CannotCreate, LEADER_EPOCH, MAX_PARTITIONS, Partition, Topic};
 pub use copied::{OFFSETS_AHEAD, mark_copy, settled as copy_settled};
 pub use damage::Damaged;
+pub use delete::{CannotDelete, Need, Needs};
 pub use limit::disk_free_bytes;
 pub use scrub::Scrub;
 pub use transaction::{Denial, Ended, Incarnation};
@@ -88,6 +92,9 @@ pub struct Log {
     news: watch::Sender<u64>,
     producer_ids: producer_id::Ids,
     ended: Arc<OnceLock<Box<Ended>>>,
+    needs: Arc<OnceLock<Box<Needs>>>,
+    /// Held while a topic is made or deleted.
+    changing: tokio::sync::Mutex<()>,
     cluster: String,
     age: Age,
     damage: Arc<Damage>,
@@ -131,6 +138,8 @@ impl Log {
             news,
             producer_ids: producer_id::Ids::default(),
             ended: Arc::default(),
+            needs: Arc::default(),
+            changing: tokio::sync::Mutex::default(),
             cluster,
             age,
             damage: Arc::new(Damage::new(db.on_damage())),
@@ -192,16 +201,20 @@ impl Log {
         if !catalogue::is_legal(name) {
             return Ok(Err(CannotCreate::Name));
         }
-        if self.catalogue.len() >= self.config.max_topics as usize {
+        let (owned, max_topics) = (name.to_owned(), self.config.max_topics);
+        let _turn = self.changing.lock().await;
+        let made = match self.catalogue.len() >= max_topics as usize {
+            true => None,
+            false => self
+                .db
+                .write_async(move |tx| catalogue::insert(tx, &owned, partitions, compact, max_topics))
+                .await
+                .doing(|| format!("create topic {name}"))?,
+        };
+        let Some(row) = made else {
             tracing::warn!(event = "buffer_too_many_topics", topic = name, "refused to make another topic");
             return Ok(Err(CannotCreate::TooMany));
-        }
-        let owned = name.to_owned();
-        let row = self
-            .db
-            .write_async(move |transaction| catalogue::insert(transaction, &owned, partitions, compact))
-            .await
-            .doing(|| format!("create topic {name}"))?;
+        };
         Ok(Ok(self.catalogue.add(row)))
     }
 
@@ -306,7 +319,21 @@ impl Log {
     ) -> Result<Option<Oldest>> {
         let found = self.catalogue.partition(partition).filter(|partition| !partition.compact);
         let Some(partition) = found else { return Ok(None) };
-        trim::oldest(reader, &partition, below, before_ms)
+        trim::oldest(reader, &partition, below, before_ms, u64::MAX)
+    }
+
+    /// As [`Log::oldest`], of any age, but only what brings the partition down to `max_bytes`.
+    pub fn oldest_beyond(
+        &self,
+        reader: &Connection,
+        partition: PartitionId,
+        below: i64,
+        max_bytes: u64,
+    ) -> Result<Option<Oldest>> {
+        let found = self.catalogue.partition(partition).filter(|partition| !partition.compact);
+        let Some(partition) = found else { return Ok(None) };
+        let excess = partition.bytes().saturating_sub(max_bytes);
+        trim::oldest(reader, &partition, below, i64::MAX, excess)
     }
 
     /// When the youngest batch that was ever trimmed had arrived, in milliseconds since 1970 by the

@@ -52,6 +52,8 @@ fn each(
     max_bytes: usize,
     mut take: impl FnMut(i64, i64, &[u8]),
 ) -> Result<()> {
+    // What is before the start may still lie in the file.
+    let from_offset = from_offset.max(partition.start());
     let (mut taken_bytes, mut taken, mut next) = (0usize, false, from_offset);
     let mut one = |row: &Row<'_>| -> rusqlite::Result<Step> {
         let last_offset: i64 = row.get(1)?;
@@ -125,7 +127,7 @@ pub(super) fn offset_at(
     partition: &Partition,
     time_ms: i64,
 ) -> Result<Option<(i64, i64)>> {
-    let (first, after) = partition.places();
+    let (first, after) = (partition.place(partition.start()), partition.places().1);
     reader
         .prepare_cached(
             "SELECT place, max_time_ms FROM log_batch

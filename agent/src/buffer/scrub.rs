@@ -61,7 +61,7 @@ fn one(
             "SELECT place, last_offset, bytes, records FROM log_batch
              WHERE place >= ? AND place < ? ORDER BY place",
         )?;
-        let mut rows = statement.query(params![partition.place(at.offset), after])?;
+        let mut rows = statement.query(params![partition.place(at.offset.max(partition.start())), after])?;
         while bytes < max_bytes
             && let Some(row) = rows.next()?
         {

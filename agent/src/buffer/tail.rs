@@ -5,7 +5,8 @@
 
 use super::age::Age;
 use super::append::Refusal;
-use super::catalogue::{Catalogue, Partition};
+use super::catalogue::{Catalogue, Partition, Topic};
+use super::delete;
 use super::limit::{Level, Limit};
 use super::sequence::{Judgement, Producer};
 use super::transaction;
@@ -46,6 +47,7 @@ struct Growth {
 
 pub(super) struct Tail {
     age: Age,
+    catalogue: Arc<Catalogue>,
     limit: Limit,
     news: watch::Sender<u64>,
     max_producers: usize,
@@ -63,6 +65,8 @@ pub(super) struct Tail {
     /// The offsets that open transactions' next records were told to have, see [`Tail::provisional`].
     provisional: HashMap<ProducerKey, i64>,
     forgotten: Vec<ProducerKey>,
+    /// Topics that the group deletes.
+    deleted: Vec<Arc<Topic>>,
 }
 
 /// How a batch is received.
@@ -75,7 +79,7 @@ pub(super) enum Admission {
 impl Tail {
     pub fn load(
         reader: &Connection,
-        catalogue: &Catalogue,
+        catalogue: &Arc<Catalogue>,
         config: &BufferConfig,
         limit: Limit,
         level: Arc<Level>,
@@ -88,10 +92,11 @@ impl Tail {
             partition.add_bytes(bytes);
             used_bytes += bytes;
         }
-        used_bytes += transaction::stored_bytes(reader)?;
+        used_bytes += transaction::stored_bytes(reader)? + delete::left_bytes(reader)?;
         let tail = Tail {
             swept_ms: age.now_ms(),
             age,
+            catalogue: Arc::clone(catalogue),
             limit,
             news,
             max_producers: config.max_producers as usize,
@@ -105,6 +110,7 @@ impl Tail {
             released_bytes: 0,
             provisional: HashMap::new(),
             forgotten: Vec::new(),
+            deleted: Vec::new(),
         };
         tail.set_used(used_bytes);
         Ok(tail)
@@ -125,6 +131,9 @@ impl Tail {
 
     /// Decides about a batch, against what is stored and what the group has staged.
     pub fn admit(&mut self, partition: &Arc<Partition>, head: &Head, bytes: u64) -> Admission {
+        if partition.is_gone() || self.deletes(partition.id) {
+            return Admission::Refused(Refusal::TopicGone);
+        }
         if let Some(turn) = head.turn {
             match self.producer(partition.id, &turn).judge(&turn, head.last_delta) {
                 Judgement::Append => {}
@@ -147,6 +156,32 @@ impl Tail {
         Admission::Append { base_offset }
     }
 
+    fn deletes(&self, partition: PartitionId) -> bool {
+        self.deleted.iter().any(|topic| topic.partitions.iter().any(|one| one.id == partition))
+    }
+
+    /// Stages a topic whose rows the group has marked.
+    pub fn stage_deleted(&mut self, topic: Arc<Topic>) {
+        self.deleted.push(topic);
+    }
+
+    /// Bytes that a deleted topic had left are gone.
+    pub fn purged(&mut self, bytes: u64) {
+        self.set_used(self.used_bytes().saturating_sub(bytes));
+        metrics::BUFFER_TRIMMED_BYTES.inc_by(bytes);
+    }
+
+    /// The group's deletions are durable.
+    fn publish_deleted(&mut self) {
+        for topic in std::mem::take(&mut self.deleted) {
+            topic.partitions.iter().for_each(|partition| partition.publish_gone());
+            let of_topic = |id: &PartitionId| topic.partitions.iter().any(|partition| partition.id == *id);
+            self.producers.retain(|(_, id), _| !of_topic(id));
+            self.unnoted.retain(|id, _| !of_topic(id));
+            self.catalogue.remove(&topic);
+        }
+    }
+
     fn bytes_with_group(&self) -> u64 {
         let grown: u64 = self.staged.values().map(|growth| growth.bytes).sum();
         (self.used_bytes() + grown + self.opened_bytes).saturating_sub(self.released_bytes)
@@ -154,6 +189,11 @@ impl Tail {
 
     /// The offset after what is stored and what the group has staged.
     pub fn next_offset(&self, partition: &Partition) -> i64 {
+        self.staged.get(&partition.id).map_or_else(|| partition.next(), |growth| growth.end)
+    }
+
+    /// The offset after the last record, of what is stored and what the group has staged.
+    pub fn end(&self, partition: &Partition) -> i64 {
         self.staged.get(&partition.id).map_or_else(|| partition.end(), |growth| growth.end)
     }
 
@@ -243,7 +283,10 @@ impl Tail {
 
     /// Whether the group changes nothing here.
     fn is_untouched(&self) -> bool {
-        self.staged.is_empty() && self.opened_bytes == 0 && self.released_bytes == 0
+        self.staged.is_empty()
+            && self.opened_bytes == 0
+            && self.released_bytes == 0
+            && self.deleted.is_empty()
     }
 
     #[cfg(test)]
@@ -292,6 +335,9 @@ impl Tail {
              VALUES (?, ?, ?, ?, ?)",
         )?;
         for ((producer, partition), state) in &self.staged_producers {
+            if self.deletes(*partition) {
+                continue;
+            }
             put.execute(params![producer, partition.0, state.epoch(), state.to_bytes(), state.seen_ms])?;
         }
         let mut forget =
@@ -372,6 +418,7 @@ impl Follower for TailFollower {
             metrics::BUFFER_APPENDED_BYTES.inc_by(growth.bytes);
         }
         used_bytes = used_bytes.saturating_sub(std::mem::take(&mut tail.released_bytes));
+        tail.publish_deleted();
         tail.set_used(used_bytes);
         tail.limit.stored(used_bytes);
         tail.news.send_modify(|commits| *commits += 1);
@@ -385,6 +432,7 @@ impl Follower for TailFollower {
             return;
         }
         tail.staged.clear();
+        tail.deleted.clear();
         (tail.opened_bytes, tail.released_bytes) = (0, 0);
         for (key, staged) in tail.staged_producers.drain() {
             let stored = tail.producers.remove(&key);

@@ -65,26 +65,31 @@ pub(super) fn one(db: &Db, tail: &SharedTail, partition: &Arc<Partition>, base_o
     Ok(())
 }
 
-/// Those of the oldest batches that lie wholly below `below` and arrived before `before_ms`.
+/// Those of the oldest batches that lie wholly below `below` and arrived before `before_ms`; no more than bring
+/// `max_bytes` together.
 pub(super) fn oldest(
     reader: &Connection,
     partition: &Partition,
     below: i64,
     before_ms: i64,
+    max_bytes: u64,
 ) -> Result<Option<Oldest>> {
-    let (first, after) = partition.places();
+    // What an earlier topic of this name has left before its start is not this one's.
+    let (first, after) = (partition.place(partition.start()), partition.places().1);
     let mut found: Option<Oldest> = None;
+    let mut bytes = 0;
     let mut read = || -> rusqlite::Result<()> {
         let mut statement = reader.prepare_cached(
-            "SELECT last_offset, arrived_ms FROM log_batch
+            "SELECT last_offset, arrived_ms, bytes FROM log_batch
              WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
         )?;
         let mut rows = statement.query(params![first, after, BATCHES_AT_ONCE])?;
         while let Some(row) = rows.next()? {
             let (last_offset, arrived_ms): (i64, i64) = (row.get(0)?, row.get(1)?);
-            if last_offset >= below || arrived_ms >= before_ms {
+            if last_offset >= below || arrived_ms >= before_ms || bytes >= max_bytes {
                 break;
             }
+            bytes += u64::from(row.get::<_, u32>(2)?);
             found.get_or_insert(Oldest { arrived_ms, up_to: 0 }).up_to = last_offset.saturating_add(1);
         }
         Ok(())
@@ -102,7 +107,7 @@ pub(super) fn trimmed_ms(reader: &Connection, partition: &Partition) -> Result<i
 }
 
 fn remove(transaction: &Transaction<'_>, partition: &Partition, offset: i64) -> Result<Removed> {
-    let (first, after) = partition.places();
+    let (first, after) = (partition.place(partition.start()), partition.places().1);
     note(transaction, partition)?;
     let (batches, bytes, last, arrived_ms): (i64, i64, Option<i64>, i64) = transaction
         .query_row(
@@ -128,7 +133,7 @@ fn remove(transaction: &Transaction<'_>, partition: &Partition, offset: i64) -> 
         .or_db("look at the oldest batch left")?;
     let log_start = transaction
         .query_row(
-            "UPDATE topic_partition SET bytes = bytes - ?2, log_start = coalesce(?3, next_offset),
+            "UPDATE topic_partition SET bytes = bytes - ?2, log_start = max(log_start, coalesce(?3, next_offset)),
                 trimmed_ms = max(trimmed_ms, ?4)
              WHERE id = ?1 RETURNING log_start",
             params![partition.id.0, bytes, remaining.map(Partition::offset), arrived_ms],

@@ -39,6 +39,17 @@ pub enum WhenFull {
     DropOldest,
 }
 
+/// Which topics a client may delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeleteTopics {
+    Never,
+    /// Those of which everything is processed and at the centre, as far as either is to be.
+    Settled,
+    /// Any but those that `[consume]` brings; what was still needed is counted as dropped.
+    Always,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BufferConfig {
@@ -57,6 +68,8 @@ pub struct BufferConfig {
     pub auto_create_topics: bool,
     /// Partitions of a topic created that way.
     pub partitions: u32,
+    /// Which topics a client may delete.
+    pub delete_topics: DeleteTopics,
     pub max_topics: u32,
     /// Idempotent producers remembered, per partition they write to.
     pub max_producers: u32,
@@ -83,6 +96,8 @@ impl Default for BufferConfig {
             reserve_free_bytes: DEFAULT_RESERVE_FREE_BYTES,
             auto_create_topics: true,
             partitions: DEFAULT_PARTITIONS,
+            // A slip of the hand must not cost what waits for the link to come back.
+            delete_topics: DeleteTopics::Settled,
             max_topics: DEFAULT_MAX_TOPICS,
             max_producers: DEFAULT_MAX_PRODUCERS,
             producer_retention: DEFAULT_PRODUCER_RETENTION,

@@ -76,7 +76,7 @@ fn remedy(path: &Path) -> String {
 fn open_writer(config: &DbConfig, mark: &Mark) -> Result<Connection> {
     let fresh = is_fresh(&config.path, mark)?;
     if !fresh {
-        examine_log(&config.path, mark.ended())?;
+        examine_log(config, mark.ended())?;
     }
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -99,12 +99,24 @@ fn open_writer(config: &DbConfig, mark: &Mark) -> Result<Connection> {
 }
 
 /// SQLite would pass over a damaged end of its log in silence.
-fn examine_log(path: &Path, ended: Ended) -> Result<()> {
+fn examine_log(config: &DbConfig, ended: Ended) -> Result<()> {
+    let path = &config.path;
     let same_boot = ended == Ended::Abruptly { same_boot: true };
+    let unsynced = config.synchronous == Synchronous::Normal && ended == Ended::Abruptly { same_boot: false };
     let (log, index) = (beside(path, "-wal"), beside(path, "-shm"));
-    let found = wal::examine(&log, &index, same_boot).or_kind(Kind::Lost).doing(|| "examine its log")?;
-    if let wal::Finding::Lost(what) = found {
-        return Err(Error::new(Kind::Lost, format!("{what}: commits that were durable are missing")));
+    let found =
+        wal::examine(&log, &index, same_boot, unsynced).or_kind(Kind::Lost).doing(|| "examine its log")?;
+    match found {
+        wal::Finding::Sound => {}
+        wal::Finding::Lost(what) => {
+            return Err(Error::new(Kind::Lost, format!("{what}: commits that were durable are missing")));
+        }
+        wal::Finding::Torn(what) => tracing::warn!(
+            event = "db_log_torn",
+            what,
+            remedy = "db.synchronous = \"full\" loses nothing; sources send again what they may have kept",
+            "the machine went down: the last commits, which db.synchronous = \"normal\" had not synced, are gone"
+        ),
     }
     if matches!(ended, Ended::Abruptly { .. }) && !log.exists() {
         tracing::warn!(

@@ -8,7 +8,8 @@
 //! ```
 //! Two things prove a loss. A frame behind the broken group that continues the checksum of a later
 //! commit; and the index beside the file (`-shm`), which counts a frame only after it was synced.
-//! With `synchronous = "normal"` a power cut may tear several groups: said in the same way.
+//! With `synchronous = "normal"` commits are synced with the next checkpoint only, and a power cut may leave
+//! any of what came after it: then neither is proof, and what is sound up to the first broken frame counts.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -28,6 +29,8 @@ pub enum Finding {
     Sound,
     /// Commits that were durable are gone.
     Lost(String),
+    /// Commits are gone that nobody had made durable.
+    Torn(String),
 }
 
 type Sum = (u32, u32);
@@ -35,7 +38,8 @@ type Sum = (u32, u32);
 /// Examines the log at `wal`, with the index at `index` if that can be believed.
 ///
 /// `same_boot`: the index was not left behind by a power cut, so also its absence from the log is proof.
-pub fn examine(wal: &Path, index: &Path, same_boot: bool) -> std::io::Result<Finding> {
+/// `unsynced`: commits were not synced one by one, and there was a power cut.
+pub fn examine(wal: &Path, index: &Path, same_boot: bool, unsynced: bool) -> std::io::Result<Finding> {
     let index = std::fs::read(index).ok().and_then(|bytes| Index::read(&bytes));
     let Some(scan) = Scan::of(wal)? else {
         // Nothing there, or not even a header.
@@ -46,7 +50,11 @@ pub fn examine(wal: &Path, index: &Path, same_boot: bool) -> std::io::Result<Fin
             _ => Finding::Sound,
         });
     };
-    Ok(judge(&scan, index.as_ref(), same_boot))
+    Ok(match judge(&scan, index.as_ref(), same_boot) {
+        // The head is synced before the first frame in any case.
+        Finding::Lost(what) if unsynced && scan.salts.is_some() => Finding::Torn(what),
+        found => found,
+    })
 }
 
 fn judge(scan: &Scan, index: Option<&Index>, same_boot: bool) -> Finding {

@@ -28,6 +28,8 @@ const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
 /// The log is emptied by force when it has grown to so many times the size of a checkpoint.
 const LOG_LIMIT_CHECKPOINTS: u64 = 4;
+/// A log that is shorter is not worth holding writers up for.
+const LOG_LIMIT_LEAST: u64 = 1024 * 1024;
 
 /// A read that lasts, as a backup does, must not make every group wait for it.
 const LOG_PAUSE: Duration = Duration::from_secs(5);
@@ -143,7 +145,7 @@ pub(super) fn start(
 ) -> Result<Handle> {
     let (queue, waiting) = mpsc::channel(QUEUE_JOBS);
     let delay = Duration::from_millis(config.max_commit_delay_ms);
-    let log_limit_bytes = config.checkpoint_bytes.saturating_mul(LOG_LIMIT_CHECKPOINTS);
+    let log_limit_bytes = config.checkpoint_bytes.saturating_mul(LOG_LIMIT_CHECKPOINTS).max(LOG_LIMIT_LEAST);
     space.look(&connection);
     let held = VecDeque::new();
     let followers = Vec::new();

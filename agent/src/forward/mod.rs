@@ -27,13 +27,14 @@ mod piece;
 mod place;
 pub mod progress;
 mod record;
+mod reference;
 mod refusal;
 mod report;
 mod schedule;
 mod schema_id;
 mod session;
 
-pub use schema_id::{Known, Schema};
+pub use schema_id::{Asked, Known, Schema};
 
 use crate::buffer::Log;
 use crate::config::forward::ForwardConfig;
@@ -285,9 +286,16 @@ impl Forward {
     /// Finds partitions that are new, and shows where it stands.
     fn look(&mut self) {
         self.next_look = Some(Instant::now() + LOOK_EVERY);
-        let known: HashMap<PartitionId, ()> = self.places.iter().map(|place| (place.local.id, ())).collect();
+        let known: HashMap<PartitionId, usize> =
+            self.places.iter().enumerate().map(|(at, place)| (place.local.id, at)).collect();
         for topic in self.log.topics().into_iter().filter(|topic| self.choice.takes(&topic.name)) {
-            for local in topic.partitions.iter().filter(|local| !known.contains_key(&local.id)) {
+            for local in &topic.partitions {
+                if let Some(at) = known.get(&local.id) {
+                    if let Some(place) = self.places.get_mut(*at).filter(|place| place.local.is_gone()) {
+                        place.revive(Arc::clone(local));
+                    }
+                    continue;
+                }
                 let noted = self.noted.get(&local.id).copied().unwrap_or(0);
                 let (rank, plain) = (self.choice.rank(&topic.name), self.choice.plain(&topic.name));
                 self.places.push(Place::new(Arc::clone(local), rank, plain, noted));

@@ -88,7 +88,21 @@ impl Place {
 
     /// Whether there is something to send, and it may be sent now.
     pub fn wants(&self, now: Instant) -> bool {
-        self.sent.next_offset < self.local.end() && self.held.as_ref().is_none_or(|held| now >= held.retry_at)
+        // What was removed from the log, or deleted with its topic, is not waited for.
+        self.sent.next_offset.max(self.local.start()) < self.local.end()
+            && self.held.as_ref().is_none_or(|held| now >= held.retry_at)
+    }
+
+    /// The topic was deleted and made again: it goes on where it ended.
+    pub fn revive(&mut self, local: Arc<Partition>) {
+        let start = local.start();
+        self.local = local;
+        for mark in [&mut self.done, &mut self.sent] {
+            if mark.next_offset < start {
+                *mark = Mark { next_offset: start, checksum: 0 };
+            }
+        }
+        self.held = None;
     }
 
     pub fn records_to_go(&self) -> u64 {

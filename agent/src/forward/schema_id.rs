@@ -1,28 +1,39 @@
 //! Local schema id → central schema id.
 //!
 //! A schema is registered at the central registry, under its own subject and with its own text, when a
-//! record needs it first; what belongs together is kept in the file. An id that the local registry does
+//! record needs it first, and before it what it refers to; what belongs together is kept in the file. An id that the local registry does
 //! not know is never guessed at. This room's table: `forward_schema`.
 
+use super::reference;
 use crate::db::{Db, OrDb};
 use crate::metrics;
 use rusqlite::{Connection, params};
 use shared::avro::wire::SchemaId;
 use shared::error::{Context, Error, Kind, Result};
-use shared::registry::Registry;
+use shared::registry::{Reference, Registry};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
-/// What the local registry knows of an id.
+/// What the local registry knows of a schema.
 pub struct Schema {
     pub text: Arc<str>,
     /// Those that it is registered under.
     pub subjects: Vec<String>,
+    /// Types that it takes from other subjects, by local versions.
+    pub references: Vec<Reference>,
 }
 
-/// Asks the local registry; `None` if it does not know the id.
-pub type Known = Box<dyn Fn(SchemaId) -> Result<Option<Schema>> + Send>;
+/// What the local registry is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked<'a> {
+    Id(SchemaId),
+    /// A version of a subject, one deleted softly too.
+    Version(&'a str, u32),
+}
+
+/// Asks the local registry; `None` if it does not know the schema.
+pub type Known = Box<dyn Fn(Asked<'_>) -> Result<Option<Schema>> + Send>;
 
 /// Which part of a record an id stands in front of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,13 +72,13 @@ impl Schemas {
         local: SchemaId,
         runtime: &Handle,
     ) -> Result<SchemaId> {
-        let schema = (self.known)(local)?.filter(|schema| !schema.subjects.is_empty());
+        let schema = (self.known)(Asked::Id(local))?.filter(|schema| !schema.subjects.is_empty());
         let schema = schema.ok_or_else(|| unknown(topic, role, local))?;
         let mut found = None;
         for subject in subjects(topic, role, &schema.subjects) {
             let central = match self.pairs.get(subject).and_then(|pairs| pairs.get(&local)) {
                 Some(central) => *central,
-                None => self.pair(subject, local, &schema.text, runtime)?,
+                None => self.pair(subject, local, &schema, runtime)?,
             };
             if found.is_some_and(|other| other != central) {
                 let what =
@@ -80,8 +91,15 @@ impl Schemas {
         found.ok_or_else(|| unknown(topic, role, local))
     }
 
-    fn pair(&mut self, subject: &str, local: SchemaId, text: &str, runtime: &Handle) -> Result<SchemaId> {
-        let central = runtime.block_on(self.central.register(subject, text, false))?;
+    fn pair(
+        &mut self,
+        subject: &str,
+        local: SchemaId,
+        schema: &Schema,
+        runtime: &Handle,
+    ) -> Result<SchemaId> {
+        let references = reference::central(&self.central, &self.known, &schema.references, runtime)?;
+        let central = runtime.block_on(self.central.register_with(subject, &schema.text, &references))?;
         let (address, owned) = (self.address.clone(), subject.to_owned());
         self.db.write(move |tx| {
             tx.execute(

@@ -16,13 +16,6 @@ pub fn load(connection: &Connection) -> Result<HashMap<PartitionId, i64>> {
     rows.collect::<rusqlite::Result<_>>().or_db(DOING)
 }
 
-/// The log's end moved from `from` to `to` without a record: whoever was at the end still is.
-pub fn jump(tx: &Transaction<'_>, partition: PartitionId, from: i64, to: i64) -> Result<()> {
-    let sql =
-        "UPDATE pipeline_cursor SET next_offset = ?3 WHERE partition = ?1 AND next_offset BETWEEN ?2 AND ?3";
-    tx.execute(sql, params![partition.0, from, to]).or_db(DOING).map(drop)
-}
-
 pub fn set(tx: &Transaction<'_>, partition: PartitionId, next_offset: i64) -> Result<()> {
     let sql = "INSERT INTO pipeline_cursor (partition, next_offset) VALUES (?1, ?2)
                ON CONFLICT (partition) DO UPDATE SET next_offset = excluded.next_offset";

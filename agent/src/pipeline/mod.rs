@@ -5,6 +5,7 @@
 
 mod compact;
 pub mod cursor;
+mod needed;
 pub mod progress;
 mod reach;
 pub mod recover;
@@ -25,7 +26,6 @@ use crate::ingest::consume::{self, Consumer};
 use crate::ingest::door;
 use crate::ingest::file::{Importer, watch::Watch};
 use crate::ingest::push::{self, Push};
-use crate::model::batch::PartitionId;
 use crate::model::feature::{ViewId, ViewShape};
 use crate::registry::{self, Registry};
 use crate::store::{self, Serving};
@@ -157,6 +157,10 @@ impl Agent {
         let consumer = self.consumer(&shutdown)?;
         let forward = self.forwarder(&shutdown)?;
         let importer = self.importer(&shutdown);
+        let consumed = self.config.consume.as_ref().map_or_else(Vec::new, |consume| consume.topics.clone());
+        let kept = forward.as_ref().map(Forward::kept);
+        let needs = needed::before_deleting(self.topics(), kept, consumed, self.progress());
+        self.opening.log.ask_before_deleting(needs);
         self.doors(&shutdown).await?;
         let syncing = syncing.map(|(sync, changes)| tokio::spawn(sync.run(changes, shutdown.clone())));
         let retention = self.retention(forward.as_ref().map(Forward::kept), &shutdown)?;
@@ -208,9 +212,20 @@ impl Agent {
     fn forwarder(&self, shutdown: &Shutdown) -> Result<Option<Forward>> {
         let Some(settings) = &self.config.forward else { return Ok(None) };
         let registry = Arc::clone(&self.opening.registry);
-        let known: forward::Known = Box::new(move |id| {
-            let Some(text) = registry.schema(id)? else { return Ok(None) };
-            Ok(Some(forward::Schema { text, subjects: registry.subjects_of(id)? }))
+        let known: forward::Known = Box::new(move |asked| match asked {
+            forward::Asked::Id(id) => {
+                let Some(text) = registry.schema(id)? else { return Ok(None) };
+                let (subjects, references) = (registry.subjects_of(id)?, registry.references(id)?);
+                Ok(Some(forward::Schema { text, subjects, references }))
+            }
+            forward::Asked::Version(subject, version) => {
+                let found = registry.referred(subject, version)?;
+                Ok(found.map(|found| forward::Schema {
+                    text: found.text.into(),
+                    subjects: vec![found.subject],
+                    references: found.references,
+                }))
+            }
         });
         let consumed = self.config.consume.as_ref().map_or(&[][..], |consume| &consume.topics);
         let (db, watch) = (&self.opening.db, self.forwarding.clone());
@@ -334,7 +349,6 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
     let now_us = clock.now().micros();
     let copied = log.is_copied();
     let trimmed_ms = clock.now().millis();
-    let ends = ends(&log);
     let limits = Limits::with_cache(config.features.cache_bytes);
     // The sync's target with the project: another one needs everything again.
     let target = config.sync.as_ref().map(|sync| format!("{} {}", sync.address(), sync.project));
@@ -348,7 +362,7 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
         }
         refill(tx, &engine, target.as_deref())?;
         if copied {
-            take_over(tx, &engine, trimmed_ms, &ends)?;
+            take_over(tx, &engine, trimmed_ms)?;
         }
         Ok((engine, opened))
     });
@@ -356,26 +370,15 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
     Ok(Opening { db, log, registry, engine: Arc::new(engine), opened, topics })
 }
 
-fn ends(log: &Log) -> Vec<(PartitionId, i64)> {
-    let topics = log.topics();
-    topics
-        .iter()
-        .flat_map(|topic| &topic.partitions)
-        .map(|partition| (partition.id, partition.end()))
-        .collect()
-}
-
 /// The file is a copy: its views lack the rows that came after it was made, and other numbers than the
 /// log's may have been given out since.
-fn take_over(tx: &Transaction<'_>, engine: &Engine, now_ms: i64, ends: &[(PartitionId, i64)]) -> Result<()> {
-    for (partition, end) in ends {
-        cursor::jump(tx, *partition, end.saturating_sub(buffer::OFFSETS_AHEAD), *end)?;
-    }
+fn take_over(tx: &Transaction<'_>, engine: &Engine, now_ms: i64) -> Result<()> {
     for shape in engine.shapes() {
         let window_us = engine.needs(shape.id).and_then(|(_, window_us)| window_us);
         reach::set(tx, shape.id, reach::whole_at_us(now_ms, window_us))?;
     }
     registry::skip_ids(tx)?;
+    door::forget_open_transactions(tx)?;
     buffer::copy_settled(tx)
 }
 

@@ -13,6 +13,7 @@
 //! they may read is removed. Ages are in the log's own time, which a wrong clock does not touch.
 
 use super::compact::Compaction;
+use super::needed;
 use super::progress::{Progress, State};
 use crate::buffer::{Log, Oldest, Partition};
 use crate::config::buffer::{BufferConfig, WhenFull};
@@ -128,6 +129,7 @@ impl Retention {
     }
 
     fn by_age(&self) -> Result<()> {
+        while !self.shutdown.requested() && self.log.purge(&self.reader)? {}
         for Candidate { topic, partition, below } in self.candidates(Because::Old) {
             let own = self.own(&topic);
             let keep = own.and_then(|own| own.keep).unwrap_or(self.buffer.keep);
@@ -136,10 +138,12 @@ impl Retention {
             let before_ms = self.log.now_ms().saturating_add(1).saturating_sub(keep_ms);
             let max_bytes = own.and_then(|own| own.max_bytes).unwrap_or(u64::MAX);
             while !self.shutdown.requested() {
-                let before_ms = if partition.bytes() > max_bytes { i64::MAX } else { before_ms };
-                let Some(oldest) = self.log.oldest(&self.reader, partition.id, below, before_ms)? else {
-                    break;
+                let (log, reader, id) = (&self.log, &self.reader, partition.id);
+                let oldest = match log.oldest(reader, id, below, before_ms)? {
+                    None => log.oldest_beyond(reader, id, below, max_bytes)?,
+                    oldest => oldest,
                 };
+                let Some(oldest) = oldest else { break };
                 self.log.trim(partition.id, oldest.up_to)?;
             }
         }
@@ -160,6 +164,10 @@ impl Retention {
 
     fn by_pressure(&self, said: &mut Said) -> Result<()> {
         while self.log.wants_room() && !self.shutdown.requested() {
+            // What nobody can read any more goes before anything else.
+            if self.log.purge(&self.reader)? {
+                continue;
+            }
             if let Some((candidate, oldest)) = self.oldest(Because::Pressed)? {
                 let bytes = self.log.trim(candidate.partition.id, oldest.up_to)?;
                 metrics::BUFFER_TRIMMED_EARLY_BYTES.inc_by(bytes);
@@ -248,23 +256,12 @@ impl Retention {
 
     /// Below it everything is processed and at the centre, as far as either is to be; `None` if neither is.
     fn done(&self, state: &State, topic: &str, partition: PartitionId) -> Option<i64> {
-        let processed = self.processed.iter().any(|name| name == topic);
-        let processed = processed.then(|| processed_below(state, partition));
-        let forwarded = self.forwarded.as_ref().and_then(|kept| kept.below(topic, partition));
-        processed.into_iter().chain(forwarded).min()
+        needed::from(&self.processed, self.forwarded.as_ref(), state, topic, partition)
     }
 
     /// What the operator says of this topic.
     fn own(&self, topic: &str) -> Option<&TopicConfig> {
         self.topics.iter().find(|own| own.fits(topic))
-    }
-}
-
-/// Everything below is processed, durably, and no view that is being built reads it any more.
-fn processed_below(state: &State, partition: PartitionId) -> i64 {
-    match state.hydrating.is_empty() {
-        true => state.cursors.get(&partition).copied().unwrap_or(0),
-        false => 0,
     }
 }
 

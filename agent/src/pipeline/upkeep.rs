@@ -39,6 +39,9 @@ pub struct State {
     pub growth_bytes_per_s: f64,
 }
 
+/// What a source of time corrects by the way is less.
+const CLOCK_MOVED_MS: i64 = 60_000;
+
 /// Shared with the admin server.
 pub type Watch = crate::model::watch::Watch<State>;
 
@@ -60,6 +63,27 @@ struct Turn {
     used_bytes: u64,
     looked: Instant,
     failed: bool,
+    times: Times,
+}
+
+/// The wall clock, and one that nobody can set, read together.
+#[derive(Clone, Copy)]
+struct Times {
+    wall_ms: i64,
+    passed: Duration,
+}
+
+impl Times {
+    fn read(clock: &Clock) -> Times {
+        Times { wall_ms: clock.now().millis(), passed: clock.monotonic() }
+    }
+
+    /// How far the wall clock was moved since, in milliseconds; time switched off counts as moved.
+    fn moved_ms(self, before: Times) -> i64 {
+        let passed = self.passed.saturating_sub(before.passed);
+        let passed_ms = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+        self.wall_ms.saturating_sub(before.wall_ms).saturating_sub(passed_ms)
+    }
 }
 
 impl Upkeep {
@@ -76,6 +100,7 @@ impl Upkeep {
             used_bytes: self.log.used_bytes(),
             looked: now,
             failed: false,
+            times: Times::read(&self.clock),
         };
         loop {
             let stop = async { tokio::time::timeout(LOOK_EVERY, self.shutdown.wait()).await.is_ok() };
@@ -83,6 +108,7 @@ impl Upkeep {
                 break;
             }
             self.growth(&mut turn);
+            self.watch_clock(&mut turn);
             let done = self.look(&mut turn);
             tell(done, &mut turn.failed);
         }
@@ -98,6 +124,20 @@ impl Upkeep {
         (turn.used_bytes, turn.looked) = (used_bytes, Instant::now());
         let weight = (seconds / MEAN_OVER_S).min(1.0);
         self.watch.update(|state| state.growth_bytes_per_s += (now - state.growth_bytes_per_s) * weight);
+    }
+
+    /// Windows follow the wall clock, as the SQL that they equal does: who sets it moves their rows out, or back.
+    fn watch_clock(&self, turn: &mut Turn) {
+        let now = Times::read(&self.clock);
+        let moved_ms = now.moved_ms(std::mem::replace(&mut turn.times, now));
+        if moved_ms.abs() >= CLOCK_MOVED_MS {
+            tracing::warn!(
+                event = "clock_moved",
+                seconds = moved_ms / 1_000,
+                remedy = "if nobody meant that, see to the machine's source of time",
+                "the machine's clock was moved, or it slept: windows of features follow it, ages in the log do not"
+            );
+        }
     }
 
     fn look(&self, turn: &mut Turn) -> Result<()> {
@@ -165,4 +205,22 @@ fn tell(done: Result<()>, failed: &mut bool) {
 
 fn warn(error: &Error) {
     tracing::warn!(event = "upkeep_waits", %error, remedy = error.hint(), "could not look after the file, tries again");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::time::Instant as Wall;
+
+    #[test]
+    fn a_clock_that_is_moved_is_told_from_time_that_passes() {
+        let clock = Clock::manual(1_700_000_000_000_000_000);
+        let start = Times::read(&clock);
+        clock.sleep(Duration::from_secs(3_600));
+        let later = Times::read(&clock);
+        assert_eq!(later.moved_ms(start), 0);
+        clock.set_wall(Wall::from_nanos(clock.now().nanos() - 7_200_000_000_000));
+        clock.sleep(Duration::from_secs(1));
+        assert_eq!(Times::read(&clock).moved_ms(later), -7_200_000);
+    }
 }

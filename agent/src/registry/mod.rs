@@ -269,6 +269,11 @@ impl Registry {
             .ok_or_else(|| Problem::VersionNotFound(version.to_owned()))
     }
 
+    /// A version that others may refer to: one deleted softly, too. `None` if there is no such version.
+    pub fn referred(&self, subject: &str, version: u32) -> Result<Option<Version>> {
+        self.read(|reader| subject::version(reader, subject, Some(version), Which::All))
+    }
+
     /// The newest version of a subject; `None` if there is none.
     pub fn latest(&self, subject: &str) -> Result<Option<Version>> {
         self.read(|reader| subject::version(reader, subject, None, Which::Live))

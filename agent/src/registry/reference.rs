@@ -3,9 +3,9 @@
 use super::shape;
 use super::subject::{self, Which};
 use rusqlite::Connection;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::Result;
+pub use shared::registry::Reference;
 use std::collections::{HashMap, HashSet};
 
 /// Texts that one schema may need, those that they need in turn included.
@@ -13,14 +13,6 @@ const MAX_NEEDED: usize = 200;
 /// A chain of texts may nest deeper than any one of them; past this it is left as it is, and refused by
 /// whoever reads it.
 const MAX_DEPTH: usize = 200;
-
-/// A type of another subject that a schema uses by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reference {
-    pub name: String,
-    pub subject: String,
-    pub version: u32,
-}
 
 /// As it is kept; nothing for none.
 pub(super) fn to_text(references: &[Reference]) -> String {

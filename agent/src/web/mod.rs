@@ -2,21 +2,21 @@
 //! business of the room that opens it.
 
 mod auth;
-
+mod certificate;
 mod socket;
 #[cfg(test)]
 mod tests;
 
-use crate::config::web::{AuthConfig, ServerTlsConfig};
 pub use auth::guard;
+pub use certificate::Certificate;
+
+use crate::config::web::{AuthConfig, ServerTlsConfig};
 use axum::Router;
 use shared::Result;
 use shared::error::{Context, Kind, OrKind};
 use shared::shutdown::Shutdown;
 use socket::Listener;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use tokio_rustls::TlsAcceptor;
 
 /// What a door is like.
 pub struct Door<'a> {
@@ -34,7 +34,10 @@ pub struct Door<'a> {
 pub async fn serve(door: Door<'_>, router: Router, shutdown: Shutdown) -> Result<SocketAddr> {
     let Door { name, listen, auth, tls } = door;
     let doing = || format!("listen for the {name} on {listen}");
-    let acceptor = tls.map(acceptor).transpose().doing(doing)?;
+    let certificate = tls
+        .map(|tls| Certificate::follow(name, tls, &[b"http/1.1"], shutdown.clone()))
+        .transpose()
+        .doing(doing)?;
     let bound = tokio::net::TcpListener::bind(listen).await.or_kind(Kind::Config).doing(doing)?;
     let address = bound.local_addr().or_kind(Kind::Bug)?;
     if !address.ip().is_loopback() && auth.is_open() && tls.is_none_or(|tls| tls.client_ca_file.is_none()) {
@@ -45,7 +48,7 @@ pub async fn serve(door: Door<'_>, router: Router, shutdown: Shutdown) -> Result
         );
     }
     let router = auth::guard(router, auth);
-    let listener = Listener::new(bound, acceptor, address);
+    let listener = Listener::new(bound, certificate, address);
     tokio::spawn(async move {
         let stop = async move { shutdown.wait().await };
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
@@ -53,10 +56,4 @@ pub async fn serve(door: Door<'_>, router: Router, shutdown: Shutdown) -> Result
         }
     });
     Ok(address)
-}
-
-fn acceptor(tls: &ServerTlsConfig) -> Result<TlsAcceptor> {
-    let mut config = tls.server()?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -4,6 +4,7 @@
 //! accept ─> a place, or wait ─> handshake, in a task of its own ─> queue ─> HTTP
 //! ```
 
+use super::Certificate;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +16,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, Sleep};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// Per door; each has a buffer of some kilobytes. Who comes later waits to be accepted.
@@ -33,7 +33,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub fn new(bound: TcpListener, tls: Option<TlsAcceptor>, address: SocketAddr) -> Listener {
+    pub fn new(bound: TcpListener, tls: Option<Certificate>, address: SocketAddr) -> Listener {
         let (queue, ready) = mpsc::channel(1);
         tokio::spawn(accept(bound, tls, queue));
         Listener { ready, address }
@@ -41,7 +41,7 @@ impl Listener {
 }
 
 /// Ends when the listener is gone.
-async fn accept(bound: TcpListener, tls: Option<TlsAcceptor>, queue: mpsc::Sender<(Socket, SocketAddr)>) {
+async fn accept(bound: TcpListener, tls: Option<Certificate>, queue: mpsc::Sender<(Socket, SocketAddr)>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -54,7 +54,7 @@ async fn accept(bound: TcpListener, tls: Option<TlsAcceptor>, queue: mpsc::Sende
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let (tls, queue) = (tls.clone(), queue.clone());
+        let (tls, queue) = (tls.as_ref().map(Certificate::acceptor), queue.clone());
         tokio::spawn(async move {
             let stream = match tls {
                 None => Stream::Plain(stream),

@@ -9,7 +9,7 @@ use crate::avro::wire::SchemaId;
 use crate::error::{Context, Error, Kind, OrKind, Result};
 use crate::secret::Secret;
 use crate::tls::TlsConfig;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
 
@@ -36,6 +36,14 @@ fn default_timeout_ms() -> u64 {
     10_000
 }
 
+/// A type of another subject that a schema uses by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reference {
+    pub name: String,
+    pub subject: String,
+    pub version: u32,
+}
+
 /// Registers, looks up and fetches schemas; no cache (who calls knows what may be kept).
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -57,6 +65,11 @@ struct Text {
 struct Version {
     id: u32,
     schema: String,
+}
+
+#[derive(Deserialize)]
+struct Number {
+    version: u32,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +101,29 @@ impl Registry {
             .await
             .doing(|| format!("register a schema under subject {subject}"))?;
         Ok(SchemaId(id.id))
+    }
+
+    /// As [`Registry::register`], for a schema that uses types of other subjects; these must be there.
+    pub async fn register_with(
+        &self,
+        subject: &str,
+        schema: &str,
+        references: &[Reference],
+    ) -> Result<SchemaId> {
+        let id: Id = self
+            .call(&format!("subjects/{}/versions", escape(subject)), Some(sent(schema, references)))
+            .await
+            .doing(|| format!("register a schema under subject {subject}"))?;
+        Ok(SchemaId(id.id))
+    }
+
+    /// Which version of `subject` a registered schema is.
+    pub async fn version_of(&self, subject: &str, schema: &str, references: &[Reference]) -> Result<u32> {
+        let number: Number = self
+            .call(&format!("subjects/{}", escape(subject)), Some(sent(schema, references)))
+            .await
+            .doing(|| format!("look up a schema under subject {subject}"))?;
+        Ok(number.version)
     }
 
     /// The id of `schema` under `subject` if it is registered there already.
@@ -167,6 +203,14 @@ impl Registry {
             return Err(refused(status.as_u16(), &text));
         }
         serde_json::from_str(&text).or_kind(Kind::Unreachable).doing(|| "read the registry's answer")
+    }
+}
+
+/// Without references the word is left out: older registries do not know it.
+fn sent(schema: &str, references: &[Reference]) -> serde_json::Value {
+    match references.is_empty() {
+        true => json!({ "schema": schema }),
+        false => json!({ "schema": schema, "references": references }),
     }
 }
 

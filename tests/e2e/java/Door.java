@@ -24,6 +24,7 @@ public class Door {
                 case "read": read(topic); break;
                 case "group": group(topic); break;
                 case "copy": copy(topic); break;
+                case "delete": delete(topic); break;
                 default: throw new IllegalArgumentException(step);
             }
         } catch (KafkaException refused) {
@@ -54,6 +55,26 @@ public class Door {
             for (String value : List.of("one", "two")) producer.send(new ProducerRecord<>(topic, value)).get();
         } catch (java.util.concurrent.ExecutionException failed) {
             System.out.println("refused " + failed.getCause().getClass().getSimpleName());
+        }
+    }
+
+    /** By name, then once more, then made again and deleted by its id. */
+    static void delete(String topic) throws Exception {
+        try (var admin = org.apache.kafka.clients.admin.Admin.create(GIVEN)) {
+            for (int time = 0; time < 2; time++) {
+                try {
+                    admin.deleteTopics(List.of(topic)).all().get();
+                    System.out.println("deleted");
+                } catch (java.util.concurrent.ExecutionException failed) {
+                    var cause = failed.getCause();
+                    System.out.println("refused " + cause.getClass().getSimpleName() + ": " + cause.getMessage());
+                }
+            }
+            var again = new org.apache.kafka.clients.admin.NewTopic(topic, 2, (short) 1);
+            var made = admin.createTopics(List.of(again));
+            made.all().get();
+            admin.deleteTopics(TopicCollection.ofTopicIds(List.of(made.topicId(topic).get()))).all().get();
+            System.out.println("topics " + admin.listTopics().names().get());
         }
     }
 

@@ -50,6 +50,11 @@ impl Disk {
         self.folder.join("agent.db")
     }
 
+    /// The machine went down while an agent had the file open.
+    pub fn went_down(&self) {
+        std::fs::write(self.folder.join("agent.db.lock"), "running before\n").expect("written");
+    }
+
     fn log_path(&self) -> PathBuf {
         self.folder.join("agent.db-wal")
     }
@@ -58,6 +63,13 @@ impl Disk {
     pub fn image(&self) -> Image {
         let read = |path| std::fs::read(path).unwrap_or_default();
         Image { file: read(self.path()), log: read(self.log_path()) }
+    }
+}
+
+impl Image {
+    /// Whether a checkpoint brought something into the file.
+    pub fn same_file(&self, other: &Image) -> bool {
+        self.file == other.file
     }
 }
 
@@ -91,6 +103,16 @@ pub fn torn(before: &Image, after: &Image, rng: &mut Rng) -> Image {
         // The log is whole; what is copied to the file is not.
         _ => Image { file: mixed(&before.file, &after.file, rng), log: after.log.clone() },
     }
+}
+
+/// What a power cut leaves of a file whose commits are not synced one by one: `durable` was there at the last
+/// checkpoint, which left the file itself as it is `now`; of the log that was written since, any sectors.
+pub fn unsynced(durable: &Image, now: &Image, rng: &mut Rng) -> Image {
+    let mut log = durable.log.clone();
+    if durable.log.get(..LOG_HEAD) != now.log.get(..LOG_HEAD) {
+        overwrite(&mut log, &now.log, 0..LOG_HEAD);
+    }
+    Image { file: now.file.clone(), log: mixed(&log, &now.log, rng) }
 }
 
 fn overwrite(bytes: &mut Vec<u8>, with: &[u8], range: std::ops::Range<usize>) {

@@ -8,6 +8,7 @@ mod batch;
 mod check;
 mod client;
 mod disk;
+mod normal;
 mod process;
 mod transactor;
 
@@ -58,6 +59,7 @@ impl<'r> Run<'r> {
             checkpoint_bytes: [16_384, 65_536, 1 << 20][rng.usize(0..3)],
             cache_bytes: [65_536, 1 << 20][rng.usize(0..2)],
             batch_bytes: [4_096, 65_536][rng.usize(0..2)],
+            normal: false,
         };
         let clients = (0..rng.usize(1..4)).map(|number| Client::new(number, PARTITIONS, &mut rng)).collect();
         let process = Some(Process::start(empty, settings, &clock, runtime));
@@ -295,7 +297,8 @@ fn simulate(seed: u64, empty: &Image, runtime: &Runtime) -> u64 {
 /// A runtime, and a file with its tables, from which each run begins.
 fn world() -> (Runtime, Image) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let settings = Settings { checkpoint_bytes: 1 << 20, cache_bytes: 1 << 20, batch_bytes: 65_536 };
+    let settings =
+        Settings { checkpoint_bytes: 1 << 20, cache_bytes: 1 << 20, batch_bytes: 65_536, normal: false };
     let process = Process::start(&Image::default(), settings, &Clock::manual(BEGAN_NS), &runtime);
     let image = process.disk.image();
     (runtime, image)

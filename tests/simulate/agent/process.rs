@@ -26,6 +26,8 @@ pub struct Settings {
     pub checkpoint_bytes: u64,
     pub cache_bytes: u64,
     pub batch_bytes: usize,
+    /// The machine went down before, or may, without every commit being synced.
+    pub normal: bool,
 }
 
 type Granted = std::result::Result<(), Denial>;
@@ -44,6 +46,9 @@ impl Process {
     /// Starts on what a disk holds.
     pub fn start(image: &Image, settings: Settings, clock: &Clock, runtime: &Runtime) -> Process {
         let disk = Disk::new(image);
+        if settings.normal {
+            disk.went_down();
+        }
         let folder = disk.path().parent().expect("a folder").to_owned();
         let file = folder.join("agent.toml");
         std::fs::write(&file, text(&disk, settings)).expect("written");
@@ -128,9 +133,10 @@ impl Process {
 }
 
 fn text(disk: &Disk, settings: Settings) -> String {
-    let Settings { checkpoint_bytes, cache_bytes, batch_bytes } = settings;
+    let Settings { checkpoint_bytes, cache_bytes, batch_bytes, normal } = settings;
+    let synchronous = if normal { "normal" } else { "full" };
     format!(
-        "[db]\npath = '{}'\npage_bytes = 4096\ncache_bytes = {cache_bytes}\ncheckpoint_bytes = {checkpoint_bytes}\n\
+        "[db]\npath = '{}'\npage_bytes = 4096\ncache_bytes = {cache_bytes}\ncheckpoint_bytes = {checkpoint_bytes}\nsynchronous = '{synchronous}'\n\
          [buffer]\nmax_bytes = 1048576\nreserve_free_bytes = 0\npartitions = {PARTITIONS}\n\
          [features]\nbatch_bytes = {batch_bytes}\n\
          [[feature_view]]\nname = 'v'\ntopic = '{TOPIC}'\nentity = ['owner']\nfeature = [\n\

@@ -24,6 +24,7 @@ pub mod process;
 
 pub mod install;
 
+pub mod clients;
 pub mod connect;
 pub mod feast;
 pub mod kafka;

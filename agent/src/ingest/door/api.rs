@@ -53,6 +53,7 @@ pub(super) const APIS: &[Api] = &[
     api(ApiKey::SaslHandshake, "sasl_handshake", 0..=1, i16::MAX),
     api(ApiKey::SaslAuthenticate, "sasl_authenticate", 0..=2, 2),
     api(ApiKey::CreateTopics, "create_topics", 2..=7, 5),
+    api(ApiKey::DeleteTopics, "delete_topics", 1..=6, 4),
     api(ApiKey::DescribeConfigs, "describe_configs", 1..=4, 4),
 ];
 

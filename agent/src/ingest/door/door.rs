@@ -5,13 +5,13 @@ use super::access::users::Users;
 use super::group::Groups;
 use crate::buffer::Log;
 use crate::config::door::DoorConfig;
+use crate::web::Certificate;
 use shared::Result;
 use shared::error::Context;
 use shared::shutdown::Shutdown;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
 
 /// Different refusals that are logged at WARN; a client that comes again each second is not.
 const MAX_TOLD: usize = 256;
@@ -30,7 +30,7 @@ pub(super) struct Door {
     pub addresses: Addresses,
     pub buckets: Buckets,
     pub users: Users,
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Certificate>,
     pub groups: Arc<Groups>,
     told: Mutex<HashSet<String>>,
 }
@@ -44,7 +44,8 @@ impl Door {
         shutdown: Shutdown,
     ) -> Result<Self> {
         let memory = config.memory_bytes as usize;
-        let tls = config.tls.as_ref().map(|tls| tls.server().doing(|| "open [door.tls]")).transpose()?;
+        let certificate = |files| Certificate::follow("Kafka door", files, &[], shutdown.clone());
+        let tls = config.tls.as_ref().map(certificate).transpose().doing(|| "open [door.tls]")?;
         let groups = Arc::new(Groups::new(&log, &config));
         Ok(Door {
             groups,
@@ -58,7 +59,7 @@ impl Door {
             addresses: Addresses::default(),
             buckets: Buckets::default(),
             users: Users::new(&config),
-            tls: tls.map(|tls| TlsAcceptor::from(Arc::new(tls))),
+            tls,
             told: Mutex::default(),
             config,
         })

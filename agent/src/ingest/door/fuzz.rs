@@ -5,8 +5,8 @@ use super::access::{sasl, scram, users::Users};
 use super::api::{self, Head};
 use super::wire::{Fields, Read};
 use super::{
-    add_partitions, coordinator, create_topics, describe_configs, end_transaction, fetch, group,
-    list_offsets, metadata, produce, producer_id, versions,
+    add_partitions, coordinator, create_topics, delete_topics, describe_configs, end_transaction, fetch,
+    group, list_offsets, metadata, produce, producer_id, versions,
 };
 use crate::config::door::{DoorConfig, Hash};
 use crate::model::batch;
@@ -30,6 +30,7 @@ pub(super) fn decode(frame: &[u8]) -> Option<String> {
         ApiKey::SaslHandshake => text(sasl::decode_handshake(fields)),
         ApiKey::SaslAuthenticate => text(sasl::decode_authenticate(fields)),
         ApiKey::CreateTopics => text(create_topics::decode(fields)),
+        ApiKey::DeleteTopics => text(delete_topics::decode(fields, version)),
         ApiKey::DescribeConfigs => text(describe_configs::decode(fields, version)),
         ApiKey::ApiVersions => text(versions::decode(fields, version)),
         key => of_group(key, fields, version),

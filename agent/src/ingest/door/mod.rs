@@ -18,6 +18,7 @@ mod wire;
 mod add_partitions;
 mod coordinator;
 mod create_topics;
+mod delete_topics;
 mod describe_configs;
 mod end_transaction;
 mod fetch;
@@ -32,6 +33,8 @@ mod versions;
 pub mod fuzz;
 #[cfg(test)]
 mod tests;
+
+pub use group::forget_open_transactions;
 
 use crate::buffer::Log;
 use crate::config::door::DoorConfig;

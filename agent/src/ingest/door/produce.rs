@@ -209,6 +209,7 @@ fn outcome_code(outcome: Option<Outcome>) -> (i16, i64) {
                 Refusal::StaleEpoch => ResponseError::InvalidProducerEpoch,
                 Refusal::NoTransaction => ResponseError::InvalidTxnState,
                 Refusal::NoTransactionalId => ResponseError::InvalidProducerIdMapping,
+                Refusal::TopicGone => ResponseError::UnknownTopicOrPartition,
             };
             (code(error), -1)
         }

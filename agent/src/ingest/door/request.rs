@@ -7,8 +7,8 @@ use super::api::{self, Api, Head, Unserved};
 use super::door::Door;
 use super::wire::{Fields, Malformed};
 use super::{
-    add_partitions, coordinator, create_topics, describe_configs, end_transaction, fetch, group,
-    list_offsets, metadata, produce, producer_id, versions,
+    add_partitions, coordinator, create_topics, delete_topics, describe_configs, end_transaction, fetch,
+    group, list_offsets, metadata, produce, producer_id, versions,
 };
 use crate::metrics;
 use bytes::BytesMut;
@@ -217,6 +217,9 @@ async fn read(
         }
         ApiKey::FindCoordinator => coordinator::answer(door, &coordinator::decode(fields, version)?, asked),
         ApiKey::CreateTopics => create_topics::answer(door, &create_topics::decode(fields)?, asked).await?,
+        ApiKey::DeleteTopics => {
+            delete_topics::answer(door, &delete_topics::decode(fields, version)?, asked).await?
+        }
         ApiKey::DescribeConfigs => {
             describe_configs::answer(door, &describe_configs::decode(fields, version)?, asked)
         }

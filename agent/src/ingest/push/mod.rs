@@ -284,7 +284,8 @@ impl Push {
         let answer = self.log.append_with(frame, appends, memory, Some(with)).await?;
         let outcomes =
             answer.await.unwrap_or_else(|_| Err(Error::new(Kind::Bug, "the log did not answer")))?;
-        if outcomes.contains(&Outcome::Refused(Refusal::Full)) {
+        let come_back = [Refusal::Full, Refusal::TopicGone].map(Outcome::Refused);
+        if outcomes.iter().any(|outcome| come_back.contains(outcome)) {
             return Err(No::Full);
         }
         stored.place(&outcomes);

@@ -5,6 +5,7 @@
 //! are checked by the clients: Maven fails on a wrong checksum (`-C`), pip on a wrong hash.
 
 pub mod apt;
+pub mod go;
 pub mod java;
 pub mod maven;
 pub mod python;

@@ -16,11 +16,11 @@ pub(in super::super) async fn accept(
     socket: TcpStream,
     peer: SocketAddr,
 ) -> Option<(Incoming, Outgoing)> {
-    let Some(acceptor) = &door.tls else {
+    let Some(certificate) = &door.tls else {
         let (read, write) = socket.into_split();
         return Some((Box::new(read), Box::new(write)));
     };
-    let why = match timeout(door.config.frame_timeout, acceptor.accept(socket)).await {
+    let why = match timeout(door.config.frame_timeout, certificate.acceptor().accept(socket)).await {
         Ok(Ok(stream)) => {
             let (read, write) = tokio::io::split(stream);
             return Some((Box::new(read), Box::new(write)));

@@ -51,6 +51,8 @@ const MAX_REMARK_BYTES: usize = 4_096;
 const MAX_PLACES: usize = 10_000;
 const MAX_NAME_BYTES: usize = 255;
 
+pub use store::forget_open as forget_open_transactions;
+
 pub(super) struct Groups {
     groups: Mutex<HashMap<String, Group>>,
     joined: Notify,

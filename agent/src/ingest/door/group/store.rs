@@ -108,6 +108,11 @@ pub(super) fn end(tx: &Transaction<'_>, producer: i64, commit: bool) -> Result<(
     Ok(())
 }
 
+/// Transactions that were open are open no more: the file is a copy, and does not know how they ended.
+pub fn forget_open(tx: &Transaction<'_>) -> Result<()> {
+    tx.execute("DELETE FROM group_offset_staged", []).map(drop).or_db("forget offsets of open transactions")
+}
+
 /// All that a group has committed; bounded by what may be committed.
 pub(super) fn all(reader: &Connection, group: &str) -> Result<Vec<Place>> {
     let row = |row: &rusqlite::Row<'_>| {
@@ -173,4 +178,24 @@ pub(super) fn any_old(reader: &Connection, before_ms: i64) -> Result<bool> {
         .optional()
         .map(|found| found.is_some())
         .or_db("look for old groups")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody would ever end them, and who waits for stable offsets would wait for ever.
+    #[test]
+    fn what_a_copy_holds_of_open_transactions_is_forgotten() {
+        let mut connection = Connection::open_in_memory().expect("opens");
+        crate::db::migrate(&mut connection).expect("migrates");
+        let place =
+            Place { topic: "t".to_owned(), partition: 0, next_offset: 7, leader_epoch: 0, metadata: None };
+        let tx = connection.transaction().expect("begins");
+        assert!(stage(&tx, 1, "g", std::slice::from_ref(&place), 0, 9).expect("stages"));
+        assert!(commit(&tx, "g", &[place], 0, 9).expect("commits"));
+        assert_eq!(unsettled(&tx, "g").expect("reads"), [("t".to_owned(), 0)]);
+        forget_open(&tx).expect("forgets");
+        assert_eq!((unsettled(&tx, "g").expect("reads").len(), all(&tx, "g").expect("reads").len()), (0, 1));
+    }
 }

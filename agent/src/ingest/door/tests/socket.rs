@@ -199,6 +199,11 @@ fn every_version_is_answered() {
                 let answer: CreateTopicsResponse = read(api.key, version, answer);
                 assert_eq!(answer.topics[0].error_code, 36, "it exists");
             }
+            ApiKey::DeleteTopics => {
+                let answer: DeleteTopicsResponse = read(api.key, version, answer);
+                let codes: Vec<i16> = answer.responses.iter().map(|one| one.error_code).collect();
+                assert_eq!(codes, if version >= 6 { vec![3, 100] } else { vec![3] }, "there are none");
+            }
             ApiKey::DescribeConfigs => {
                 let answer: DescribeConfigsResponse = read(api.key, version, answer);
                 let codes: Vec<i16> = answer.results.iter().map(|result| result.error_code).collect();
