@@ -69,6 +69,8 @@ pub struct Edge {
     push: u16,
     features: u16,
     raw: bool,
+    /// Columns that [`Edge::change`] leaves null nowhere.
+    pub always: &'static [&'static str],
 }
 
 impl Edge {
@@ -90,7 +92,7 @@ impl Edge {
         let subject = format!("http://{HOST}:{registry}/subjects/people-value/versions");
         let registered = http::post(&subject, &json!({"schema": SCHEMA})).and_then(http::Answer::json);
         registered.expect("the schema is registered");
-        Edge { launch, program, push, features, raw }
+        Edge { launch, program, push, features, raw, always: &[] }
     }
 
     pub fn allow(&mut self, events: &[&str]) {
@@ -116,7 +118,11 @@ impl Edge {
         let mut people = Vec::with_capacity(changes);
         for _ in 0..changes {
             let user = rng.i64(users.clone());
-            people.push(person(rng, user));
+            let mut person = person(rng, user);
+            for column in self.always.iter().filter(|column| person[**column].is_null()).collect::<Vec<_>>() {
+                person[*column] = json!(1.5);
+            }
+            people.push(person);
         }
         people.chunks(50).for_each(|part| self.bring(part));
     }

@@ -14,24 +14,19 @@ use std::time::Duration;
 struct Log {
     kafka: Kafka,
     registry: Registry,
-    proxies: [Proxy; 2],
+    /// To the registry and to Kafka, of the first agent.
+    links: [Proxy; 2],
     schemas: HashMap<u32, apache_avro::Schema>,
 }
 
 impl Store for Log {
     fn cut(&mut self, agent: usize) {
-        // Brokers tell clients their own address, so only the registry can be cut off from one agent.
-        if agent == 0 {
-            self.kafka.stop().expect("Kafka stops");
-        }
-        self.proxies[agent].set(Network::Down);
+        assert_eq!(agent, 0, "the first agent has proxies");
+        self.links.iter().for_each(|link| link.set(Network::Down));
     }
 
-    fn mend(&mut self, agent: usize) {
-        self.proxies[agent].set(Network::Well);
-        if agent == 0 {
-            self.kafka.start_again().expect("Kafka starts again");
-        }
+    fn mend(&mut self, _: usize) {
+        self.links.iter().for_each(|link| link.set(Network::Well));
     }
 
     fn read(&mut self, _: &[i64]) -> BTreeMap<i64, Features> {
@@ -146,19 +141,22 @@ fn base64(bytes: &[u8]) -> String {
 
 #[test]
 fn topics_hold_the_newest_of_two_agents() {
-    let kafka = Kafka::start(kafka::Options::default()).expect("Kafka");
+    let far = Proxy::start(0).expect("a proxy");
+    let options = kafka::Options { far: Some(far.port()), ..Default::default() };
+    let kafka = Kafka::start(options).expect("Kafka");
+    far.aim(kafka.far_port());
     let registry = Registry::start().expect("a registry");
-    let proxies = [(); 2].map(|()| Proxy::start(registry.port()).expect("a proxy"));
-    let start = |proxy: &Proxy| {
+    let near = Proxy::start(registry.port()).expect("a proxy");
+    let start = |brokers: String, registry: String| {
         let target = format!(
-            "[sync.{NAME}]\nkind = \"kafka\"\nkafka.brokers = \"{}\"\nregistry.url = [\"{}\"]\n
-             delivery_timeout = \"3s\"\nretry_ceiling = \"300ms\"\n",
-            kafka.bootstrap(),
-            registry.url().replace(&registry.port().to_string(), &proxy.port().to_string())
+            "[sync.{NAME}]\nkind = \"kafka\"\nkafka.brokers = \"{brokers}\"\nregistry.url = [\"{registry}\"]\n
+             delivery_timeout = \"3s\"\nretry_ceiling = \"300ms\"\n"
         );
         Edge::start(&target, true)
     };
-    let (mut one, mut two) = (start(&proxies[0]), start(&proxies[1]));
-    let mut log = Log { kafka, registry, proxies, schemas: HashMap::new() };
+    let by_proxy = registry.url().replace(&registry.port().to_string(), &near.port().to_string());
+    let mut one = start(far.address(), by_proxy);
+    let mut two = start(kafka.bootstrap(), registry.url());
+    let mut log = Log { kafka, registry, links: [near, far], schemas: HashMap::new() };
     story::run(&mut log, &mut one, &mut two);
 }

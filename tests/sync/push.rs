@@ -3,6 +3,7 @@
 use crate::edge::{Edge, Features};
 use crate::feast::{Reader, Repository, Server};
 use crate::story::{self, NAME, Store};
+use agent::sync::feast::JoinValue;
 use serde_json::json;
 use stack::proxy::{Network, Proxy};
 use stack::{HOST, Redis};
@@ -57,7 +58,7 @@ fn a_feature_server_takes_what_two_agents_push() {
 
 #[test]
 fn rows_that_a_feature_server_refuses_are_found_and_kept_aside() {
-    let redis = Redis::start().expect("Redis");
+    let mut redis = Redis::start().expect("Redis");
     let online = format!("type: redis\nconnection_string: \"{},db=0\"", redis.address());
     let repository = Repository::new(&online, false);
     let server = repository.serve();
@@ -73,26 +74,41 @@ fn rows_that_a_feature_server_refuses_are_found_and_kept_aside() {
     assert_eq!(edge.target(NAME)["refused"], 0);
     drop(edge);
 
-    let mut edge = Edge::start(&target(server.port, ""), false);
+    // Something else lies under the keys of two users, so Feast answers 500 to whatever holds one of them.
+    let client = ::redis::Client::open(redis.url()).expect("an address");
+    let mut client = client.get_connection().expect("Redis answers");
+    let key = |user| agent::sync::feast::redis_key(&[("user_id", JoinValue::Int64(user))], "edge");
+    for user in [17, 60] {
+        ::redis::cmd("SET").arg(key(user)).arg("x").exec(&mut client).expect("set");
+    }
+    let mut edge = Edge::start(&target(server.port, "views = [\"profile\"]"), false);
     edge.allow(&["sync_rows_refused"]);
-    let person = |user: i64, seen: i64| {
+    let person = |user: i64| {
         json!({"user_id": user, "shop": crate::edge::shop(user), "amount": 1.5, "name": "a", "flag": true,
-            "seen": seen, "raw": null, "x": 1.0, "y": 2.0})
+            "seen": 5_000_000, "raw": null, "x": 1.0, "y": 2.0})
     };
-    // Python knows no moment after the year 9999.
-    let people: Vec<_> = (1..100)
-        .map(|user| person(user, if user == 17 || user == 60 { 300_000_000_000_000_000 } else { 5_000_000 }))
-        .collect();
-    edge.bring(&people);
+    edge.bring(&(1..100).map(person).collect::<Vec<_>>());
     edge.settled(NAME);
     assert_eq!(edge.target(NAME)["refused"], 2, "{}", edge.target(NAME));
     let mut reader = repository.reader();
-    let found = reader.features(&(1..100).collect::<Vec<_>>());
-    let missing: Vec<i64> =
-        found.iter().filter(|(_, features)| features["visits"].is_null()).map(|(user, _)| *user).collect();
-    assert_eq!(missing, [17, 60]);
-    edge.bring(&[person(17, 6_000_000)]);
+    let others: Vec<i64> = (1..100).filter(|user| ![17, 60].contains(user)).collect();
+    let found = reader.features(&others);
+    assert!(found.values().all(|features| features["seen"] == 5), "the others are not held up");
+
+    // Redis is away: Feast says 500 to everything, which is nobody's fault.
+    ::redis::cmd("DEL").arg(key(17)).exec(&mut client).expect("deleted");
+    redis.stop().expect("Redis stops");
+    edge.bring(&(1..100).map(person).collect::<Vec<_>>());
+    edge.bring(&[json!({"user_id": 17, "shop": "s2", "amount": 9.5, "name": "b", "flag": false,
+        "seen": 6_000_000, "raw": null, "x": 1.0, "y": 2.0})]);
+    support::eventually(crate::edge::LIMIT, "the store is in trouble", || {
+        edge.target(NAME)["error"].is_string().then_some(())
+    });
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(edge.target(NAME)["refused"], 2, "{}", edge.target(NAME));
+    redis.start_again().expect("Redis starts, empty");
     edge.settled(NAME);
-    assert_eq!(edge.target(NAME)["refused"], 1, "a good value settles the matter");
-    assert_eq!(reader.features(&[17])[&17]["seen"], 6);
+    assert_eq!(edge.target(NAME)["refused"], 1, "a value that is taken settles the matter");
+    assert_eq!(reader.features(&[17])[&17]["amount"], 9.5);
+    assert_eq!(edge.program.stop().expect("the agent stops"), 0);
 }

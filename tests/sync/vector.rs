@@ -100,7 +100,24 @@ fn an_index_holds_the_newest_of_two_agents() {
     let proxies = [(); 2].map(|()| Proxy::start(index.port).expect("a proxy"));
     let mut one = Edge::start(&target(proxies[0].port(), Index::key()), true);
     let mut two = Edge::start(&target(proxies[1].port(), Index::key()), true);
+    // What is taken out of an index leaves no time behind: an older vector would come back.
+    (one.always, two.always) = (&["x", "y"], &["x", "y"]);
     story::run(&mut Read::start(&index, proxies), &mut one, &mut two);
+}
+
+#[test]
+fn an_entity_without_a_vector_is_not_in_the_index() {
+    let index = Index::start();
+    let proxies = [(); 2].map(|()| Proxy::start(index.port).expect("a proxy"));
+    let mut edge = Edge::start(&target(index.port, Index::key()), true);
+    let users: Vec<i64> = (1..60).collect();
+    let mut read = Read::start(&index, proxies);
+    for _ in 0..3 {
+        edge.change(&mut fastrand::Rng::new(), 1..60, 300);
+        edge.settled(NAME);
+        story::equal(&mut read, &[&edge], &users, "with and without vectors");
+    }
+    assert_eq!(edge.program.stop().expect("the agent stops"), 0);
 }
 
 #[test]

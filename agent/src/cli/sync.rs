@@ -33,6 +33,8 @@ struct Which {
 }
 
 pub fn run(options: &Options) -> Result<()> {
+    // The HTTP client asks for it, though nothing here is encrypted.
+    shared::tls::install_provider();
     match &options.command {
         Command::List(which) => list(which),
         Command::Retry(which) => retry(which),

@@ -82,6 +82,17 @@ fn mistakes_are_named() {
             "start must be earliest, latest, or a time",
             "",
         ),
+    ] {
+        refused(&folder, main, included, says, remedy);
+    }
+    let path = folder.write("agent.toml", "include = [\"missing.toml\"]");
+    assert!(load(&path).expect_err("missing").to_string().contains("missing.toml"));
+}
+
+#[test]
+fn mistakes_in_sync_are_named() {
+    let folder = Folder::new("sync");
+    for (main, included, says, remedy) in [
         (
             "[sync]\nurl = \"redis://h\"\nproject = \"p\"",
             "",
@@ -134,15 +145,17 @@ fn mistakes_are_named() {
         ("[sync.a]\nkind = \"feast_push\"\nurl = \"http://h\"\nto = \"x\"", "", "to = \"x\"", ""),
         ("[sync.a]\nkind = \"vector\"\nurl = \"h\"\napi_key = \"k\"", "", "url must begin with http://", ""),
     ] {
-        folder.write("more.toml", included);
-        let path = folder.write("agent.toml", &format!("include = [\"more.toml\"]\n{main}\n"));
-        let error = load(&path).expect_err(says);
-        assert!(error.to_string().contains(says), "{error}");
-        assert!(error.hint().contains(remedy), "{error:?}");
-        assert_eq!(error.exit_code(), 2);
+        refused(&folder, main, included, says, remedy);
     }
-    let path = folder.write("agent.toml", "include = [\"missing.toml\"]");
-    assert!(load(&path).expect_err("missing").to_string().contains("missing.toml"));
+}
+
+fn refused(folder: &Folder, main: &str, included: &str, says: &str, remedy: &str) {
+    folder.write("more.toml", included);
+    let path = folder.write("agent.toml", &format!("include = [\"more.toml\"]\n{main}\n"));
+    let error = load(&path).expect_err(says);
+    assert!(error.to_string().contains(says), "{error}");
+    assert!(error.hint().contains(remedy), "{error:?}");
+    assert_eq!(error.exit_code(), 2);
 }
 
 #[test]

@@ -197,12 +197,12 @@ impl Carrier {
         metrics::SYNC_STALE.with_label_values(&labels).inc_by(older);
         metrics::SYNC_REFUSED.with_label_values(&labels).inc_by(bad.len() as u64);
         self.watch.update(|state| state.sent += done.len() as u64);
-        if let Some((_, reason)) = bad.first() {
+        // Not the reason: a store's words may quote the row.
+        if !bad.is_empty() {
             tracing::warn!(
                 event = "sync_rows_refused",
                 target_name = self.name,
                 rows = bad.len(),
-                error = reason,
                 remedy = "`tidegate-agent sync list` names them, `sync retry` has them tried again",
                 "the store refused rows, which are kept aside"
             );

@@ -6,6 +6,7 @@
 use super::halves::{Failure, Halves};
 use super::{Answer, Answering, Row, Target, http};
 use crate::config::sync::FeastPushConfig;
+use crate::model::feature::FeatureType;
 use crate::model::value::Value;
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json, json};
@@ -28,7 +29,7 @@ impl Target for FeastPush {
             let (status, body) = asked.doing(|| format!("sync to {}", self.config.url))?;
             match (status, http::failure(&self.config.url, status, &body)) {
                 (200, _) => Ok(()),
-                (_, Failure::State(error) | Failure::Unclear(error)) => Err(error),
+                (_, Failure::State(error) | Failure::Unclear(error, _)) => Err(error),
                 (_, Failure::Rows(words)) => Err(Error::new(Kind::Rejected, words)),
             }
         })
@@ -49,29 +50,32 @@ impl FeastPush {
         format!("{}/{path}", self.config.url.trim_end_matches('/'))
     }
 
-    /// View by view, and of a view those without nulls apart from each other kind: see `column`.
+    /// In the order of groups (see there): parts of them are one request each.
     async fn bring(&mut self, rows: &[Row]) -> Result<Vec<Answer>> {
-        let mut answers = vec![Answer::Again("not sent yet".to_owned()); rows.len()];
-        for places in groups(rows) {
+        let places = groups(rows).concat();
+        let mut halves = Halves::of(rows.len());
+        while let Some(part) = halves.next_part() {
+            let places = places.get(part.clone()).unwrap_or_default();
             let rows: Vec<&Row> = places.iter().filter_map(|at| rows.get(*at)).collect();
-            let mut halves = Halves::of(rows.len());
-            while let Some(part) = halves.next_part() {
-                let outcome = match rows.get(part.clone()) {
-                    Some(rows) => self.push(rows).await,
-                    None => Ok(Vec::new()),
-                };
-                halves.note(part, outcome)?;
-            }
-            for (place, answer) in places.into_iter().zip(halves.finish()?) {
-                if let Some(slot) = answers.get_mut(place) {
-                    *slot = answer;
-                }
+            halves.note(part, self.push_all(&rows).await)?;
+        }
+        let mut answers = vec![Answer::Again("not sent".to_owned()); rows.len()];
+        for (place, answer) in places.into_iter().zip(halves.finish()?) {
+            if let Some(slot) = answers.get_mut(place) {
+                *slot = answer;
             }
         }
         Ok(answers)
     }
 
-    async fn push(&self, rows: &[&Row]) -> std::result::Result<Vec<Answer>, Failure> {
+    async fn push_all(&self, rows: &[&Row]) -> std::result::Result<Vec<Answer>, Failure> {
+        for rows in rows.chunk_by(|one, other| same_group(one, other)) {
+            self.push(rows).await?;
+        }
+        Ok(vec![Answer::Stored; rows.len()])
+    }
+
+    async fn push(&self, rows: &[&Row]) -> std::result::Result<(), Failure> {
         let body = self.body(rows).map_err(Failure::Rows)?;
         let mut request = self.client.post(self.url("push")).header("Content-Type", "application/json");
         if !self.config.token.is_empty() {
@@ -80,7 +84,7 @@ impl FeastPush {
         let asked = http::ask(request.body(body)).await.doing(|| format!("sync to {}", self.config.url));
         let (status, body) = asked.map_err(Failure::State)?;
         match status {
-            200..=299 => Ok(vec![Answer::Stored; rows.len()]),
+            200..=299 => Ok(()),
             422 if body.contains(NO_SUCH_SOURCE) => {
                 let error = Error::new(Kind::Rejected, body).doing(format!("sync to {}", self.config.url));
                 Err(Failure::State(error.remedy("name the view's push source: source.VIEW = \"…\"")))
@@ -122,8 +126,7 @@ fn text(micros: i64) -> std::result::Result<String, String> {
     Ok(format!("{moment:.6}"))
 }
 
-/// A column of the frame. A data frame turns a column of integers with a null in it into floats, so rows of
-/// one body have nulls in the same columns (see `groups`).
+/// A column of the frame.
 fn column<'a>(
     name: &str,
     values: impl Iterator<Item = Option<&'a Value>>,
@@ -140,7 +143,8 @@ fn cell(name: &str, value: &Value) -> std::result::Result<Json, String> {
         Value::Float(_) => return Err(format!("{name} is no finite number, which JSON cannot say")),
         Value::Decimal(n) => json!(n.to_f64()),
         Value::Text(text) => json!(text),
-        Value::Timestamp(micros) => json!(text(*micros)?),
+        // Feast takes the column for whole seconds, as it stores it.
+        Value::Timestamp(micros) => json!(micros.div_euclid(1_000_000)),
         Value::Bytes(_) => return Err(format!("{name} is bytes, which Feast's /push has no form for")),
         Value::List(values) => {
             let cells = values.iter().map(|value| cell(name, value));
@@ -149,19 +153,24 @@ fn cell(name: &str, value: &Value) -> std::result::Result<Json, String> {
     })
 }
 
-/// The rows' places: those of one view, and with nulls in the same places, together.
+/// The rows' places: those that one request may hold together.
 fn groups(rows: &[Row]) -> Vec<Vec<usize>> {
-    let nulls = |row: &Row| -> Vec<bool> { row.values.iter().map(Value::is_null).collect() };
-    let mut groups: Vec<(&Row, Vec<bool>, Vec<usize>)> = Vec::new();
+    let mut groups: Vec<(&Row, Vec<usize>)> = Vec::new();
     for (at, row) in rows.iter().enumerate() {
-        let own = nulls(row);
-        let same = |(first, theirs, _): &&mut (&Row, Vec<bool>, Vec<usize>)| {
-            first.view.id() == row.view.id() && *theirs == own
-        };
-        match groups.iter_mut().find(same) {
-            Some((_, _, places)) => places.push(at),
-            None => groups.push((row, own, vec![at])),
+        match groups.iter_mut().find(|(first, _)| same_group(first, row)) {
+            Some((_, places)) => places.push(at),
+            None => groups.push((row, vec![at])),
         }
     }
-    groups.into_iter().map(|(_, _, places)| places).collect()
+    groups.into_iter().map(|(_, places)| places).collect()
+}
+
+/// Of one view, with nulls in the same places where that matters: a data frame makes a column of integers
+/// with a null in it one of floats, which loses digits, and which Feast takes for null where it expects times.
+fn same_group(one: &Row, other: &Row) -> bool {
+    let whole = |kind: &FeatureType| {
+        matches!(kind, FeatureType::Int64 | FeatureType::Timestamp | FeatureType::Natural)
+    };
+    let alike = |((a, b), kind): ((&Value, &Value), &FeatureType)| a.is_null() == b.is_null() || !whole(kind);
+    one.view.id() == other.view.id() && one.values.iter().zip(&other.values).zip(&one.view.types).all(alike)
 }

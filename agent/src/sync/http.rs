@@ -45,7 +45,8 @@ pub fn failure(address: &str, status: u16, body: &str) -> Failure {
         408 | 429 | 502..=504 => state(Kind::Unreachable, ""),
         400..=499 => Failure::Rows(words),
         500 => {
-            Failure::Unclear(Error::new(Kind::Unreachable, words.clone()).doing(format!("sync to {address}")))
+            let error = Error::new(Kind::Unreachable, "HTTP 500").doing(format!("sync to {address}"));
+            Failure::Unclear(error.remedy("its own log says why"), words)
         }
         _ => state(Kind::Unreachable, ""),
     }

@@ -117,6 +117,14 @@ fn what_a_store_refused_is_kept_once_and_comes_back_when_asked() {
     put(&tx, &[stored(2, 21)]).expect("queued");
     assert_eq!(refused::retry(&tx, Some("a")).expect("put back"), 2);
     assert_eq!(waits(&tx, "a"), [(2, 21), (1, 10)]);
+    // What another store still waits for lies behind this one's cursor.
+    begin(&tx, "away", "redis away").expect("noted");
+    let last = take(&tx, confirmed(&tx, "a").expect("known"), 10, 1 << 20).expect("reads");
+    confirm(&tx, "a", last[1].sequence).expect("confirmed");
+    refused::put(&tx, "a", &last[1], "no", 8).expect("kept");
+    assert_eq!(waits(&tx, "a"), []);
+    assert_eq!(refused::retry(&tx, Some("a")).expect("put back"), 1);
+    assert_eq!(waits(&tx, "a"), [(1, 10)]);
     refused::put(&tx, "a", &taken[0], "again", 7).expect("kept");
     refused::settled(&tx, "a", ViewId(1), &taken[0].entity).expect("settled");
     assert_eq!(refused::count(&tx, "a").expect("reads"), 0);

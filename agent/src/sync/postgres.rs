@@ -10,6 +10,7 @@ mod sql;
 use super::halves::{Failure, Halves};
 use super::{Answer, Answering, Row, Target, feast};
 use crate::config::sync::PostgresConfig;
+use crate::model::feature::FeatureType;
 use shared::error::{Error, Kind, OrKind, Result};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -123,7 +124,7 @@ impl Postgres {
         let written = match timeout(STATEMENT_TIMEOUT, written).await {
             Ok(Ok(written)) => written,
             Ok(Err(error)) if is_of_a_row(&error) => {
-                return Err(Failure::Rows(self.named(error).to_string()));
+                return Err(Failure::Rows(words(&error)));
             }
             Ok(Err(error)) => return Err(Failure::State(self.failed(error))),
             Err(_) => return Err(Failure::State(self.silent())),
@@ -223,7 +224,11 @@ impl Postgres {
             }
             _ => (Kind::Unreachable, None),
         };
-        let named = Error::from_source(kind, error).doing(format!("sync to {}", self.address));
+        let named = match error.as_db_error() {
+            Some(_) => Error::new(kind, words(&error)),
+            None => Error::from_source(kind, error),
+        };
+        let named = named.doing(format!("sync to {}", self.address));
         match remedy {
             Some(remedy) => named.remedy(remedy),
             None => named,
@@ -234,12 +239,15 @@ impl Postgres {
 impl Columns {
     fn add(&mut self, row: &Row, vector: bool) -> std::result::Result<(), &'static str> {
         let key = feast::entity_key(&feast::join_keys(row)?);
-        for (name, value) in row.named_values() {
+        for ((name, value), kind) in row.named_values().zip(&row.view.types) {
+            // Feast's search compares all vectors of a table, so a list of another length breaks it:
+            // Feast itself writes every list of numbers there, we what is made to be a vector.
+            let searched = vector && *kind == FeatureType::Vector;
             self.keys.push(key.clone());
             self.features.push(name.to_owned());
             self.values.push(feast::value(value));
             self.texts.push(feast::value_text(value));
-            self.vectors.push(if vector { feast::vector_text(value) } else { None });
+            self.vectors.push(if searched { feast::vector_text(value) } else { None });
             self.times_us.push(row.as_of.0.div_euclid(1_000));
         }
         Ok(())
@@ -257,6 +265,14 @@ fn by_view(rows: &[Row]) -> Vec<(&str, Vec<usize>)> {
         }
     }
     groups
+}
+
+/// The server's message without its details, which quote the row.
+fn words(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => format!("{} ({})", said.message(), said.code().code()),
+        None => error.to_string(),
+    }
 }
 
 /// Whether a value is to blame: data exceptions, violated constraints, what is too large.

@@ -22,6 +22,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Rows under way at once to a cluster's nodes.
 const CLUSTER_ROWS: usize = 256;
+/// Of one row to a cluster, moved slots and nodes that are away included.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A cluster's client follows moved slots by itself; more often than this something is wrong.
 const CLUSTER_RETRIES: u32 = 6;
 
@@ -233,7 +235,7 @@ fn servers(config: &RedisConfig) -> Result<Servers> {
     if config.cluster {
         let mut builder = ClusterClient::builder(urls)
             .connection_timeout(CONNECT_TIMEOUT)
-            .response_timeout(RESPONSE_TIMEOUT)
+            .response_timeout(CLUSTER_TIMEOUT)
             .retries(CLUSTER_RETRIES);
         if let Some(user) = &config.user {
             builder = builder.username(user);

@@ -102,14 +102,15 @@ pub fn list(connection: &Connection, target: Option<&str>, limit: usize) -> Resu
     rows.collect::<rusqlite::Result<_>>().or_db(DOING)
 }
 
-/// Puts what is kept, of all stores or one, back into the outbox, behind everything else and unless
-/// newer values wait there; gives how many were kept. Other stores see these rows once more, which changes
-/// nothing there.
+/// Puts what is kept, of all stores or one, back into the outbox, behind everything else; gives how many
+/// were kept. What waits there for another store (it is as new or newer) is moved. Other stores see these
+/// rows once more, which changes nothing there.
 pub fn retry(tx: &Transaction<'_>, target: Option<&str>) -> Result<usize> {
     tx.execute(
-        "INSERT OR IGNORE INTO sync_outbox (view, entity, as_of_ns, vals)
-         SELECT view, entity, as_of_ns, vals FROM sync_refused
-         WHERE ?1 IS NULL OR target = ?1 ORDER BY as_of_ns DESC",
+        "INSERT INTO sync_outbox (view, entity, as_of_ns, vals)
+         SELECT r.view, r.entity, coalesce(o.as_of_ns, r.as_of_ns), coalesce(o.vals, r.vals)
+         FROM sync_refused AS r LEFT JOIN sync_outbox AS o ON o.view = r.view AND o.entity = r.entity
+         WHERE ?1 IS NULL OR r.target = ?1 ORDER BY r.as_of_ns DESC",
         [target],
     )
     .or_db(DOING)?;

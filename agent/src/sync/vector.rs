@@ -5,7 +5,8 @@
 //! One vector per view and entity: its id is the entity, its values the feature that is a vector, its
 //! metadata the other features, the entity's columns and the time. The index takes whatever comes last, so
 //! the stored time is looked at first (`check_newer`): that leaves a gap only while two agents write the
-//! same entity at the same moment. An entity whose vector is null is taken out of the index.
+//! same entity at the same moment. An entity whose vector is null is taken out of the index, which leaves no
+//! time behind: an older vector of another agent that comes later brings it back.
 
 mod record;
 
@@ -61,7 +62,7 @@ impl Target for Vector {
         Box::pin(async {
             match self.call("describe_index_stats", "{}".to_owned()).await {
                 Ok(()) => Ok(()),
-                Err(Failure::State(error) | Failure::Unclear(error)) => Err(error),
+                Err(Failure::State(error) | Failure::Unclear(error, _)) => Err(error),
                 Err(Failure::Rows(words)) => Err(Error::new(Kind::Rejected, words)),
             }
         })
@@ -153,7 +154,7 @@ impl Vector {
                 let (status, body) = asked?;
                 if status != 200 {
                     return Err(match http::failure(&self.config.url, status, &body) {
-                        Failure::State(error) | Failure::Unclear(error) => error,
+                        Failure::State(error) | Failure::Unclear(error, _) => error,
                         Failure::Rows(words) => Error::new(Kind::Rejected, words)
                             .doing(format!("look at what {} has", self.config.url)),
                     });

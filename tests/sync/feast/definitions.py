@@ -12,7 +12,8 @@ batch = FileSource(name="batch", path="data/batch.parquet", timestamp_field="eve
 profile_push = PushSource(name="profile_push", batch_source=batch)
 pair_push = PushSource(name="pair", batch_source=batch)
 raw = [Field(name="raw", dtype=Bytes)] if os.environ.get("RAW", "1") == "1" else []
-place = {"vector_index": True, "vector_length": 2, "vector_search_metric": "L2"}
+# With a length Feast refuses a push in which all vectors are null.
+place = {"vector_index": True, "vector_length": 2, "vector_search_metric": "L2"} if raw else {}
 profile = FeatureView(
     name="profile",
     entities=[user],
