@@ -1,5 +1,7 @@
 //! The status document and readiness.
 
+mod refused;
+
 use crate::buffer::{self, Damaged, Log, Partition, disk_free_bytes};
 use crate::config::Config;
 use crate::db::{AtRest, Db, Ended, Readers};
@@ -14,6 +16,7 @@ use serde_json::{Value as Json, json};
 use shared::admin::Status;
 use shared::error::Result;
 use shared::shutdown::Shutdown;
+use shared::time::Clock;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -27,7 +30,7 @@ pub struct Page {
     reserve_free_bytes: u64,
     upkeep: upkeep::Watch,
     progress: Progress,
-    sync: Option<(String, sync::Watch)>,
+    sync: sync::Hand,
     consume: Option<(String, consume::progress::Watch)>,
     forward: Option<(String, forward::progress::Watch)>,
 }
@@ -47,7 +50,8 @@ pub async fn serve(listen: SocketAddr, agent: &Agent, shutdown: Shutdown) -> Res
         consume: agent.consume(),
         forward: agent.forward(),
     };
-    shared::admin::serve(listen, Arc::new(page), axum::Router::new(), shutdown).await
+    let more = refused::routes(agent.sync(), agent.readers(), agent.engine());
+    shared::admin::serve(listen, Arc::new(page), more, shutdown).await
 }
 
 impl Status for Page {
@@ -80,7 +84,7 @@ impl Status for Page {
 impl Page {
     fn document(&self) -> Result<Json> {
         let state = self.progress.get();
-        let (topics, views, quarantined, waiting) = self.readers.run_now(|connection| {
+        let (topics, views, quarantined, sync) = self.readers.run_now(|connection| {
             let topics = self.log_topics(connection, &state)?;
             let mut views = Vec::new();
             for (shape, (name, rows)) in self.engine.shapes().iter().zip(self.engine.sizes(connection)?) {
@@ -93,15 +97,8 @@ impl Page {
             }
             let quarantined: serde_json::Map<String, Json> =
                 quarantine::sizes(connection)?.into_iter().map(|(reason, n)| (reason, json!(n))).collect();
-            Ok((topics, views, quarantined, sync::outbox::size(connection)?))
+            Ok((topics, views, quarantined, self.targets(connection)?))
         })?;
-        let sync = self.sync.as_ref().map(|(target, watch)| {
-            let now = watch.get();
-            json!({
-                "target": target, "connected": now.connected, "sent": now.sent, "outbox": waiting,
-                "error": now.error
-            })
-        });
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "ready": self.ready().is_ok(),
@@ -138,6 +135,22 @@ impl Page {
             topics.push(json!({"name": name, "processed": processed, "partitions": partitions}));
         }
         Ok(topics)
+    }
+
+    /// What the page says of the central stores.
+    fn targets(&self, connection: &Connection) -> Result<Vec<Json>> {
+        let now_ns = Clock::System.now().nanos();
+        let target = |shown: &sync::Shown| {
+            let now = shown.watch.get();
+            let (waiting, oldest) = sync::outbox::size(connection, &shown.name)?;
+            let lag_ms = oldest.map_or(0, |as_of| now_ns.saturating_sub(as_of.0).max(0) / 1_000_000);
+            Ok(json!({
+                "name": shown.name, "kind": shown.kind, "address": shown.address,
+                "connected": now.connected, "sent": now.sent, "waiting": waiting, "lag_ms": lag_ms,
+                "refused": sync::refused::count(connection, &shown.name)?, "error": now.error
+            }))
+        };
+        self.sync.shown().iter().map(target).collect()
     }
 
     fn buffer(&self, topics: &[Json]) -> Json {

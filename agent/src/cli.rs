@@ -1,13 +1,13 @@
-//! The command line: run, check, status, ingest, backup, recover.
+//! The command line: run, check, status, sync, ingest, backup, recover.
 
 mod ingest;
+mod sync;
 
 use crate::config::{self, Config};
 use crate::feature::definition;
 use crate::forward;
 use crate::ingest::consume;
-use crate::pipeline::{Agent, recover};
-use crate::sync::redis::Redis;
+use crate::pipeline::{Agent, recover, sync_views};
 use crate::{admin, buffer, db, terminal};
 use clap::{Args, Parser, Subcommand};
 use shared::error::{Context, Error, Kind, OrKind, Result};
@@ -41,6 +41,8 @@ enum Command {
     Check(Settings),
     /// Say where the agent stands; of a stopped one, what its file tells.
     Status(StatusOptions),
+    /// What central stores refused: list it, or have it tried again.
+    Sync(sync::Options),
     /// Read files into a topic, each row exactly once; the agent must not be running on the same file.
     Ingest(Box<ingest::Arguments>),
     /// Copy the agent's file while it runs, or when it is stopped.
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Run(settings) => run(settings).doing(|| "could not run"),
         Command::Check(settings) => check(settings),
         Command::Status(options) => status(options).doing(|| "read the status"),
+        Command::Sync(options) => sync::run(options),
         Command::Ingest(arguments) => ingest::run(arguments),
         Command::Backup(options) => backup(options),
         Command::Recover(options) => recover(options),
@@ -158,6 +161,7 @@ fn check(settings: &Settings) -> Result<()> {
     findings.push(("configuration", config.as_ref().map(|_| String::new()).map_err(again)));
     if let Ok(config) = &config {
         let views = definition::compile(&config.feature_view);
+        let for_sync = views.as_ref().map(|views| sync_views(views)).unwrap_or_default();
         findings.push(("feature views", views.map(|views| format!("{} defined", views.len()))));
         findings.push(("state folder", folder(&config.db.path)));
         for (name, listen) in [
@@ -180,9 +184,10 @@ fn check(settings: &Settings) -> Result<()> {
         if let Some(forward) = &config.forward {
             findings.push(("forward", forward::check(forward, runtime()?.handle())));
         }
-        if let Some(sync) = &config.sync {
-            let ping = runtime()?.block_on(async { Redis::new(sync)?.ping().await });
-            findings.push(("sync", ping.map(|()| sync.address().to_owned())));
+        for (name, target) in &config.sync {
+            let ping = async { crate::sync::target(target, &for_sync)?.ping().await };
+            let found = runtime()?.block_on(ping).doing(|| format!("[sync.{name}]"));
+            findings.push(("sync", found.map(|()| format!("{name}: {}", target.address()))));
         }
     }
     report(findings)

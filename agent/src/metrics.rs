@@ -1,6 +1,8 @@
 //! Every metric of the agent: name, help, labels. Constants here, counting where it happens.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+};
 use shared::metrics::register;
 use std::sync::LazyLock;
 
@@ -299,20 +301,34 @@ pub static STORE_READ_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
 pub static SYNC_QUEUED: LazyLock<IntCounter> =
     LazyLock::new(|| counter("tidegate_agent_sync_queued_rows_total", "Sets of values put into the outbox"));
 
-pub static SYNC_SENT: LazyLock<IntCounter> = LazyLock::new(|| {
-    counter("tidegate_agent_sync_sent_rows_total", "Sets of values that the central store confirmed")
+fn by_target(name: &str, help: &str) -> IntCounterVec {
+    register(IntCounterVec::new(Opts::new(name, help), &["target"]))
+}
+
+pub static SYNC_SENT: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    by_target("tidegate_agent_sync_sent_rows_total", "Sets of values that a central store has confirmed")
 });
 
-pub static SYNC_STALE: LazyLock<IntCounter> = LazyLock::new(|| {
-    let help = "Sets of values that the central store had newer, and so left alone";
-    counter("tidegate_agent_sync_stale_rows_total", help)
+pub static SYNC_STALE: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Sets of values that a central store had newer, and so left alone";
+    by_target("tidegate_agent_sync_stale_rows_total", help)
 });
 
-pub static SYNC_FAILED: LazyLock<IntCounter> = LazyLock::new(|| {
-    counter("tidegate_agent_sync_failed_tries_total", "Tries that failed, and are made again")
+pub static SYNC_FAILED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    by_target("tidegate_agent_sync_failed_tries_total", "Tries that failed, and are made again")
 });
 
-pub static SYNC_REFUSED: LazyLock<IntCounter> = LazyLock::new(|| {
-    let help = "Single sets of values that the central store refused; they are tried again later";
-    counter("tidegate_agent_sync_refused_rows_total", help)
+pub static SYNC_REFUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Single sets of values that a central store refused; they are kept aside";
+    by_target("tidegate_agent_sync_refused_rows_total", help)
+});
+
+pub static SYNC_WAITING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    let help = "Sets of values that wait for a central store; counted every few seconds while they are many";
+    register(IntGaugeVec::new(Opts::new("tidegate_agent_sync_waiting_rows", help), &["target"]))
+});
+
+pub static SYNC_LAG: LazyLock<GaugeVec> = LazyLock::new(|| {
+    let help = "Age of the oldest set of values that waits for a central store, when it was last looked at";
+    register(GaugeVec::new(Opts::new("tidegate_agent_sync_lag_seconds", help), &["target"]))
 });

@@ -26,8 +26,8 @@ pub fn table(document: &Json) -> String {
     if let Some(forward) = document["forward"].as_object() {
         line("forward", Json::from(forward.clone()).to_string());
     }
-    if let Some(target) = document["sync"]["target"].as_str() {
-        line("sync", format!("{target}, {} waiting", document["sync"]["outbox"]));
+    for target in document["sync"].as_array().into_iter().flatten() {
+        line("sync", sync(target));
     }
     let quarantined = counts(&document["quarantined"]);
     if !quarantined.is_empty() {
@@ -38,6 +38,21 @@ pub fn table(document: &Json) -> String {
         line("view", format!("{}: {} entities{hydrating}", text(&view["name"]), view["entities"]));
     }
     partitions(document, &mut out);
+    out
+}
+
+fn sync(target: &Json) -> String {
+    let (name, kind, address) = (text(&target["name"]), text(&target["kind"]), text(&target["address"]));
+    let mut out = format!("{name} ({kind} {address}): {} waiting", target["waiting"]);
+    if let Some(lag_ms) = target["lag_ms"].as_i64().filter(|ms| *ms >= 1_000) {
+        let _ = write!(out, ", oldest {}", duration(lag_ms / 1_000));
+    }
+    if target["refused"].as_i64().is_some_and(|refused| refused > 0) {
+        let _ = write!(out, ", {} REFUSED (`tidegate-agent sync list`)", target["refused"]);
+    }
+    if let Some(error) = target["error"].as_str() {
+        let _ = write!(out, ", AWAY: {error}");
+    }
     out
 }
 

@@ -88,7 +88,7 @@ impl World {
              [db]\npath = \"{}\"\n[door]\nlisten = \"127.0.0.1:{door}\"\n
              [registry]\nlisten = \"127.0.0.1:{registry}\"\n
              [features]\nlisten = \"127.0.0.1:{features}\"\ntick = \"50ms\"\n
-             [sync]\nurl = \"redis://127.0.0.1:{redis_port}\"\nproject = \"edge\"\nkey_ttl = \"1h\"\n
+             [sync.central]\nkind = \"redis\"\nurl = \"redis://127.0.0.1:{redis_port}\"\nproject = \"edge\"\nkey_ttl = \"1h\"\n
              retry_ceiling = \"200ms\"\n
              [[gate]]\ntopic = \"{TOPIC}\"\ncolumn = \"amount\"\nrule = \"not_null\"\n
              [[feature_view]]\nname = \"spend\"\ntopic = \"{TOPIC}\"\nentity = [\"user_id\"]\n
@@ -336,7 +336,7 @@ fn from_record_to_redis_over_outages_and_kills() {
     world.send(&[("u", 1, Some((9, Some(1000), "settled", now))), ("d", 2, None)]);
     world.eventually("user 7 has no rows left", |w| w.features(7) == [json!(0), json!(null), json!(0)]);
     world.eventually("nor in Redis", |w| w.in_redis(7) == ["2000", "", "2000"]);
-    world.eventually("the outbox is empty", |w| status(w)["sync"]["outbox"] == json!(0));
+    world.eventually("the outbox is empty", |w| status(w)["sync"][0]["waiting"] == json!(0));
     let document = status(&world);
     assert_eq!(document["quarantined"]["not_null"], json!(1), "{document}");
     assert_eq!(document["topics"][0]["partitions"][0]["lag"], json!(0), "{document}");

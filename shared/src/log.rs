@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Libraries that write lines of their own without our fields. Whoever uses them says as an event of ours
 /// what matters, and gets the rest as errors. The operator's own directives come later, so they win.
-const FOREIGN: &str = "librdkafka=off,rdkafka=off,apache_avro=off";
+const FOREIGN: &str = "librdkafka=off,rdkafka=off,apache_avro=off,redis=off";
 
 /// `[log]`, the same in both programs.
 #[derive(Clone, Debug, Deserialize)]

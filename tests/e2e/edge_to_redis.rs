@@ -69,7 +69,7 @@ pub fn agent(redis: &Redis, ports: &Ports) -> Launch {
         .set("door.listen", format!("127.0.0.1:{}", ports.door))
         .set("registry.listen", format!("127.0.0.1:{}", ports.registry))
         .set("features.listen", format!("127.0.0.1:{}", ports.features))
-        .set("sync.url", redis.url());
+        .set("sync.central.url", redis.url());
     launch
 }
 

@@ -44,7 +44,8 @@ pub struct Config {
     pub registry: registry::RegistryConfig,
     pub features: feature::FeaturesConfig,
     pub quarantine: gate::QuarantineConfig,
-    pub sync: Option<sync::SyncConfig>,
+    #[serde(deserialize_with = "sync::targets")]
+    pub sync: sync::Targets,
     pub feature_view: Vec<feature::ViewConfig>,
     pub gate: Vec<gate::GateConfig>,
     pub topic: Vec<topic::TopicConfig>,
@@ -146,10 +147,7 @@ impl Config {
         self.registry.check()?;
         self.features.check()?;
         self.gate.iter().try_for_each(|gate| gate.check().doing(|| format!("[[gate]] ({})", gate.place)))?;
-        if let Some(sync) = &self.sync {
-            sync.check()?;
-        }
-        Ok(())
+        self.sync.iter().try_for_each(|(name, target)| target.check(name))
     }
 }
 

@@ -82,18 +82,80 @@ fn mistakes_are_named() {
             "start must be earliest, latest, or a time",
             "",
         ),
-        ("[sync]\nurl = \"redis://u:p@h\"\nproject = \"p\"", "", "must not hold a password", "sync.password"),
-        ("[sync]\nurl = \"redis://h\"\nproject = \"p\"\nkey_ttl = \"10ms\"", "", "sync.key_ttl", ""),
     ] {
-        folder.write("more.toml", included);
-        let path = folder.write("agent.toml", &format!("include = [\"more.toml\"]\n{main}\n"));
-        let error = load(&path).expect_err(says);
-        assert!(error.to_string().contains(says), "{error}");
-        assert!(error.hint().contains(remedy), "{error:?}");
-        assert_eq!(error.exit_code(), 2);
+        refused(&folder, main, included, says, remedy);
     }
     let path = folder.write("agent.toml", "include = [\"missing.toml\"]");
     assert!(load(&path).expect_err("missing").to_string().contains("missing.toml"));
+}
+
+#[test]
+fn mistakes_in_sync_are_named() {
+    let folder = Folder::new("sync");
+    for (main, included, says, remedy) in [
+        (
+            "[sync]\nurl = \"redis://h\"\nproject = \"p\"",
+            "",
+            "each target is a table of its own now, [sync.NAME]",
+            "",
+        ),
+        ("[sync.a]\nkind = \"redish\"", "", "sync.a: unknown kind `redish`, expected one of redis", ""),
+        (
+            "[sync.a]\nkind = \"redis\"\nurl = \"redis://h\"\nproject = \"p\"\nbatch_row = 1",
+            "",
+            "unknown key `batch_row`",
+            "did you mean `batch_rows`?",
+        ),
+        (
+            "[sync.a]\nkind = \"redis\"\nurl = \"redis://h\"\nprojekt = \"p\"",
+            "",
+            "unknown key `projekt`",
+            "did you mean `project`?",
+        ),
+        (
+            "[sync.a]\nkind = \"redis\"\nurl = \"redis://u:p@h\"\nproject = \"p\"",
+            "",
+            "[sync.a]: url must not hold a user or password",
+            "set user and password",
+        ),
+        (
+            "[sync.a]\nkind = \"redis\"\nurl = \"redis://h\"\nproject = \"p\"\nkey_ttl = \"10ms\"",
+            "",
+            "[sync.a]: key_ttl",
+            "",
+        ),
+        (
+            "[sync.a]\nkind = \"redis\"\nurl = [\"redis://h\", \"redis://i\"]\nproject = \"p\"",
+            "",
+            "cluster = true",
+            "",
+        ),
+        (
+            "[sync.a]\nkind = \"postgres\"\nurl = \"postgres://h/d\"\nuser = \"u\"\nproject = \"p\"\ntls.ca_file = \"c\"",
+            "",
+            "does not ask for TLS",
+            "sslmode=require",
+        ),
+        (
+            "[sync.a]\nkind = \"kafka\"\ntopic = \"t\"\nkafka.brokers = \"b:1\"\nregistry.url = [\"http://r\"]",
+            "",
+            "topic must contain {view}",
+            "",
+        ),
+        ("[sync.a]\nkind = \"feast_push\"\nurl = \"http://h\"\nto = \"x\"", "", "to = \"x\"", ""),
+        ("[sync.a]\nkind = \"vector\"\nurl = \"h\"\napi_key = \"k\"", "", "url must begin with http://", ""),
+    ] {
+        refused(&folder, main, included, says, remedy);
+    }
+}
+
+fn refused(folder: &Folder, main: &str, included: &str, says: &str, remedy: &str) {
+    folder.write("more.toml", included);
+    let path = folder.write("agent.toml", &format!("include = [\"more.toml\"]\n{main}\n"));
+    let error = load(&path).expect_err(says);
+    assert!(error.to_string().contains(says), "{error}");
+    assert!(error.hint().contains(remedy), "{error:?}");
+    assert_eq!(error.exit_code(), 2);
 }
 
 #[test]
@@ -103,6 +165,28 @@ fn set_reaches_the_main_file() {
     let config = load_with(&path, &["admin.listen=127.0.0.1:2".to_owned()]).expect("valid");
     assert_eq!(config.admin.listen.port(), 2);
 }
+
+/// What each kind of `[sync.NAME]` cannot do without, as the sample shows it.
+const SYNC_LEAST: [(&str, &str); 6] = [
+    (
+        "central",
+        "kind = \"redis\"\nurl = \"redis://127.0.0.1:6379/0\"\nproject = \"edge\"\nuser = \"tidegate\"\nkey_ttl = \"7d\"\ntls.ca_file = \"/etc/tidegate/ca.pem\"\ntls.cert_file = \"/etc/tidegate/agent.pem\"\ntls.key_file = \"/etc/tidegate/agent.key\"",
+    ),
+    (
+        "warehouse",
+        "kind = \"postgres\"\nurl = \"postgres://db:5432/feast?sslmode=require\"\nuser = \"tidegate\"\nproject = \"edge\"\ntls.ca_file = \"/etc/tidegate/ca.pem\"",
+    ),
+    (
+        "search",
+        "kind = \"pgvector\"\nurl = \"postgres://db:5432/feast\"\nuser = \"tidegate\"\nproject = \"edge\"",
+    ),
+    ("server", "kind = \"feast_push\"\nurl = \"http://feast:6566\"\nsource.user_spend = \"spend_push\""),
+    (
+        "topics",
+        "kind = \"kafka\"\nkafka.brokers = \"kafka-1:9092\"\nregistry.url = [\"https://registry:8081\"]",
+    ),
+    ("index", "kind = \"vector\"\nurl = \"https://name-1234.svc.region.pinecone.io\"\napi_key = \"x\""),
+];
 
 /// The samples are the reference: they load, their definitions compile, and every value is the default.
 #[test]
@@ -127,12 +211,14 @@ fn the_samples_load_and_say_the_defaults() {
             }
             _ => line,
         })
+        .map(|line| if line.starts_with("api_key") { "api_key = \"x\"" } else { line })
         .filter(|line| !["password", "include", "token", "username"].iter().any(|key| line.starts_with(key)))
         .flat_map(|line| [line, "\n"])
         .collect();
     let overrides = Overrides { env_prefix: "NO_SUCH_PREFIX", set: &[] };
     let whole: Config = shared::config::parse(&uncommented, &overrides).expect("also what is commented out");
     whole.check().expect("valid");
+    sync_shows_its_defaults(&whole.sync, &overrides);
     let consume = whole.consume.expect("the consume table is shown");
     assert_eq!((consume.batch_bytes, consume.queue_bytes), (1 << 20, 8 << 20));
     assert_eq!((consume.lost, consume.retry_ceiling.as_secs()), (crate::config::consume::Lost::Stop, 10));
@@ -157,6 +243,13 @@ fn the_samples_load_and_say_the_defaults() {
     let files = crate::config::file::FilesConfig::for_topic("t");
     let wanted = format!("{:?} {} {:?} {}", files.bad_rows, files.delimiter, files.settle, files.batch_bytes);
     assert_eq!(shown, wanted);
-    let sync = whole.sync.expect("the sync table is shown");
-    assert_eq!((sync.batch_rows, sync.retry_ceiling.as_secs()), (1_000, 10));
+}
+
+fn sync_shows_its_defaults(shown: &crate::config::sync::Targets, overrides: &Overrides<'_>) {
+    for (name, least) in SYNC_LEAST {
+        let least: Config = shared::config::parse(&format!("[sync.{name}]\n{least}"), overrides).expect(name);
+        let text = |targets: &crate::config::sync::Targets| format!("{:?}", targets.get(name).expect(name));
+        assert_eq!(text(shown), text(&least.sync), "{name} is shown with other values than the defaults");
+    }
+    assert_eq!(shown.len(), SYNC_LEAST.len());
 }

@@ -45,6 +45,8 @@ pub enum FeatureType {
     Bool,
     /// Whole seconds towards Feast.
     Timestamp,
+    /// A list of doubles, made of other features.
+    Vector,
     /// As the value comes: integers stay integers, decimals become doubles.
     Natural,
 }

@@ -19,6 +19,7 @@ use crate::buffer::{self, Log};
 use crate::config::Config;
 use crate::config::file::FilesConfig;
 use crate::db::{Db, Readers};
+use crate::feature::definition::Compute;
 use crate::feature::{Engine, Limits, Opened, View, definition};
 use crate::forward::progress::Kept;
 use crate::forward::{self, Forward};
@@ -26,10 +27,10 @@ use crate::ingest::consume::{self, Consumer};
 use crate::ingest::door;
 use crate::ingest::file::{Importer, watch::Watch};
 use crate::ingest::push::{self, Push};
-use crate::model::feature::{ViewId, ViewShape};
+use crate::model::feature::{FeatureType, ViewId, ViewShape};
 use crate::registry::{self, Registry};
 use crate::store::{self, Serving};
-use crate::sync::{self, Sync};
+use crate::sync;
 use progress::Progress;
 use retention::Retention;
 pub use run::Processor;
@@ -37,6 +38,7 @@ use rusqlite::Transaction;
 use shared::error::{Context, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 use upkeep::Upkeep;
@@ -52,7 +54,8 @@ pub struct Agent {
     views: Arc<[ViewShape]>,
     clock: Clock,
     progress: Progress,
-    syncing: sync::Watch,
+    syncing: sync::Hand,
+    sync_views: sync::Views,
     consuming: consume::progress::Watch,
     forwarding: forward::progress::Watch,
     upkeep: upkeep::Watch,
@@ -77,16 +80,30 @@ impl Agent {
     /// As [`Agent::open`], by a clock that the caller may move.
     pub async fn open_at(config: Config, clock: Clock) -> Result<Agent> {
         let views = definition::compile(&config.feature_view)?;
+        let types: HashMap<String, Vec<FeatureType>> = views.iter().map(types).collect();
         let (opening_config, opening_clock) = (config.clone(), clock.clone());
         // Opening waits for the file's writer, which async code must not.
         let open = move || open(&opening_config, views, &opening_clock);
         let opening = tokio::task::spawn_blocking(open).await.or_kind(Kind::Bug)??;
-        let views = opening.engine.shapes().into();
-        let (progress, syncing) = (Progress::default(), sync::Watch::default());
+        let shapes = opening.engine.shapes();
+        let sync_views = shapes.iter().map(|shape| sync_view(shape, &types)).collect();
+        let (views, progress) = (shapes.into(), Progress::default());
+        let syncing = sync::Hand::new(&opening.db, &config.sync);
         let consuming = consume::progress::Watch::default();
         let forwarding = forward::progress::Watch::default();
         let upkeep = upkeep::Watch::default();
-        Ok(Agent { config, opening, views, clock, progress, syncing, consuming, forwarding, upkeep })
+        Ok(Agent {
+            config,
+            opening,
+            views,
+            clock,
+            progress,
+            syncing,
+            sync_views,
+            consuming,
+            forwarding,
+            upkeep,
+        })
     }
 
     pub fn log(&self) -> Arc<Log> {
@@ -127,9 +144,9 @@ impl Agent {
         self.upkeep.clone()
     }
 
-    /// The sync's target and where it stands.
-    pub fn sync(&self) -> Option<(String, sync::Watch)> {
-        self.config.sync.as_ref().map(|settings| (settings.address().to_owned(), self.syncing.clone()))
+    /// The targets of the sync, and where they stand.
+    pub fn sync(&self) -> sync::Hand {
+        self.syncing.clone()
     }
 
     /// The central brokers and where the reading of them stands.
@@ -146,14 +163,8 @@ impl Agent {
 
     /// Opens the doors and works until asked to stop.
     pub async fn run(self, shutdown: Shutdown) -> Result<()> {
-        let (mut outbox, mut syncing) = (None, None);
-        if let Some(settings) = &self.config.sync {
-            let views = Arc::clone(&self.views);
-            let sync = Sync::new(&self.opening.db, views, settings, self.syncing.clone())?;
-            let (news, changes) = watch::channel(0);
-            outbox = Some(news);
-            syncing = Some((sync, changes));
-        }
+        let outbox = self.syncing.news();
+        let carriers = self.syncing.carriers(&self.config.sync, &self.sync_views, &self.clock)?;
         let consumer = self.consumer(&shutdown)?;
         let forward = self.forwarder(&shutdown)?;
         let importer = self.importer(&shutdown);
@@ -162,7 +173,8 @@ impl Agent {
         let needs = needed::before_deleting(self.topics(), kept, consumed, self.progress());
         self.opening.log.ask_before_deleting(needs);
         self.doors(&shutdown).await?;
-        let syncing = syncing.map(|(sync, changes)| tokio::spawn(sync.run(changes, shutdown.clone())));
+        let carry = |carrier: sync::Carrier| tokio::spawn(carrier.run(shutdown.clone()));
+        let syncing: Vec<_> = carriers.into_iter().map(carry).collect();
         let retention = self.retention(forward.as_ref().map(Forward::kept), &shutdown)?;
         let upkeep = self.upkeep(&shutdown)?;
         let stop = shutdown.clone();
@@ -194,7 +206,7 @@ impl Agent {
         for other in others {
             outcome = outcome.and(other.end().await);
         }
-        if let Some(task) = syncing {
+        for task in syncing {
             task.await.or_kind(Kind::Bug)?;
         }
         outcome
@@ -350,8 +362,8 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
     let copied = log.is_copied();
     let trimmed_ms = clock.now().millis();
     let limits = Limits::with_cache(config.features.cache_bytes);
-    // The sync's target with the project: another one needs everything again.
-    let target = config.sync.as_ref().map(|sync| format!("{} {}", sync.address(), sync.project));
+    let targets: Vec<(String, String)> =
+        config.sync.iter().map(|(name, target)| (name.clone(), target.identity())).collect();
     let opened = db.write(move |tx| {
         let of = |name: &str| columns.iter().find(|(topic, _)| topic == name).map_or(&[][..], |(_, c)| c);
         let (engine, opened) = Engine::open(tx, views, of, now_us, limits)?;
@@ -360,7 +372,7 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
             sync::outbox::clear(tx, *view)?;
             reach::forget(tx, *view)?;
         }
-        refill(tx, &engine, target.as_deref())?;
+        refill(tx, &engine, &targets)?;
         if copied {
             take_over(tx, &engine, trimmed_ms)?;
         }
@@ -383,11 +395,46 @@ fn take_over(tx: &Transaction<'_>, engine: &Engine, now_ms: i64) -> Result<()> {
 }
 
 /// A target that is new gets every stored value.
-fn refill(tx: &Transaction<'_>, engine: &Engine, target: Option<&str>) -> Result<()> {
-    if sync::outbox::retarget(tx, target)? {
+fn refill(tx: &Transaction<'_>, engine: &Engine, targets: &[(String, String)]) -> Result<()> {
+    let new = sync::outbox::settle(tx, targets)?;
+    if !new.is_empty() {
         for shape in engine.shapes() {
-            sync::outbox::put(tx, &store::all(tx, shape.id)?)?;
+            sync::outbox::fill(tx, &store::all(tx, shape.id)?)?;
         }
     }
+    for (name, identity) in new.into_iter().filter_map(|at| targets.get(at)) {
+        sync::outbox::begin(tx, name, identity)?;
+    }
     Ok(())
+}
+
+/// The types of a view's features, by its name.
+fn types(view: &View) -> (String, Vec<FeatureType>) {
+    let of = |feature: &definition::Feature| match feature.compute {
+        Compute::Vector(_) => FeatureType::Vector,
+        // The type that is declared is that of the list's elements.
+        Compute::Aggregate(at) if view.aggregates.get(at).is_some_and(|a| a.aggregate.takes_n()) => {
+            FeatureType::Natural
+        }
+        _ => feature.kind,
+    };
+    (view.name.clone(), view.features.iter().map(of).collect())
+}
+
+/// The views as targets see them, for whoever only looks: they have no numbers yet.
+pub fn sync_views(views: &[View]) -> sync::Views {
+    let all: HashMap<String, Vec<FeatureType>> = views.iter().map(types).collect();
+    let shape = |view: &View| ViewShape {
+        id: ViewId(0),
+        name: view.name.clone(),
+        entity: view.entity.clone(),
+        features: view.features.iter().map(|feature| feature.name.clone()).collect(),
+        ttl_us: view.ttl_us,
+    };
+    views.iter().map(|view| sync_view(&shape(view), &all)).collect()
+}
+
+fn sync_view(shape: &ViewShape, types: &HashMap<String, Vec<FeatureType>>) -> Arc<sync::View> {
+    let types = types.get(&shape.name).cloned().unwrap_or_default();
+    Arc::new(sync::View { shape: shape.clone(), types })
 }

@@ -30,7 +30,7 @@ const KEPT: [&str; 15] = [
     "quarantine",
 ];
 /// What is computed from the log: all of it or nothing.
-const COMPUTED: [&str; 9] = [
+const COMPUTED: [&str; 10] = [
     "feature_view",
     "feature_chunk",
     "feature_key",
@@ -39,6 +39,7 @@ const COMPUTED: [&str; 9] = [
     "store_value",
     "sync_outbox",
     "sync_target",
+    "sync_refused",
     "pipeline_short_view",
 ];
 /// Of producers and their open transactions, who may have gone on: they begin anew.

@@ -4,6 +4,8 @@
 //! One hash per set of join keys and project: a field per feature (murmur3 of `view:feature`), and
 //! `_ts:view` with the time. Null is an empty value: Feast's `null_val` would read back as 0.
 
+use super::Row;
+use crate::model::feature::EntityType;
 use crate::model::value::Value;
 
 /// Numbers of `feast.types.ValueType` in an entity key.
@@ -11,6 +13,7 @@ const BYTES: u32 = 1;
 const STRING: u32 = 2;
 const INT32: u32 = 3;
 const INT64: u32 = 4;
+const UNIX_TIMESTAMP: u32 = 8;
 
 /// A join key's value.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +22,30 @@ pub enum JoinValue {
     Int64(i64),
     Text(String),
     Bytes(Vec<u8>),
+    /// Seconds since 1970.
+    Timestamp(i64),
+}
+
+/// The join keys of a row's entity.
+///
+/// # Errors
+/// Why Feast has no key for it.
+pub fn join_keys(row: &Row) -> Result<Vec<(&str, JoinValue)>, &'static str> {
+    let mut keys = Vec::with_capacity(row.keys.len());
+    for ((name, kind), value) in row.view.entity().iter().zip(&row.keys) {
+        let value = match (value, kind) {
+            (Value::Int(n), EntityType::Int32) => {
+                JoinValue::Int32(i32::try_from(*n).map_err(|_| "its entity exceeds 32 bits")?)
+            }
+            (Value::Int(n), _) => JoinValue::Int64(*n),
+            (Value::Text(text), _) => JoinValue::Text(text.clone()),
+            (Value::Bytes(bytes), _) => JoinValue::Bytes(bytes.clone()),
+            (Value::Timestamp(micros), _) => JoinValue::Timestamp(micros.div_euclid(1_000_000)),
+            _ => return Err("its entity is of a kind that Feast has no key for"),
+        };
+        keys.push((name.as_str(), value));
+    }
+    Ok(keys)
 }
 
 /// The serialized entity key: names sorted by their bytes, then the values in that order.
@@ -35,6 +62,7 @@ pub fn entity_key(keys: &[(&str, JoinValue)]) -> Vec<u8> {
         let (kind, bytes) = match value {
             JoinValue::Int32(n) => (INT32, n.to_le_bytes().to_vec()),
             JoinValue::Int64(n) => (INT64, n.to_le_bytes().to_vec()),
+            JoinValue::Timestamp(n) => (UNIX_TIMESTAMP, n.to_le_bytes().to_vec()),
             JoinValue::Text(text) => (STRING, text.as_bytes().to_vec()),
             JoinValue::Bytes(bytes) => (BYTES, bytes.clone()),
         };
@@ -156,6 +184,46 @@ pub fn timestamp(nanos: i64) -> Vec<u8> {
         }
     }
     out
+}
+
+/// `value_text` of Feast's SQL stores, which is what text search reads: strings, numbers and booleans as
+/// Python prints them. Text with a zero byte, which PostgreSQL cannot hold, has none.
+pub fn value_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) => (!text.contains('\0')).then(|| text.clone()),
+        Value::Int(n) => Some(n.to_string()),
+        Value::Float(n) => Some(float_text(*n)),
+        Value::Decimal(n) => Some(float_text(n.to_f64())),
+        Value::Bool(true) => Some("True".to_owned()),
+        Value::Bool(false) => Some("False".to_owned()),
+        _ => None,
+    }
+}
+
+/// `vector_value` of Feast's PostgreSQL store: a list of numbers as pgvector reads it.
+pub fn vector_text(value: &Value) -> Option<String> {
+    let Value::List(values) = value else { return None };
+    let numbers: Option<Vec<f64>> = values.iter().map(Value::to_f64).collect();
+    let texts: Vec<String> = numbers?.into_iter().map(float_text).collect();
+    (!texts.is_empty()).then(|| format!("[{}]", texts.join(", ")))
+}
+
+/// A double as Python prints it: 1.0, 1e-05, 1e+16, nan.
+fn float_text(n: f64) -> String {
+    if n.is_nan() {
+        return "nan".to_owned();
+    }
+    let text = format!("{n:?}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => {
+            let (sign, exponent) = match exponent.strip_prefix('-') {
+                Some(exponent) => ('-', exponent),
+                None => ('+', exponent),
+            };
+            format!("{digits}e{sign}{exponent:0>2}")
+        }
+        None => text,
+    }
 }
 
 fn block(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {

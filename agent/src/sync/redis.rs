@@ -1,50 +1,76 @@
-//! Redis as the central store: a pipeline of compare-and-set scripts over one connection.
+//! Redis as the central store, alone or as a cluster: compare-and-set scripts in Feast's layout.
+//!
+//! One server gets all rows of a batch as one pipeline. In a cluster each row goes to its own node, many at
+//! a time; a node that is away holds up the rows behind the first of its own, not those of other stores.
 
-use super::feast::{self, JoinValue};
-use super::outbox::Waiting;
-use crate::config::sync::SyncConfig;
-use crate::model::feature::{EntityType, ViewShape};
-use crate::model::pack;
-use crate::model::value::Value;
+use super::feast;
+use super::{Answer, Answering, Row, Target};
+use crate::config::sync::RedisConfig;
 use ::redis::aio::MultiplexedConnection;
+use ::redis::cluster::ClusterClient;
+use ::redis::cluster_async::ClusterConnection;
 use ::redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ErrorKind, IntoConnectionInfo, Pipeline, RedisError,
-    RedisResult, Script, ServerErrorKind, TlsCertificates,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ErrorKind, IntoConnectionInfo, RedisError,
+    RedisResult, Script, ServerErrorKind, TlsCertificates, TlsMode,
 };
 use shared::error::{Context, Error, Kind, OrKind, Result};
 use std::path::Path;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What Redis did with each row of a round.
-#[derive(Debug, Default)]
-pub struct Sent {
-    /// Sequences written, or found to be newer there already.
-    pub confirmed: Vec<i64>,
-    /// How many of those were newer there.
-    pub stale: usize,
-    /// Rows that Redis refused, with its words.
-    pub refused: Vec<(Waiting, String)>,
-}
+/// Rows under way at once to a cluster's nodes.
+const CLUSTER_ROWS: usize = 256;
+/// Of one row to a cluster, moved slots and nodes that are away included.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A cluster's client follows moved slots by itself; more often than this something is wrong.
+const CLUSTER_RETRIES: u32 = 6;
 
 /// The client; connects when it first sends and after each failure.
 pub struct Redis {
-    client: Client,
+    servers: Servers,
     address: String,
     project: String,
     key_ttl_seconds: u64,
     script: Script,
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
+}
+
+enum Servers {
+    One(Client),
+    Cluster(ClusterClient),
+}
+
+#[derive(Clone)]
+enum Connection {
+    One(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Target for Redis {
+    fn ping(&mut self) -> Answering<'_, ()> {
+        Box::pin(async {
+            let answered = match self.connected().await? {
+                Connection::One(mut one) => ::redis::cmd("PING").query_async::<()>(&mut one).await,
+                Connection::Cluster(mut all) => ::redis::cmd("PING").query_async::<()>(&mut all).await,
+            };
+            answered.map_err(|error| self.failed(error))
+        })
+    }
+
+    fn send<'a>(&'a mut self, rows: &'a [Row]) -> Answering<'a, Vec<Answer>> {
+        Box::pin(self.bring(rows))
+    }
 }
 
 impl Redis {
-    pub fn new(config: &SyncConfig) -> Result<Redis> {
-        let client = client(config).doing(|| format!("set up sync to {}", config.address()))?;
+    pub fn new(config: &RedisConfig) -> Result<Redis> {
+        let address = config.url.all().join(",");
+        let servers = servers(config).doing(|| format!("set up sync to {address}"))?;
         Ok(Redis {
-            client,
-            address: config.address().to_owned(),
+            servers,
+            address,
             project: config.project.clone(),
             key_ttl_seconds: config.key_ttl_seconds()?,
             script: Script::new(include_str!("newer.lua")),
@@ -52,84 +78,94 @@ impl Redis {
         })
     }
 
-    /// Connects and asks for an answer: what `check` does.
-    pub async fn ping(&mut self) -> Result<()> {
-        let mut connection = self.connected().await?;
-        ::redis::cmd("PING").query_async::<()>(&mut connection).await.map_err(|e| self.failed(e))
-    }
-
-    /// Sends the rows in order. An error means that none is known to have arrived.
-    pub async fn send(&mut self, waiting: Vec<Waiting>, views: &[ViewShape]) -> Result<Sent> {
-        let mut sent = Sent::default();
-        let mut pipeline = ::redis::pipe();
-        pipeline.ignore_errors();
-        let mut rows = Vec::with_capacity(waiting.len());
-        for row in waiting {
-            match self.add(&mut pipeline, &row, views) {
-                Ok(()) => rows.push(row),
-                Err(why) => sent.refused.push((row, why.to_owned())),
-            }
-        }
-        if rows.is_empty() {
-            return Ok(sent);
-        }
-        let mut answers = self.run(&pipeline).await?;
+    async fn bring(&mut self, rows: &[Row]) -> Result<Vec<Answer>> {
+        let commands: Vec<_> = rows.iter().map(|row| self.command(row)).collect();
+        let good: Vec<Cmd> = commands.iter().filter_map(|command| command.as_ref().ok()).cloned().collect();
+        let mut answers = self.run(good.clone()).await?;
         if answers.iter().any(is_unknown_script) {
             self.load().await?;
-            answers = self.run(&pipeline).await?;
+            answers = self.run(good).await?;
         }
-        for (row, answer) in rows.into_iter().zip(answers) {
-            match answer {
-                Ok(written) => {
-                    sent.confirmed.push(row.sequence);
-                    sent.stale += usize::from(written == 0);
+        let mut answers = answers.into_iter();
+        let mut out = Vec::with_capacity(rows.len());
+        for command in commands {
+            out.push(match command {
+                Err(why) => Answer::Refused(why.to_owned()),
+                Ok(_) => match answers.next() {
+                    Some(answer) => self.judge(answer)?,
+                    None => return Err(Error::new(Kind::Bug, "Redis gave fewer answers than rows")),
+                },
+            });
+        }
+        Ok(out)
+    }
+
+    fn judge(&mut self, answer: RedisResult<i64>) -> Result<Answer> {
+        match answer {
+            Ok(0) => Ok(Answer::Older),
+            Ok(_) => Ok(Answer::Stored),
+            // A server that is loading or read-only refuses everything: that is the server's state.
+            Err(error) if is_state(&error) => match self.servers {
+                Servers::One(_) => Err(self.failed(error)),
+                // Of a cluster it may be one node's.
+                Servers::Cluster(_) => Ok(Answer::Again(self.failed(error).to_string())),
+            },
+            Err(error) => Ok(Answer::Refused(error.to_string())),
+        }
+    }
+
+    fn command(&self, row: &Row) -> std::result::Result<Cmd, &'static str> {
+        let view = &row.view.shape.name;
+        let key = feast::redis_key(&feast::join_keys(row)?, &self.project);
+        let mut command = ::redis::cmd("EVALSHA");
+        command.arg(self.script.get_hash()).arg(1).arg(key);
+        command.arg(feast::time_field(view)).arg(feast::timestamp(row.as_of.0)).arg(self.key_ttl_seconds);
+        for (name, value) in row.named_values() {
+            command.arg(&feast::field(view, name)[..]).arg(feast::value(value));
+        }
+        Ok(command)
+    }
+
+    async fn run(&mut self, commands: Vec<Cmd>) -> Result<Vec<RedisResult<i64>>> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.connected().await? {
+            Connection::One(mut one) => {
+                let mut pipeline = ::redis::pipe();
+                pipeline.ignore_errors();
+                for command in commands {
+                    pipeline.add_command(command);
                 }
-                // A server that is loading or read-only refuses everything: that is the server's state.
-                Err(error) if is_state(&error) => return Err(self.failed(error)),
-                Err(error) => sent.refused.push((row, error.to_string())),
+                pipeline.query_async(&mut one).await.map_err(|error| self.failed(error))
             }
+            Connection::Cluster(all) => scattered(&all, commands).await,
         }
-        Ok(sent)
-    }
-
-    fn add(
-        &self,
-        pipeline: &mut Pipeline,
-        row: &Waiting,
-        views: &[ViewShape],
-    ) -> std::result::Result<(), &'static str> {
-        let feature = &row.stored.row;
-        let view = views.iter().find(|view| view.id == feature.view).ok_or("its view is not defined")?;
-        let key = redis_key(view, &feature.entity, &self.project)?;
-        let command = pipeline.cmd("EVALSHA").arg(self.script.get_hash()).arg(1).arg(key);
-        command.arg(feast::time_field(&view.name)).arg(feast::timestamp(row.stored.as_of.0));
-        command.arg(self.key_ttl_seconds);
-        for (name, value) in view.features.iter().zip(&feature.values) {
-            command.arg(&feast::field(&view.name, name)[..]).arg(feast::value(value));
-        }
-        Ok(())
-    }
-
-    async fn run(&mut self, pipeline: &Pipeline) -> Result<Vec<RedisResult<i64>>> {
-        let mut connection = self.connected().await?;
-        pipeline.query_async(&mut connection).await.map_err(|e| self.failed(e))
     }
 
     async fn load(&mut self) -> Result<()> {
-        let mut connection = self.connected().await?;
-        let loaded = self.script.prepare_invoke().load_async(&mut connection).await;
-        loaded.map(drop).map_err(|e| self.failed(e))
+        let loaded = match self.connected().await? {
+            Connection::One(mut one) => self.script.prepare_invoke().load_async(&mut one).await,
+            Connection::Cluster(mut all) => self.script.prepare_invoke().load_async(&mut all).await,
+        };
+        loaded.map(drop).map_err(|error| self.failed(error))
     }
 
-    async fn connected(&mut self) -> Result<MultiplexedConnection> {
+    async fn connected(&mut self) -> Result<Connection> {
         if let Some(connection) = &self.connection {
             return Ok(connection.clone());
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        let connection = connected.map_err(|e| self.failed(e))?;
+        let connected = match &self.servers {
+            Servers::One(client) => {
+                let config = AsyncConnectionConfig::new()
+                    .set_connection_timeout(Some(CONNECT_TIMEOUT))
+                    .set_response_timeout(Some(RESPONSE_TIMEOUT));
+                let connected = client.get_multiplexed_async_connection_with_config(&config).await;
+                connected.map(Connection::One)
+            }
+            Servers::Cluster(client) => client.get_async_connection().await.map(Connection::Cluster),
+        };
+        let connection = connected.map_err(|error| self.failed(error))?;
         self.connection = Some(connection.clone());
         Ok(connection)
     }
@@ -147,53 +183,73 @@ impl Redis {
     }
 }
 
+/// Sends each command to its own node; the answers in the commands' order.
+async fn scattered(connection: &ClusterConnection, commands: Vec<Cmd>) -> Result<Vec<RedisResult<i64>>> {
+    let mut answers: Vec<Option<RedisResult<i64>>> = commands.iter().map(|_| None).collect();
+    let mut under_way = JoinSet::new();
+    let mut waiting = commands.into_iter().enumerate();
+    loop {
+        while under_way.len() < CLUSTER_ROWS
+            && let Some((at, command)) = waiting.next()
+        {
+            let mut connection = connection.clone();
+            under_way.spawn(async move { (at, command.query_async::<i64>(&mut connection).await) });
+        }
+        let Some(ended) = under_way.join_next().await else { break };
+        let (at, answer) = ended.or_kind(Kind::Bug)?;
+        if let Some(place) = answers.get_mut(at) {
+            *place = Some(answer);
+        }
+    }
+    let lost = || Error::new(Kind::Bug, "a row for Redis got lost");
+    answers.into_iter().map(|answer| answer.ok_or_else(lost)).collect()
+}
+
 fn is_unknown_script(answer: &RedisResult<i64>) -> bool {
     answer.as_ref().is_err_and(|e| e.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
 }
 
 fn is_state(error: &RedisError) -> bool {
-    matches!(
-        error.code(),
-        Some(
-            "LOADING"
-                | "READONLY"
-                | "OOM"
-                | "MASTERDOWN"
-                | "NOAUTH"
-                | "NOPERM"
-                | "BUSY"
-                | "MISCONF"
-                | "NOSCRIPT"
-                | "CLUSTERDOWN"
-                | "TRYAGAIN"
-        )
-    )
+    const STATES: [&str; 13] = [
+        "LOADING",
+        "READONLY",
+        "OOM",
+        "MASTERDOWN",
+        "NOAUTH",
+        "NOPERM",
+        "BUSY",
+        "MISCONF",
+        "NOSCRIPT",
+        "CLUSTERDOWN",
+        "TRYAGAIN",
+        "MOVED",
+        "ASK",
+    ];
+    // Without a code it is no answer of a server: a lost connection, a time that ran out.
+    error.code().is_none_or(|code| STATES.contains(&code))
 }
 
-/// The key of an entity; the error says why it has none.
-fn redis_key(view: &ViewShape, entity: &[u8], project: &str) -> std::result::Result<Vec<u8>, &'static str> {
-    let values = pack::from_sortable(entity).ok_or("its entity is damaged")?;
-    if values.len() != view.entity.len() {
-        return Err("its entity has another number of keys than the view");
+fn servers(config: &RedisConfig) -> Result<Servers> {
+    let urls = config.url.all();
+    let tls = if config.is_tls() { Some(certificates(config)?) } else { None };
+    if config.cluster {
+        let mut builder = ClusterClient::builder(urls)
+            .connection_timeout(CONNECT_TIMEOUT)
+            .response_timeout(CLUSTER_TIMEOUT)
+            .retries(CLUSTER_RETRIES);
+        if let Some(user) = &config.user {
+            builder = builder.username(user);
+        }
+        if !config.password.is_empty() {
+            builder = builder.password(config.password.expose());
+        }
+        if let Some(tls) = tls {
+            builder = builder.tls(TlsMode::Secure).certs(tls);
+        }
+        return builder.build().or_kind(Kind::Config).map(Servers::Cluster);
     }
-    let mut keys = Vec::with_capacity(values.len());
-    for ((name, kind), value) in view.entity.iter().zip(values) {
-        let value = match (value, kind) {
-            (Value::Int(n), EntityType::Int32) => {
-                JoinValue::Int32(i32::try_from(n).map_err(|_| "its entity exceeds 32 bits")?)
-            }
-            (Value::Int(n), _) => JoinValue::Int64(n),
-            (Value::Text(text), _) => JoinValue::Text(text),
-            (Value::Bytes(bytes), _) => JoinValue::Bytes(bytes),
-            _ => return Err("its entity is of a kind that Feast has no key for"),
-        };
-        keys.push((name.as_str(), value));
-    }
-    Ok(feast::redis_key(&keys, project))
-}
-
-fn client(config: &SyncConfig) -> Result<Client> {
-    let mut info = config.url.as_str().into_connection_info().or_kind(Kind::Config)?;
+    let url = urls.first().copied().unwrap_or_default();
+    let mut info = url.into_connection_info().or_kind(Kind::Config)?;
     let mut settings = info.redis_settings().clone();
     if let Some(user) = &config.user {
         settings = settings.set_username(user);
@@ -202,17 +258,22 @@ fn client(config: &SyncConfig) -> Result<Client> {
         settings = settings.set_password(config.password.expose());
     }
     info = info.set_redis_settings(settings);
-    if !config.url.starts_with("rediss://") {
-        return Client::open(info).or_kind(Kind::Config);
-    }
+    let client = match tls {
+        Some(tls) => Client::build_with_tls(info, tls),
+        None => Client::open(info),
+    };
+    client.or_kind(Kind::Config).map(Servers::One)
+}
+
+fn certificates(config: &RedisConfig) -> Result<TlsCertificates> {
     shared::tls::install_provider();
     let read =
         |path: &Path| std::fs::read(path).or_kind(Kind::Config).doing(|| format!("read {}", path.display()));
     let client_tls = match (&config.tls.cert_file, &config.tls.key_file) {
         (Some(cert), Some(key)) => Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? }),
         (None, None) => None,
-        _ => return Err(Error::new(Kind::Config, "sync.tls: cert_file and key_file belong together")),
+        _ => return Err(Error::new(Kind::Config, "tls.cert_file and tls.key_file belong together")),
     };
     let root_cert = config.tls.ca_file.as_deref().map(read).transpose()?;
-    Client::build_with_tls(info, TlsCertificates { client_tls, root_cert }).or_kind(Kind::Config)
+    Ok(TlsCertificates { client_tls, root_cert })
 }

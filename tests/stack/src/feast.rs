@@ -9,6 +9,9 @@ use std::process::Command;
 const REQUIREMENTS: &[&str] =
     &["feast[redis]==0.67.0", "psycopg[binary]", "confluent-kafka[avro]", "fastavro"];
 
+/// With the drivers of its PostgreSQL store, and Pinecone's own client, which reads what is sent in its form.
+const ONLINE: &[&str] = &["feast[redis,postgres]==0.67.0", "pinecone==10.2.0"];
+
 /// The environment, installed.
 #[derive(Clone, Debug)]
 pub struct Feast {
@@ -18,6 +21,11 @@ pub struct Feast {
 impl Feast {
     pub fn install() -> Result<Feast> {
         Ok(Feast { environment: environment("feast", REQUIREMENTS)? })
+    }
+
+    /// The environment that reads and serves all online stores.
+    pub fn install_online() -> Result<Feast> {
+        Ok(Feast { environment: environment("feast-online", ONLINE)? })
     }
 
     /// The interpreter's path.

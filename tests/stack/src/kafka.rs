@@ -23,13 +23,15 @@ pub struct Options {
     pub auto_create_topics: bool,
     /// Partitions of a topic that came into being so.
     pub partitions: u32,
+    /// The port of a proxy: clients that come by [`Kafka::far_port`] are sent there for all they want.
+    pub far: Option<u16>,
     /// Further lines of `server.properties`.
     pub settings: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { auto_create_topics: true, partitions: 1, settings: Vec::new() }
+        Options { auto_create_topics: true, partitions: 1, far: None, settings: Vec::new() }
     }
 }
 
@@ -40,6 +42,7 @@ pub struct Kafka {
     java: PathBuf,
     libraries: PathBuf,
     port: u16,
+    far_port: u16,
     folder: Folder,
 }
 
@@ -66,9 +69,9 @@ impl Kafka {
         let libraries = install()?;
         port::retry(|| {
             let folder = Folder::new("kafka")?;
-            let port = port::free()?;
-            let mut server =
-                Kafka { process: None, java: java.clone(), libraries: libraries.clone(), port, folder };
+            let (port, far_port) = (port::free()?, port::free()?);
+            let (java, libraries) = (java.clone(), libraries.clone());
+            let mut server = Kafka { process: None, java, libraries, port, far_port, folder };
             server.format(&options)?;
             server.start_again()?;
             Ok(server)
@@ -77,6 +80,11 @@ impl Kafka {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where a proxy reaches it, if it was started with [`Options::far`].
+    pub fn far_port(&self) -> u16 {
+        self.far_port
     }
 
     /// `host:port`, as clients want it in `bootstrap.servers`.
@@ -140,12 +148,18 @@ impl Kafka {
         let broker = self.bootstrap();
         let (data, create, partitions) =
             (self.folder.path().join("data"), options.auto_create_topics, options.partitions);
+        let (mut listen, mut advertised) = (String::new(), String::new());
+        if let Some(proxy) = options.far {
+            listen = format!(",FAR://{HOST}:{}", self.far_port);
+            advertised = format!(",FAR://{HOST}:{proxy}");
+        }
         let mut text = format!(
             "process.roles=broker,controller\n\
              node.id=1\n\
              controller.quorum.voters=1@{HOST}:{controller}\n\
-             listeners=PLAINTEXT://{broker},CONTROLLER://{HOST}:{controller}\n\
-             advertised.listeners=PLAINTEXT://{broker}\n\
+             listeners=PLAINTEXT://{broker},CONTROLLER://{HOST}:{controller}{listen}\n\
+             advertised.listeners=PLAINTEXT://{broker}{advertised}\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT\n\
              controller.listener.names=CONTROLLER\n\
              inter.broker.listener.name=PLAINTEXT\n\
              log.dirs={}\n\

@@ -1,4 +1,8 @@
-//! Redis without persistence.
+//! Redis without persistence, and a cluster with it.
+
+mod cluster;
+
+pub use cluster::Cluster;
 
 use crate::error::Result;
 use crate::folder::Folder;
@@ -17,6 +21,7 @@ pub struct Redis {
     process: Option<Process>,
     program: PathBuf,
     port: u16,
+    further: Vec<String>,
     folder: Folder,
 }
 
@@ -27,12 +32,18 @@ pub fn install() -> Result<PathBuf> {
 
 impl Redis {
     pub fn start() -> Result<Redis> {
+        Redis::start_with(&[])
+    }
+
+    /// With further words of its command line, e.g. `--tls-port`.
+    pub fn start_with(further: &[&str]) -> Result<Redis> {
         let program = install()?;
         port::retry(|| {
             let mut server = Redis {
                 process: None,
                 program: program.clone(),
                 port: port::free()?,
+                further: further.iter().map(|word| (*word).to_owned()).collect(),
                 folder: Folder::new("redis")?,
             };
             server.start_again()?;
@@ -73,6 +84,7 @@ impl Redis {
         let mut command = command(&self.program, Signal::Kill, None);
         command.args(["--bind", HOST, "--port", &self.port.to_string(), "--daemonize", "no"]);
         command.args(["--appendonly", "no", "--save", ""]).arg("--dir").arg(self.folder.path());
+        command.args(&self.further);
         let mut process = Process::spawn("redis", command, &self.folder.path().join("redis.log"))?;
         process.wait_ready(LIMIT, || self.cli(&["ping"]).is_ok_and(|answer| answer == "PONG"))?;
         self.process = Some(process);

@@ -178,8 +178,9 @@ impl Centre {
             ("consume.kafka.brokers", self.kafka.bootstrap()),
             ("consume.registry.url", format!("[\"{}\"]", self.registry.url())),
             ("consume.topics", format!("[\"{PREFIX}.public.payments\"]")),
-            ("sync.url", self.redis.url()),
-            ("sync.project", "tidegate".to_owned()),
+            ("sync.central.kind", "redis".to_owned()),
+            ("sync.central.url", self.redis.url()),
+            ("sync.central.project", "tidegate".to_owned()),
         ]
     }
 

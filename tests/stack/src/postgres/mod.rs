@@ -155,6 +155,20 @@ impl Postgres {
         command
     }
 
+    /// Starts again, offering TLS with this certificate and key.
+    pub fn serve_tls(&mut self, cert: &str, key: &str) -> Result<()> {
+        let own = |name: &str| self.data().join(name);
+        for (from, to) in [(cert, own("server.crt")), (key, own("server.key"))] {
+            std::fs::copy(from, &to).doing(|| format!("copy {from}"))?;
+        }
+        let mut chmod = Command::new("chmod");
+        run("close the key to others", chmod.arg("600").arg(own("server.key")))?;
+        self.give_to_user(&[own("server.crt"), own("server.key")])?;
+        self.configure(&[("ssl", "on"), ("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")])?;
+        self.stop()?;
+        self.start_again()
+    }
+
     /// Fast shutdown: waits for clients no longer than it must. The data stays.
     pub fn stop(&mut self) -> Result<()> {
         self.end(|process| process.stop(Signal::Int, STOP_LIMIT).map(drop))
