@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0022_registry_more", include_str!("migrations/0022_registry_more.sql")),
     ("0023_ingest_ways", include_str!("migrations/0023_ingest_ways.sql")),
     ("0030_feature_engine", include_str!("migrations/0030_feature_engine.sql")),
+    ("0035_feature_keys", include_str!("migrations/0035_feature_keys.sql")),
 ];
 
 /// How many migrations the file has seen.

@@ -10,8 +10,9 @@
 //! definition, expression, formula     what is wanted
 //! window, aggregate                   which rows, and what of them; accumulator, kept, total: how
 //! intake                              a row → what a view keeps of it
-//! chunk, state                        rows in the file
+//! chunk, keys, state                  rows in the file
 //! memory                              entities at hand
+//! pending                             a transaction's new rows
 //! work                                a view's part of a transaction
 //! ```
 
@@ -23,7 +24,9 @@ mod expression;
 mod formula;
 mod intake;
 mod kept;
+mod keys;
 mod memory;
+mod pending;
 mod state;
 mod total;
 mod window;
@@ -40,8 +43,7 @@ use memory::Memory;
 use rusqlite::{Connection, Transaction};
 use shared::error::{Error, Kind, Result};
 use std::sync::Mutex;
-use window::Edge;
-use work::Work;
+use work::{Passing, Work};
 
 /// Rows stay this long after they left the longest window, in case the clock is set back.
 const CLOCK_GRACE_US: i64 = 60 * 1_000_000;
@@ -61,7 +63,7 @@ struct Live {
     view: View,
     places: Places,
     /// Those that rows enter by come first: one may pass a row right after the other.
-    edges: Vec<Edge>,
+    edges: Vec<Passing>,
     /// The longest time between two rows of a chunk.
     span_us: i64,
     memory: Mutex<Memory>,
@@ -183,7 +185,7 @@ impl Engine {
     pub fn due(&self, connection: &Connection, now_us: i64) -> Result<bool> {
         for live in &self.views {
             let from_us = state::standing(connection, live.id)?.expired_to_us;
-            for edge in &live.edges {
+            for Passing { edge, .. } in &live.edges {
                 let (a, b) = (edge.at(from_us), edge.at(now_us));
                 let (low, high) = (a.min(b), a.max(b));
                 let mut found = false;
@@ -232,7 +234,7 @@ impl Engine {
 
 impl Live {
     fn new(id: ViewId, view: View, places: Places, limits: Limits) -> Live {
-        let edges = view.edges();
+        let edges = Passing::of(&view);
         let span_us = view.shortest_window_us() / CHUNKS_PER_WINDOW;
         Live { id, view, places, edges, span_us, memory: Mutex::new(Memory::new(limits)) }
     }

@@ -51,10 +51,13 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut connection = Connection::open_in_memory().expect("in memory");
-        connection.execute_batch(include_str!("../db/migrations/0010_feature.sql")).expect("the layout");
-        connection
-            .execute_batch(include_str!("../db/migrations/0030_feature_engine.sql"))
-            .expect("the layout");
+        for layout in [
+            include_str!("../db/migrations/0010_feature.sql"),
+            include_str!("../db/migrations/0030_feature_engine.sql"),
+            include_str!("../db/migrations/0035_feature_keys.sql"),
+        ] {
+            connection.execute_batch(layout).expect("the layout");
+        }
         let engine = open(&mut connection, DEFINITION).0;
         World { connection, engine }
     }
