@@ -25,6 +25,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use workload::{Options, Workload};
 
+/// As the agent itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const DEFINITION: &str = include_str!("view.toml");
 /// How often windows are looked at while rows flow, in event time: as often as the agent does.
 const TICK: Duration = Duration::from_millis(200);
