@@ -230,15 +230,17 @@ impl Accumulator {
         match self {
             Accumulator::Count(_) | Accumulator::Total(..) => 0,
             Accumulator::Distinct(distinct) => distinct.bytes(),
-            Accumulator::Extreme(_, best) => best.capacity() * size_of::<(i64, Value)>(),
-            Accumulator::Last(last) => {
-                if last.is_some() {
-                    64
-                } else {
-                    0
-                }
+            Accumulator::Extreme(_, best) => {
+                let values: usize = best.iter().map(|(_, value)| value.heap_bytes()).sum();
+                values + best.capacity() * size_of::<(i64, Value)>()
             }
-            Accumulator::Kept(_, rows) => rows.capacity() * (size_of::<(i64, Box<[u8]>, Value)>() + 24),
+            Accumulator::Last(last) => {
+                last.as_ref().map_or(0, |(_, key, value)| key.len() + value.heap_bytes() + 32)
+            }
+            Accumulator::Kept(_, rows) => {
+                let values: usize = rows.iter().map(|(_, _, value)| value.heap_bytes()).sum();
+                values + rows.capacity() * (size_of::<(i64, Box<[u8]>, Value)>() + 24)
+            }
         }
     }
 }

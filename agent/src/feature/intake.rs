@@ -73,15 +73,17 @@ fn checked<'r>(
     for (name, column) in view.columns.iter().zip(&columns) {
         present(name, column)?;
     }
-    for feature in view.aggregates.iter().filter(|f| f.aggregate.needs_numbers()) {
+    for feature in view.aggregates.iter().filter(|f| !f.aggregate.takes_lists()) {
         let Some(at) = feature.of else { continue };
         let (name, column) = (view.columns.get(at), columns.get(at).unwrap_or(&Value::Null));
-        if !column.is_number() && !column.is_null() {
-            let name = name.map_or("", String::as_str);
-            let what =
-                format!("column {name} is a {}, feature {} needs numbers", column.kind(), feature.name);
-            return Err(Reason::new("wrong_type", what));
-        }
+        let wanted = match column {
+            Value::List(_) => "a value that is no list",
+            _ if feature.aggregate.needs_numbers() && !column.is_number() && !column.is_null() => "numbers",
+            _ => continue,
+        };
+        let name = name.map_or("", String::as_str);
+        let what = format!("column {name} is a {}, feature {} needs {wanted}", column.kind(), feature.name);
+        return Err(Reason::new("wrong_type", what));
     }
     let entity = entity(view, places, &value)?;
     let time_us = time(view, places, &value, committed_us)?;

@@ -204,6 +204,14 @@ fn what_was_not_sent_comes_from_the_stored_row_or_is_refused() {
         bad.after.as_mut().expect("there")[place] = value;
         assert_eq!(world.at(NOW, &[bad]).refused.first().map(|(_, r)| r.label), Some(label), "{place}");
     }
+    let mut list = row(Op::Create, 3, Some((7, NOW, "settled", 5)));
+    list.after.as_mut().expect("there")[3] = Value::List(vec![Value::Float(1.0)]);
+    let effect = world.at(NOW, &[list]);
+    assert_eq!(
+        effect.refused.first().map(|(_, r)| r.label),
+        Some("wrong_type"),
+        "nothing is summed over lists"
+    );
     let mut keyless = row(Op::Create, 4, Some((7, NOW, "settled", 5)));
     keyless.key = None;
     assert_eq!(world.at(NOW, &[keyless]).refused.first().map(|(_, r)| r.label), Some("no_key"));
