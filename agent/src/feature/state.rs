@@ -24,8 +24,19 @@ const DOING: &str = "use the features' state";
 pub struct Known {
     pub id: ViewId,
     pub name: String,
+    pub version: i64,
+    pub stage: Stage,
     /// Empty until the view's state was built.
     pub definition: String,
+}
+
+/// How far a view's version is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Building,
+    Live,
+    /// Its rows are gone, its values are given out until the next version is complete.
+    Former,
 }
 
 /// Where a view's rows stand.
@@ -69,22 +80,35 @@ fn all<T>(
 }
 
 pub fn views(connection: &Connection) -> Result<Vec<Known>> {
-    let sql = "SELECT id, name, definition FROM feature_view";
-    all(connection, sql, [], |r| Ok(Known { id: ViewId(r.get(0)?), name: r.get(1)?, definition: r.get(2)? }))
+    let sql = "SELECT id, name, version, state, definition FROM feature_view ORDER BY name, version";
+    all(connection, sql, [], |r| {
+        let stage = match r.get(3)? {
+            0 => Stage::Building,
+            1 => Stage::Live,
+            _ => Stage::Former,
+        };
+        let (id, name) = (ViewId(r.get(0)?), r.get(1)?);
+        Ok(Known { id, name, version: r.get(2)?, stage, definition: r.get(4)? })
+    })
 }
 
-/// The view's number, given on first sight.
-pub fn add_view(tx: &Transaction<'_>, name: &str, now_us: i64) -> Result<ViewId> {
-    tx.prepare_cached("INSERT INTO feature_view (name, definition, expired_to_us) VALUES (?1, '', ?2)")
-        .and_then(|mut s| s.insert(params![name, now_us]))
-        .map(ViewId)
-        .or_db(DOING)
+/// Gives a view's version its number.
+pub fn add_view(tx: &Transaction<'_>, name: &str, version: i64, now_us: i64) -> Result<ViewId> {
+    let sql = "INSERT INTO feature_view (name, version, state, definition, expired_to_us)
+               VALUES (?1, ?2, 0, '', ?3)";
+    tx.prepare_cached(sql).and_then(|mut s| s.insert(params![name, version, now_us])).map(ViewId).or_db(DOING)
 }
 
 /// Says that the view's state now follows `definition`.
 pub fn set_definition(tx: &Transaction<'_>, view: ViewId, definition: &str) -> Result<()> {
-    execute(tx, "UPDATE feature_view SET definition = ?2 WHERE id = ?1", params![view.0, definition])
-        .map(drop)
+    let sql = "UPDATE feature_view SET definition = ?2, state = 1 WHERE id = ?1";
+    execute(tx, sql, params![view.0, definition]).map(drop)
+}
+
+/// Forgets a view's rows, but not what it was: its values are given out a while longer.
+pub fn retire(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
+    clear(tx, view)?;
+    execute(tx, "UPDATE feature_view SET state = 2 WHERE id = ?1", [view.0]).map(drop)
 }
 
 pub fn forget_view(tx: &Transaction<'_>, view: ViewId) -> Result<()> {

@@ -26,7 +26,7 @@ use crate::ingest::door;
 use crate::ingest::file::{Importer, watch::Watch};
 use crate::ingest::push::{self, Push};
 use crate::model::batch::PartitionId;
-use crate::model::feature::{ViewId, ViewShape};
+use crate::model::feature::{Served, ViewId, ViewShape};
 use crate::registry::{self, Registry};
 use crate::store::{self, Serving};
 use crate::sync::{self, Sync};
@@ -50,6 +50,7 @@ pub struct Agent {
     config: Config,
     opening: Opening,
     views: Arc<[ViewShape]>,
+    served: Served,
     clock: Clock,
     progress: Progress,
     syncing: sync::Watch,
@@ -82,11 +83,12 @@ impl Agent {
         let open = move || open(&opening_config, views, &opening_clock);
         let opening = tokio::task::spawn_blocking(open).await.or_kind(Kind::Bug)??;
         let views = opening.engine.shapes().into();
+        let served = Served::new(run::served(&opening.engine, &opening.opened.former));
         let (progress, syncing) = (Progress::default(), sync::Watch::default());
         let consuming = consume::progress::Watch::default();
         let forwarding = forward::progress::Watch::default();
         let upkeep = upkeep::Watch::default();
-        Ok(Agent { config, opening, views, clock, progress, syncing, consuming, forwarding, upkeep })
+        Ok(Agent { config, opening, views, served, clock, progress, syncing, consuming, forwarding, upkeep })
     }
 
     pub fn log(&self) -> Arc<Log> {
@@ -267,7 +269,7 @@ impl Agent {
     async fn doors(&self, shutdown: &Shutdown) -> Result<()> {
         let (config, opening) = (&self.config, &self.opening);
         let readers = opening.db.readers(SERVE_READERS);
-        let serving = Serving { views: Arc::clone(&self.views), readers, clock: self.clock.clone() };
+        let serving = Serving { views: self.served.clone(), readers, clock: self.clock.clone() };
         let push = self.push();
         let more = push.clone().map(push::guarded_feast_routes).unwrap_or_default();
         store::serve(config.features.listen, serving, more, shutdown.clone()).await?;
@@ -287,17 +289,21 @@ impl Agent {
 
     /// What the processing thread does, for whoever does it step by step.
     pub fn processor(self, outbox: Option<watch::Sender<u64>>, shutdown: Shutdown) -> Result<Processor> {
-        let Agent { config, opening, views, clock, progress, .. } = self;
+        let Agent { config, opening, views, served, clock, progress, .. } = self;
         let reader = opening.db.reader()?;
         let cursors = cursor::load(&reader)?;
-        let stale = opening.opened.stale;
-        let hydrating = views.iter().filter(|view| stale.contains(&view.id)).map(|view| view.name.clone());
-        let hydrating: Vec<String> = hydrating.collect();
+        let (stale, former) = (opening.opened.stale, opening.opened.former);
+        // A view whose former version is served is there for its readers.
+        let hydrating = |view: &&ViewShape| {
+            stale.contains(&view.id) && !former.iter().any(|former| former.name == view.name)
+        };
+        let hydrating: Vec<String> = views.iter().filter(hydrating).map(|view| view.name.clone()).collect();
         let short = reach::load(&reader)?;
         let named = |(view, until_us): (&ViewId, &i64)| (opening.engine.name(*view).to_owned(), *until_us);
         progress.update(|state| {
             state.cursors.clone_from(&cursors);
             state.hydrating = hydrating;
+            state.former = former.iter().map(|shape| (shape.name.clone(), shape.version)).collect();
             state.short = short.iter().map(named).collect();
         });
         Ok(Processor {
@@ -308,6 +314,8 @@ impl Agent {
             topics: opening.topics,
             engine: opening.engine,
             stale,
+            former,
+            served,
             short,
             cursors,
             config: config.features,
@@ -345,6 +353,11 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
             store::clear(tx, *view)?;
             sync::outbox::clear(tx, *view)?;
             reach::forget(tx, *view)?;
+        }
+        // The centre keeps what it has of a former version until the new one's values come.
+        for former in &opened.former {
+            sync::outbox::clear(tx, former.id)?;
+            reach::forget(tx, former.id)?;
         }
         refill(tx, &engine, target.as_deref())?;
         if copied {
@@ -388,3 +401,6 @@ fn refill(tx: &Transaction<'_>, engine: &Engine, target: Option<&str>) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,7 @@ impl World {
             include_str!("../../src/db/migrations/0010_feature.sql"),
             include_str!("../../src/db/migrations/0030_feature_engine.sql"),
             include_str!("../../src/db/migrations/0035_feature_keys.sql"),
+            include_str!("../../src/db/migrations/0036_feature_version.sql"),
         ] {
             connection.execute_batch(layout).expect("the layout");
         }
