@@ -194,7 +194,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// Whether an array's items are doubles or floats, or null.
-fn is_vector(schema: &Schema, items: TypeId) -> bool {
+pub fn is_vector(schema: &Schema, items: TypeId) -> bool {
     let double = |id: &TypeId| matches!(schema.get(*id).form, Form::Double | Form::Float);
     match &schema.get(items).form {
         Form::Union(branches) => {

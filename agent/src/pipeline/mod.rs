@@ -5,6 +5,7 @@
 
 mod compact;
 pub mod cursor;
+mod fit;
 pub mod progress;
 mod reach;
 pub mod recover;
@@ -310,6 +311,7 @@ impl Agent {
             db: opening.db,
             log: opening.log,
             registry: opening.registry,
+            fits: fit::Fits::new(&config.feature_view)?,
             reader,
             topics: opening.topics,
             engine: opening.engine,

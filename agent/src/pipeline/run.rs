@@ -2,6 +2,7 @@
 //! a round move in one transaction, so that a crash at any instruction is as if it had not begun.
 
 use super::cursor;
+use super::fit::Fits;
 use super::progress::Progress;
 use super::reach;
 use super::work::{Topic, Work};
@@ -46,6 +47,7 @@ pub struct Processor {
     pub db: Db,
     pub log: Arc<Log>,
     pub registry: Arc<Registry>,
+    pub(super) fits: Fits,
     pub reader: Connection,
     pub topics: Vec<Topic>,
     pub engine: Arc<Engine>,
@@ -78,6 +80,7 @@ struct Rules {
 impl Processor {
     /// Works until the program stops. An error is one that waiting does not cure.
     pub fn run(mut self, runtime: &Handle) -> Result<()> {
+        self.fits.look(&self.registry)?;
         let mut news = self.log.news();
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CEILING);
         let mut next_tick = Instant::now();
@@ -168,6 +171,7 @@ impl Processor {
                 left_bytes = left_bytes.saturating_sub(bytes);
                 let registry = &self.registry;
                 let Some(topic) = self.topics.get_mut(at) else { continue };
+                self.fits.arrived(&topic.name, registry)?;
                 works.extend(topic.judge(batches, from, &|id| registry.whole_schema(id))?);
             }
         }
@@ -301,6 +305,9 @@ impl Processor {
     /// Readers get the new versions that are complete from now on; then the former ones' values go. In
     /// this order, no read finds nothing.
     fn switch(&mut self) -> Result<()> {
+        if self.former.is_empty() {
+            return Ok(());
+        }
         let shapes = self.engine.shapes();
         let waits = |former: &ViewShape| {
             let new = shapes.iter().find(|shape| shape.name == former.name).map(|shape| shape.id);
