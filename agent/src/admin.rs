@@ -90,8 +90,10 @@ impl Page {
             for (shape, (name, rows)) in self.engine.shapes().iter().zip(self.engine.sizes(connection)?) {
                 let stored = store::size(connection, shape.id)?;
                 let hydrating = state.hydrating.contains(&name);
+                let served_version = state.former.get(&name).copied().unwrap_or(shape.version);
                 views.push(json!({
-                    "name": name, "rows": rows, "entities": stored,
+                    "name": name, "version": shape.version, "served_version": served_version,
+                    "rows": rows, "entities": stored,
                     "hydrating": hydrating, "lacks_rows_until_ms": lacks_rows(&state, &name)
                 }));
             }

@@ -112,6 +112,11 @@ impl Iterator for Workload {
     }
 }
 
+/// Memory of the users' weights.
+pub fn table_bytes(options: Options) -> u64 {
+    options.users * size_of::<f64>() as u64
+}
+
 /// A row's event time.
 pub fn time_us(row: &Row) -> i64 {
     match row.after.as_ref().and_then(|after| after.get(CREATED_AT)) {

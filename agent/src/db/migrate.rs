@@ -26,6 +26,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0023_ingest_ways", include_str!("migrations/0023_ingest_ways.sql")),
     ("0030_feature_engine", include_str!("migrations/0030_feature_engine.sql")),
     ("0031_buffer_delete", include_str!("migrations/0031_buffer_delete.sql")),
+    ("0035_feature_keys", include_str!("migrations/0035_feature_keys.sql")),
+    ("0036_feature_version", include_str!("migrations/0036_feature_version.sql")),
     ("0040_sync_targets", include_str!("migrations/0040_sync_targets.sql")),
 ];
 

@@ -1,11 +1,14 @@
 //! A record batch → rows with the columns that gates and features of its topic need. No I/O: the
 //! schemas' texts are handed in. Every record becomes a row, a skip, or a refusal with its reason.
 
+mod columns;
 mod plan;
 mod read;
 mod records;
 mod schema;
 mod zoned;
+
+pub use columns::{ColumnKind, columns};
 
 use crate::model::pack;
 use crate::model::row::Row;

@@ -9,6 +9,8 @@ use shared::avro::wire::take_long;
 /// Debezium's default for a value that the source did not send.
 const UNAVAILABLE: &[u8] = b"__debezium_unavailable_value";
 const MAX_DEPTH: u32 = 96;
+/// A vector has at most this many numbers: what pgvector allows, and a little.
+const MAX_VECTOR: usize = 16_384;
 /// Steps allowed beyond one per byte, so that items without bytes cannot loop for ever.
 const SPARE_STEPS: usize = 65_536;
 
@@ -143,12 +145,36 @@ impl<'a> Cursor<'a> {
             Form::Record(fields) if kind.meaning == Meaning::VariableScaleDecimal => {
                 self.variable_scale(schema, fields)?
             }
+            Form::Array(items) if is_vector(schema, *items) => self.vector(schema, *items)?,
             Form::Array(_) | Form::Map(_) | Form::Record(_) => {
                 self.skip_nested(schema, id, 1)?;
                 Value::Opaque
             }
             Form::Union(_) => return Err("union inside a union"),
         })
+    }
+
+    /// An array of doubles; what is longer than any vector is passed over.
+    fn vector(&mut self, schema: &Schema, items: TypeId) -> Result<Value, Misfit> {
+        let (mut values, mut long) = (Vec::new(), false);
+        loop {
+            let mut count = self.long()?;
+            if count == 0 {
+                return Ok(if long { Value::Opaque } else { Value::List(values) });
+            }
+            if count < 0 {
+                self.long()?;
+                count = count.checked_neg().ok_or("negative item count")?;
+            }
+            for _ in 0..count {
+                long |= values.len() >= MAX_VECTOR;
+                if long {
+                    self.skip_nested(schema, items, 1)?;
+                } else {
+                    values.push(self.value(schema, items)?);
+                }
+            }
+        }
     }
 
     fn variable_scale(&mut self, schema: &Schema, fields: &[(String, TypeId)]) -> Result<Value, Misfit> {
@@ -164,6 +190,18 @@ impl<'a> Cursor<'a> {
             return Ok(Value::Unchanged);
         }
         decimal(unscaled, scale)
+    }
+}
+
+/// Whether an array's items are doubles or floats, or null.
+pub fn is_vector(schema: &Schema, items: TypeId) -> bool {
+    let double = |id: &TypeId| matches!(schema.get(*id).form, Form::Double | Form::Float);
+    match &schema.get(items).form {
+        Form::Union(branches) => {
+            branches.iter().any(double)
+                && branches.iter().all(|id| double(id) || schema.get(*id).form == Form::Null)
+        }
+        _ => double(&items),
     }
 }
 

@@ -102,6 +102,9 @@ fn same(ours: &Value, theirs: &Avro) -> bool {
     match (ours, theirs) {
         (ours, Avro::Union(_, inner)) => same(ours, inner),
         (Value::Null, Avro::Null) | (Value::Opaque, Avro::Array(_) | Avro::Map(_) | Avro::Record(_)) => true,
+        (Value::List(ours), Avro::Array(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| same(a, b))
+        }
         (Value::Bool(a), Avro::Boolean(b)) => a == b,
         (Value::Int(a), Avro::Long(b)) => a == b,
         (Value::Int(a), Avro::Int(b)) => *a == i64::from(*b),
@@ -284,6 +287,33 @@ fn a_schema_that_names_itself_does_not_loop() {
     let mut bytes = vec![2, b'c', 2];
     put_long(&mut bytes, i64::MAX);
     assert!(plan.read(&bytes).is_err());
+}
+
+#[test]
+fn arrays_of_doubles_are_vectors_others_are_passed_over() {
+    let field = |name: &str, items: &str| {
+        format!(r#"{{"name":"{name}","type":["null",{{"type":"array","items":{items}}}]}}"#)
+    };
+    let fields =
+        [field("a", r#""double""#), field("b", r#"["null","float"]"#), field("c", r#"["null","long"]"#)];
+    let text = format!(r#"{{"type":"record","name":"V","fields":[{}]}}"#, fields.join(","));
+    let plan = plan::ValuePlan::compile(&text, &["a".into(), "b".into(), "c".into()]).expect("compiles");
+    let mut bytes = vec![2, 4];
+    bytes.extend([0.5f64, -2.0].iter().flat_map(|n| n.to_le_bytes()));
+    // The second in two blocks, of which one says its size; with a hole.
+    bytes.extend([0, 2, 1, 10, 2]);
+    bytes.extend(1.5f32.to_le_bytes());
+    bytes.extend([2, 0, 0, 2, 2, 2, 8, 0]);
+    let found = plan.read(&bytes).expect("fits").after.expect("a row");
+    let numbers = |all: &[f64]| all.iter().copied().map(Value::Float).collect::<Vec<_>>();
+    let holed = vec![Value::Float(1.5), Value::Null];
+    assert_eq!(found, [Value::List(numbers(&[0.5, -2.0])), Value::List(holed), Value::Opaque]);
+    let mut long = vec![2];
+    put_long(&mut long, 20_000);
+    long.extend(std::iter::repeat_n(1.0f64.to_le_bytes(), 20_000).flatten());
+    long.extend([0, 0, 0]);
+    let found = plan.read(&long).expect("fits").after.expect("a row");
+    assert_eq!(found, [Value::Opaque, Value::Null, Value::Null], "longer than any vector");
 }
 
 /// A record that is the row itself: written when its record was, with the record's own time.

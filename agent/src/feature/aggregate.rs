@@ -90,6 +90,11 @@ impl Aggregate {
         matches!(self, Sum | Average | Spread { .. } | Percentile(_))
     }
 
+    /// Of a column that is a list (a vector): nothing is computed with those.
+    pub fn takes_lists(self) -> bool {
+        matches!(self, Aggregate::Count | Aggregate::First | Aggregate::Last)
+    }
+
     /// What its values are when the definition does not say; of a list, its elements.
     pub fn natural_type(self) -> FeatureType {
         match self {

@@ -37,19 +37,31 @@ impl Stored<'_> {
     pub fn columns(&self) -> Option<Vec<Value>> {
         pack::unpack(self.columns)
     }
+
+    /// Some of them, nulls in place of the others; `None` if the bytes are damaged.
+    pub fn columns_into(&self, wanted: &[bool], out: &mut Vec<Value>) -> Option<()> {
+        pack::unpack_wanted(self.columns, wanted, out)
+    }
+
+    pub fn kept(&self) -> Option<Kept> {
+        Some(Kept { entity: self.entity.to_vec(), time_us: self.time_us, columns: self.columns()? })
+    }
 }
 
-/// Appends a row.
-pub fn put(out: &mut Vec<u8>, key: &[u8], kept: &Kept) {
-    let mut row = Vec::with_capacity(64);
-    put_long(&mut row, kept.time_us);
+/// Appends a row as [`read`] reads it.
+pub fn encode(out: &mut Vec<u8>, key: &[u8], kept: &Kept) {
+    put_long(out, kept.time_us);
     for bytes in [&kept.entity[..], key] {
-        put_long(&mut row, bytes.len() as i64);
-        row.extend_from_slice(bytes);
+        put_long(out, bytes.len() as i64);
+        out.extend_from_slice(bytes);
     }
-    row.extend_from_slice(&pack::pack(&kept.columns));
+    pack::pack_into(out, &kept.columns);
+}
+
+/// Appends an encoded row to a chunk.
+pub fn put(out: &mut Vec<u8>, row: &[u8]) {
     put_long(out, row.len() as i64);
-    out.extend_from_slice(&row);
+    out.extend_from_slice(row);
 }
 
 /// The slots in order; `None` inside for a row that was taken back. Ends early on damage, which
@@ -75,7 +87,8 @@ pub fn sound(mut bytes: &[u8]) -> bool {
     true
 }
 
-fn read(mut row: &[u8]) -> Option<Stored<'_>> {
+/// Reads what [`encode`] wrote; `None` if the bytes are damaged.
+pub fn read(mut row: &[u8]) -> Option<Stored<'_>> {
     let time_us = take_long(&mut row)?;
     let entity = block(&mut row)?;
     let key = block(&mut row)?;
@@ -105,7 +118,11 @@ pub fn replaced(bytes: &[u8], slot: u16, row: Option<(&[u8], &Kept)>) -> Option<
     let mut out = Vec::with_capacity(bytes.len() + 64);
     out.extend_from_slice(head);
     match row {
-        Some((key, kept)) => put(&mut out, key, kept),
+        Some((key, kept)) => {
+            let mut row = Vec::with_capacity(64);
+            encode(&mut row, key, kept);
+            put(&mut out, &row);
+        }
         None => put_long(&mut out, 0),
     }
     out.extend_from_slice(rest);
@@ -145,7 +162,9 @@ mod tests {
     fn rows_come_back_and_slots_stay() {
         let mut bytes = Vec::new();
         for n in 0..5 {
-            put(&mut bytes, &[n as u8], &kept(n));
+            let mut row = Vec::new();
+            encode(&mut row, &[n as u8], &kept(n));
+            put(&mut bytes, &row);
         }
         assert!(sound(&bytes));
         let third = row(&bytes, 3).expect("there");

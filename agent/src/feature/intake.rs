@@ -7,6 +7,8 @@ use crate::model::row::Row;
 use crate::model::value::Value;
 use crate::model::verdict::Reason;
 
+static ABSENT: Value = Value::Absent;
+
 /// Where a view's columns stand in its topic's rows.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -47,8 +49,8 @@ pub fn take(
     stored: impl FnOnce() -> shared::error::Result<Option<Vec<Value>>>,
 ) -> shared::error::Result<Result<Option<Kept>, Reason>> {
     let Some(after) = &row.after else { return Ok(Ok(None)) };
-    let value = |at: usize| after.get(at).cloned().unwrap_or(Value::Absent);
-    let mut columns: Vec<Value> = places.columns.iter().map(|at| value(*at)).collect();
+    let value = |at: usize| after.get(at).unwrap_or(&ABSENT);
+    let mut columns: Vec<Value> = places.columns.iter().map(|at| value(*at).clone()).collect();
     if columns.contains(&Value::Unchanged)
         && let Some(stored) = stored()?
     {
@@ -61,25 +63,27 @@ pub fn take(
     Ok(checked(view, columns, value, places, row.committed_us))
 }
 
-fn checked(
+fn checked<'r>(
     view: &View,
     columns: Vec<Value>,
-    value: impl Fn(usize) -> Value,
+    value: impl Fn(usize) -> &'r Value,
     places: &Places,
     committed_us: i64,
 ) -> Result<Option<Kept>, Reason> {
     for (name, column) in view.columns.iter().zip(&columns) {
         present(name, column)?;
     }
-    for feature in view.aggregates.iter().filter(|f| f.aggregate.needs_numbers()) {
+    for feature in view.aggregates.iter().filter(|f| !f.aggregate.takes_lists()) {
         let Some(at) = feature.of else { continue };
         let (name, column) = (view.columns.get(at), columns.get(at).unwrap_or(&Value::Null));
-        if !column.is_number() && !column.is_null() {
-            let name = name.map_or("", String::as_str);
-            let what =
-                format!("column {name} is a {}, feature {} needs numbers", column.kind(), feature.name);
-            return Err(Reason::new("wrong_type", what));
-        }
+        let wanted = match column {
+            Value::List(_) => "a value that is no list",
+            _ if feature.aggregate.needs_numbers() && !column.is_number() && !column.is_null() => "numbers",
+            _ => continue,
+        };
+        let name = name.map_or("", String::as_str);
+        let what = format!("column {name} is a {}, feature {} needs {wanted}", column.kind(), feature.name);
+        return Err(Reason::new("wrong_type", what));
     }
     let entity = entity(view, places, &value)?;
     let time_us = time(view, places, &value, committed_us)?;
@@ -102,21 +106,31 @@ fn present(name: &str, value: &Value) -> Result<(), Reason> {
 }
 
 /// The packed key; `None` if one of its columns is null.
-fn entity(view: &View, places: &Places, value: impl Fn(usize) -> Value) -> Result<Option<Vec<u8>>, Reason> {
-    let mut values = Vec::with_capacity(places.entity.len());
+fn entity<'r>(
+    view: &View,
+    places: &Places,
+    value: impl Fn(usize) -> &'r Value,
+) -> Result<Option<Vec<u8>>, Reason> {
+    use EntityType::{Int64, Natural, Text};
+    let mut packed = Vec::with_capacity(16);
     for ((name, kind), at) in view.entity.iter().zip(&places.entity) {
         let value = value(*at);
-        present(name, &value)?;
-        match entity_value(value, *kind) {
+        present(name, value)?;
+        // Most are in that form already.
+        if matches!((kind, value), (Natural | Text, Value::Text(_)) | (Natural | Int64, Value::Int(_))) {
+            pack::sortable_into(&mut packed, value);
+            continue;
+        }
+        match entity_value(value.clone(), *kind) {
             Ok(Value::Null) => return Ok(None),
-            Ok(value) => values.push(value),
+            Ok(value) => pack::sortable_into(&mut packed, &value),
             Err(found) => {
                 let what = format!("column {name} is a {found} and cannot be an entity");
                 return Err(Reason::new("wrong_type", what));
             }
         }
     }
-    Ok(Some(pack::sortable(&values)))
+    Ok(Some(packed))
 }
 
 /// A value in the form in which it names an entity; `Err` gives the kind that cannot.
@@ -135,18 +149,18 @@ pub fn entity_value(value: Value, kind: EntityType) -> Result<Value, &'static st
     }
 }
 
-fn time(
+fn time<'r>(
     view: &View,
     places: &Places,
-    value: impl Fn(usize) -> Value,
+    value: impl Fn(usize) -> &'r Value,
     committed_us: i64,
 ) -> Result<Option<i64>, Reason> {
     let (Some(name), Some(at)) = (&view.time, places.time) else { return Ok(Some(committed_us)) };
     let value = value(at);
-    present(name, &value)?;
+    present(name, value)?;
     match value {
         Value::Null => Ok(None),
-        Value::Timestamp(micros) => Ok(Some(micros)),
+        Value::Timestamp(micros) => Ok(Some(*micros)),
         other => {
             Err(Reason::new("wrong_type", format!("column {name} is a {}, not a timestamp", other.kind())))
         }

@@ -10,8 +10,10 @@
 //! definition, expression, formula     what is wanted
 //! window, aggregate                   which rows, and what of them; accumulator, kept, total: how
 //! intake                              a row → what a view keeps of it
-//! chunk, state                        rows in the file
+//! chunk, keys, state                  rows in the file
 //! memory                              entities at hand
+//! pending                             a transaction's new rows
+//! version                             a changed definition beside the one that is served
 //! work                                a view's part of a transaction
 //! ```
 
@@ -23,9 +25,12 @@ mod expression;
 mod formula;
 mod intake;
 mod kept;
+mod keys;
 mod memory;
+mod pending;
 mod state;
 mod total;
+mod version;
 mod window;
 mod work;
 
@@ -40,8 +45,7 @@ use memory::Memory;
 use rusqlite::{Connection, Transaction};
 use shared::error::{Error, Kind, Result};
 use std::sync::Mutex;
-use window::Edge;
-use work::Work;
+use work::{Passing, Work};
 
 /// Rows stay this long after they left the longest window, in case the clock is set back.
 const CLOCK_GRACE_US: i64 = 60 * 1_000_000;
@@ -58,10 +62,11 @@ pub struct Engine {
 #[derive(Debug)]
 struct Live {
     id: ViewId,
+    version: i64,
     view: View,
     places: Places,
     /// Those that rows enter by come first: one may pass a row right after the other.
-    edges: Vec<Edge>,
+    edges: Vec<Passing>,
     /// The longest time between two rows of a chunk.
     span_us: i64,
     memory: Mutex<Memory>,
@@ -72,8 +77,10 @@ struct Live {
 pub struct Opened {
     /// Views whose state must be built from the retained log, because they are new or changed.
     pub stale: Vec<ViewId>,
-    /// Views that are defined no more; their state is gone.
+    /// Views and versions that are defined no more; their state is gone.
     pub gone: Vec<ViewId>,
+    /// What is served of changed views until their new versions are complete.
+    pub former: Vec<ViewShape>,
 }
 
 /// What a batch of rows did.
@@ -86,7 +93,7 @@ pub struct Effect {
 }
 
 impl Engine {
-    /// Gives the views their numbers and clears the state of those whose definition changed.
+    /// Gives the views their numbers; what changed is to be built, under a number of its own.
     /// `columns` gives the columns that a topic's rows carry.
     pub fn open<'c>(
         tx: &Transaction<'_>,
@@ -100,20 +107,12 @@ impl Engine {
         let mut opened = Opened::default();
         let mut live = Vec::with_capacity(views.len());
         for view in views {
-            let at = known.iter().position(|known| known.name == view.name);
-            let (id, definition) = match at.map(|at| known.swap_remove(at)) {
-                Some(found) => (found.id, found.definition),
-                None => (state::add_view(tx, &view.name, now_us)?, String::new()),
-            };
-            if definition != view.definition {
-                state::clear(tx, id)?;
-                state::set_definition(tx, id, "")?;
-                opened.stale.push(id);
-            }
+            let of_name = known.extract_if(.., |known| known.name == view.name).collect();
+            let (id, version) = version::place(tx, &view, of_name, now_us, &mut opened)?;
             let places = Places::find(&view, columns(&view.topic)).ok_or_else(|| {
                 Error::new(Kind::Bug, format!("view {}: its columns are not among the topic's", view.name))
             })?;
-            live.push(Live::new(id, view, places, limits));
+            live.push(Live::new((id, version), view, places, limits));
         }
         for gone in known {
             state::forget_view(tx, gone.id)?;
@@ -143,13 +142,7 @@ impl Engine {
 
     /// What others need to know of the views.
     pub fn shapes(&self) -> Vec<ViewShape> {
-        let shape = |live: &Live| ViewShape {
-            id: live.id,
-            name: live.view.name.clone(),
-            entity: live.view.entity.clone(),
-            features: live.view.features.iter().map(|f| f.name.clone()).collect(),
-            ttl_us: live.view.ttl_us,
-        };
+        let shape = |live: &Live| version::shape(live.id, live.version, &live.view);
         self.views.iter().map(shape).collect()
     }
 
@@ -183,7 +176,7 @@ impl Engine {
     pub fn due(&self, connection: &Connection, now_us: i64) -> Result<bool> {
         for live in &self.views {
             let from_us = state::standing(connection, live.id)?.expired_to_us;
-            for edge in &live.edges {
+            for Passing { edge, .. } in &live.edges {
                 let (a, b) = (edge.at(from_us), edge.at(now_us));
                 let (low, high) = (a.min(b), a.max(b));
                 let mut found = false;
@@ -223,6 +216,11 @@ impl Engine {
         work.end()
     }
 
+    /// Forgets a former version, once its successor is served.
+    pub fn forget(&self, tx: &Transaction<'_>, former: ViewId) -> Result<()> {
+        state::forget_view(tx, former)
+    }
+
     /// Rows kept, per view name.
     pub fn sizes(&self, connection: &Connection) -> Result<Vec<(String, i64)>> {
         let size = |live: &Live| Ok((live.view.name.clone(), state::size(connection, live.id)?));
@@ -231,10 +229,10 @@ impl Engine {
 }
 
 impl Live {
-    fn new(id: ViewId, view: View, places: Places, limits: Limits) -> Live {
-        let edges = view.edges();
+    fn new((id, version): (ViewId, i64), view: View, places: Places, limits: Limits) -> Live {
+        let edges = Passing::of(&view);
         let span_us = view.shortest_window_us() / CHUNKS_PER_WINDOW;
-        Live { id, view, places, edges, span_us, memory: Mutex::new(Memory::new(limits)) }
+        Live { id, version, view, places, edges, span_us, memory: Mutex::new(Memory::new(limits)) }
     }
 
     /// Whether a row is, or may after a step of the clock be, in a window.

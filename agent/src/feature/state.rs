@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! feature_chunk   rows of one view, many to a blob, in the order in which they came
-//! feature_key     primary key → chunk and slot
+//! feature_key     primary key → chunk and slot, many to a blob, in the order of keys
 //! feature_place   entity → chunks and slots, written for many thousand rows at once
 //! ```
 //! Keys mostly rise and chunks always do, so both are written at the right edge of their tree; entities
@@ -11,6 +11,7 @@
 //! there are many. A place may be outdated: the row's own bytes say whose it is.
 
 use super::chunk::{self, Place};
+use super::keys::{self, Change, Entries};
 use crate::db::OrDb;
 use crate::model::feature::ViewId;
 use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, params};
@@ -23,8 +24,19 @@ const DOING: &str = "use the features' state";
 pub struct Known {
     pub id: ViewId,
     pub name: String,
+    pub version: i64,
+    pub stage: Stage,
     /// Empty until the view's state was built.
     pub definition: String,
+}
+
+/// How far a view's version is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Building,
+    Live,
+    /// Its rows are gone, its values are given out until the next version is complete.
+    Former,
 }
 
 /// Where a view's rows stand.
@@ -68,22 +80,35 @@ fn all<T>(
 }
 
 pub fn views(connection: &Connection) -> Result<Vec<Known>> {
-    let sql = "SELECT id, name, definition FROM feature_view";
-    all(connection, sql, [], |r| Ok(Known { id: ViewId(r.get(0)?), name: r.get(1)?, definition: r.get(2)? }))
+    let sql = "SELECT id, name, version, state, definition FROM feature_view ORDER BY name, version";
+    all(connection, sql, [], |r| {
+        let stage = match r.get(3)? {
+            0 => Stage::Building,
+            1 => Stage::Live,
+            _ => Stage::Former,
+        };
+        let (id, name) = (ViewId(r.get(0)?), r.get(1)?);
+        Ok(Known { id, name, version: r.get(2)?, stage, definition: r.get(4)? })
+    })
 }
 
-/// The view's number, given on first sight.
-pub fn add_view(tx: &Transaction<'_>, name: &str, now_us: i64) -> Result<ViewId> {
-    tx.prepare_cached("INSERT INTO feature_view (name, definition, expired_to_us) VALUES (?1, '', ?2)")
-        .and_then(|mut s| s.insert(params![name, now_us]))
-        .map(ViewId)
-        .or_db(DOING)
+/// Gives a view's version its number.
+pub fn add_view(tx: &Transaction<'_>, name: &str, version: i64, now_us: i64) -> Result<ViewId> {
+    let sql = "INSERT INTO feature_view (name, version, state, definition, expired_to_us)
+               VALUES (?1, ?2, 0, '', ?3)";
+    tx.prepare_cached(sql).and_then(|mut s| s.insert(params![name, version, now_us])).map(ViewId).or_db(DOING)
 }
 
 /// Says that the view's state now follows `definition`.
 pub fn set_definition(tx: &Transaction<'_>, view: ViewId, definition: &str) -> Result<()> {
-    execute(tx, "UPDATE feature_view SET definition = ?2 WHERE id = ?1", params![view.0, definition])
-        .map(drop)
+    let sql = "UPDATE feature_view SET definition = ?2, state = 1 WHERE id = ?1";
+    execute(tx, sql, params![view.0, definition]).map(drop)
+}
+
+/// Forgets a view's rows, but not what it was: its values are given out a while longer.
+pub fn retire(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
+    clear(tx, view)?;
+    execute(tx, "UPDATE feature_view SET state = 2 WHERE id = ?1", [view.0]).map(drop)
 }
 
 pub fn forget_view(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
@@ -103,24 +128,59 @@ pub fn set_standing(tx: &Transaction<'_>, view: ViewId, to: Standing) -> Result<
     execute(tx, sql, params![view.0, to.revision, to.expired_to_us, to.placed_chunk]).map(drop)
 }
 
+/// A run of keys, by the bound at or above which its keys are.
+struct Run {
+    first: Vec<u8>,
+    keys: Vec<u8>,
+}
+
+/// The run that has a key, if any has it.
+fn run(tx: &Transaction<'_>, view: ViewId, key: &[u8]) -> Result<Option<Run>> {
+    let sql =
+        "SELECT first, keys FROM feature_key WHERE view = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1";
+    one(tx, sql, params![view.0, key], |r| Ok(Run { first: r.get(0)?, keys: r.get(1)? }))
+}
+
 pub fn find(tx: &Transaction<'_>, view: ViewId, key: &[u8]) -> Result<Option<Place>> {
-    let sql = "SELECT chunk, slot FROM feature_key WHERE view = ?1 AND key = ?2";
-    one(tx, sql, params![view.0, key], |r| Ok(Place { chunk: r.get(0)?, slot: r.get(1)? }))
+    let Some(run) = run(tx, view, key)? else { return Ok(None) };
+    keys::find(&run.keys, key).map_err(|keys::Damaged| damaged())
 }
 
-pub fn set_key(tx: &Transaction<'_>, view: ViewId, key: &[u8], place: Place) -> Result<()> {
-    let sql = "INSERT OR REPLACE INTO feature_key (view, key, chunk, slot) VALUES (?1, ?2, ?3, ?4)";
-    execute(tx, sql, params![view.0, key, place.chunk, place.slot]).map(drop)
-}
-
-pub fn drop_key(tx: &Transaction<'_>, view: ViewId, key: &[u8]) -> Result<()> {
-    execute(tx, "DELETE FROM feature_key WHERE view = ?1 AND key = ?2", params![view.0, key]).map(drop)
+/// Gives keys their places or forgets them; in the order of keys, none twice.
+pub fn set_keys(tx: &Transaction<'_>, view: ViewId, mut changes: &[Change<'_>]) -> Result<()> {
+    let next_sql = "SELECT first FROM feature_key WHERE view = ?1 AND first > ?2 ORDER BY first LIMIT 1";
+    let put_sql = "INSERT OR REPLACE INTO feature_key (view, first, keys) VALUES (?1, ?2, ?3)";
+    while let Some((key, _)) = changes.first() {
+        let run = run(tx, view, key)?;
+        let next: Option<Vec<u8>> = one(tx, next_sql, params![view.0, key], |r| r.get(0))?;
+        let inside = |(key, _): &Change<'_>| next.as_ref().is_none_or(|next| **key < next[..]);
+        let (here, rest) = changes.split_at(changes.partition_point(inside).max(1));
+        changes = rest;
+        let (first, entries) = match run {
+            Some(run) => (Some(run.first), Entries::read(&run.keys).map_err(|keys::Damaged| damaged())?),
+            None => (None, Entries::default()),
+        };
+        let merged = keys::merged(&entries, here);
+        let runs = keys::runs(&merged, next.is_none());
+        if let (Some(first), true) = (&first, runs.is_empty()) {
+            execute(tx, "DELETE FROM feature_key WHERE view = ?1 AND first = ?2", params![view.0, first])?;
+        }
+        // The first of them takes the bound of the run that was there.
+        let mut bound = first.as_deref();
+        for run in runs {
+            let own = run.first().map_or(&[][..], |(key, _)| *key);
+            execute(tx, put_sql, params![view.0, bound.take().unwrap_or(own), keys::put(run)])?;
+        }
+    }
+    Ok(())
 }
 
 /// Empty if there is no key.
 pub fn greatest_key(tx: &Transaction<'_>, view: ViewId) -> Result<Vec<u8>> {
-    let sql = "SELECT key FROM feature_key WHERE view = ?1 ORDER BY key DESC LIMIT 1";
-    Ok(one(tx, sql, [view.0], |r| r.get(0))?.unwrap_or_default())
+    let sql = "SELECT keys FROM feature_key WHERE view = ?1 ORDER BY first DESC LIMIT 1";
+    let Some(run) = one(tx, sql, [view.0], |r| r.get::<_, Vec<u8>>(0))? else { return Ok(Vec::new()) };
+    let entries = Entries::read(&run).map_err(|keys::Damaged| damaged())?;
+    Ok(entries.iter().last().map(|(key, _)| key.to_vec()).unwrap_or_default())
 }
 
 pub fn add_chunk(tx: &Transaction<'_>, view: ViewId, rows: &[u8]) -> Result<i64> {

@@ -51,10 +51,14 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut connection = Connection::open_in_memory().expect("in memory");
-        connection.execute_batch(include_str!("../db/migrations/0010_feature.sql")).expect("the layout");
-        connection
-            .execute_batch(include_str!("../db/migrations/0030_feature_engine.sql"))
-            .expect("the layout");
+        for layout in [
+            include_str!("../db/migrations/0010_feature.sql"),
+            include_str!("../db/migrations/0030_feature_engine.sql"),
+            include_str!("../db/migrations/0035_feature_keys.sql"),
+            include_str!("../db/migrations/0036_feature_version.sql"),
+        ] {
+            connection.execute_batch(layout).expect("the layout");
+        }
         let engine = open(&mut connection, DEFINITION).0;
         World { connection, engine }
     }
@@ -80,6 +84,12 @@ fn open(connection: &mut Connection, definition: &str) -> (Engine, Opened) {
     let opened = Engine::open(&tx, views(definition), |_| columns.as_slice(), NOW, LIMITS).expect("opens");
     tx.commit().expect("commits");
     opened
+}
+
+fn write(connection: &mut Connection, what: impl FnOnce(&Transaction<'_>) -> Result<()>) {
+    let tx = connection.transaction().expect("begins");
+    what(&tx).expect("written");
+    tx.commit().expect("commits");
 }
 
 fn row(op: Op, key: i64, after: Option<(i64, i64, &str, i64)>) -> Row {
@@ -201,6 +211,14 @@ fn what_was_not_sent_comes_from_the_stored_row_or_is_refused() {
         bad.after.as_mut().expect("there")[place] = value;
         assert_eq!(world.at(NOW, &[bad]).refused.first().map(|(_, r)| r.label), Some(label), "{place}");
     }
+    let mut list = row(Op::Create, 3, Some((7, NOW, "settled", 5)));
+    list.after.as_mut().expect("there")[3] = Value::List(vec![Value::Float(1.0)]);
+    let effect = world.at(NOW, &[list]);
+    assert_eq!(
+        effect.refused.first().map(|(_, r)| r.label),
+        Some("wrong_type"),
+        "nothing is summed over lists"
+    );
     let mut keyless = row(Op::Create, 4, Some((7, NOW, "settled", 5)));
     keyless.key = None;
     assert_eq!(world.at(NOW, &[keyless]).refused.first().map(|(_, r)| r.label), Some("no_key"));
@@ -220,20 +238,39 @@ fn truncate_empties_the_view() {
 }
 
 #[test]
-fn a_changed_definition_starts_anew_and_a_removed_view_goes() {
+fn a_changed_definition_is_built_beside_the_former_one_and_a_removed_view_goes() {
     let mut world = World::new();
     let (engine, opened) = open(&mut world.connection, DEFINITION);
     assert_eq!(opened.stale, engine.shapes().iter().map(|s| s.id).collect::<Vec<_>>(), "never built");
     world.at(NOW, &[row(Op::Create, 1, Some((7, NOW, "settled", 5)))]);
-    let tx = world.connection.transaction().expect("begins");
-    engine.built(&tx, opened.stale[0]).expect("noted");
-    tx.commit().expect("commits");
-    assert!(open(&mut world.connection, DEFINITION).1.stale.is_empty());
-    assert_eq!(engine.sizes(&world.connection).expect("reads"), [("spend".to_owned(), 1)]);
-    let other = DEFINITION.replace("20m", "30m");
-    assert_eq!(open(&mut world.connection, &other).1.stale, opened.stale);
+    write(&mut world.connection, |tx| engine.built(tx, opened.stale[0]));
+    let first = engine.shapes().remove(0);
+    let (same, again) = open(&mut world.connection, DEFINITION);
+    assert!(again.stale.is_empty() && again.former.is_empty() && first.version == 1);
+    assert_eq!(same.sizes(&world.connection).expect("reads"), [("spend".to_owned(), 1)]);
+    let other = DEFINITION.replace("\"sum\"\naggregate", "\"total\"\naggregate");
+    let (engine, changed) = open(&mut world.connection, &other);
+    let second = engine.shapes().remove(0);
+    assert_eq!((&changed.stale, &changed.former), (&vec![second.id], &vec![first.clone()]));
+    assert!(second.id != first.id && second.version == 2 && second.features[1] == "total");
     assert_eq!(engine.sizes(&world.connection).expect("reads"), [("spend".to_owned(), 0)]);
+    // Stopped in between, the building begins again; a third definition takes its place.
+    let third = DEFINITION.replace("20m", "30m");
+    for definition in [&other, &third] {
+        let (engine, opened) = open(&mut world.connection, definition);
+        assert_eq!((&opened.stale, &opened.former), (&vec![second.id], &vec![first.clone()]));
+        assert_eq!(engine.shapes()[0].version, 2);
+    }
+    let (engine, opened) = open(&mut world.connection, &third);
+    write(&mut world.connection, |tx| engine.built(tx, opened.stale[0]));
+    // Complete, but its readers have not been told: the former one is there until they are.
+    let (engine, opened) = open(&mut world.connection, &third);
+    assert_eq!((opened.stale.len(), &opened.former), (0, &vec![first.clone()]));
+    write(&mut world.connection, |tx| engine.forget(tx, first.id));
+    assert!(open(&mut world.connection, &third).1.former.is_empty());
+    let back = open(&mut world.connection, DEFINITION);
+    assert_eq!((back.0.shapes()[0].version, back.1.former[0].version), (3, 2), "back is a change as well");
     let renamed = DEFINITION.replace("\"spend\"", "\"other\"");
     let (_, opened) = open(&mut world.connection, &renamed);
-    assert_eq!((opened.stale.len(), opened.gone.len()), (1, 1));
+    assert_eq!((opened.stale.len(), opened.gone.len()), (1, 2));
 }

@@ -11,10 +11,13 @@ use super::Live;
 use super::accumulator::{Accumulator, Item};
 use super::aggregate::declared;
 use super::chunk::{self, Place};
-use super::definition::Compute;
+use super::definition::{Compute, View};
 use super::intake::{self, Kept};
+use super::keys::Change;
 use super::memory::Memory;
+use super::pending::{Pending, Said};
 use super::state::{self, Standing};
+use super::window::Edge;
 use crate::config::feature::Meaning;
 use crate::model::feature::FeatureRow;
 use crate::model::pack;
@@ -22,31 +25,62 @@ use crate::model::row::{Op, Row};
 use crate::model::value::Value;
 use crate::model::verdict::Reason;
 use rusqlite::Transaction;
-use shared::error::Result;
-use std::collections::HashMap;
+use shared::error::{Error, Kind, Result};
 use std::sync::{MutexGuard, PoisonError};
 
-/// Chunks that one call forgets: their keys are dropped one by one.
+/// Chunks that one call forgets.
 const TRIM_CHUNKS: usize = 512;
 /// Places of an entity are written anew when more than this many, and most of them, are outdated.
 const OUTDATED_PLACES: usize = 256;
 /// What `count` without a column counts.
 static ROW: Value = Value::Bool(true);
 
+/// What an edge does to a row that it passes.
+#[derive(Clone, Debug)]
+pub struct Passing {
+    pub edge: Edge,
+    /// Aggregates by their place, and whether the row comes into their window or leaves it.
+    changes: Vec<(usize, bool)>,
+    /// Columns that these need, up to the last one.
+    columns: Vec<bool>,
+}
+
+impl Passing {
+    /// Of every edge of a view: those by which rows come in first, as one may pass a row right after
+    /// the other.
+    pub fn of(view: &View) -> Vec<Passing> {
+        let passing = |edge: Edge| {
+            let (mut changes, mut columns) = (Vec::new(), Vec::new());
+            for (at, aggregated) in view.aggregates.iter().enumerate() {
+                let comes = aggregated.window.upper() == Some(edge);
+                if !comes && aggregated.window.lower() != Some(edge) {
+                    continue;
+                }
+                changes.push((at, comes));
+                if let Some(of) = aggregated.of {
+                    columns.resize(columns.len().max(of + 1), false);
+                    columns.iter_mut().skip(of).take(1).for_each(|wanted| *wanted = true);
+                }
+            }
+            Passing { edge, changes, columns }
+        };
+        view.edges().into_iter().map(passing).collect()
+    }
+}
+
 pub struct Work<'a> {
     tx: &'a Transaction<'a>,
     live: &'a Live,
     memory: MutexGuard<'a, Memory>,
     standing: Standing,
-    touched: Vec<Box<[u8]>>,
-    /// Rows of this transaction that are in no chunk yet.
-    pending: Vec<Option<(Vec<u8>, Kept)>>,
-    by_key: HashMap<Vec<u8>, usize>,
+    pending: Pending,
+    /// One row's columns, for no allocation a row.
+    columns: Vec<Value>,
 }
 
 /// Where a row was found.
 enum At {
-    Pending(usize),
+    Pending,
     Stored(Place, Vec<u8>),
 }
 
@@ -61,8 +95,8 @@ impl<'a> Work<'a> {
     pub fn begin(live: &'a Live, tx: &'a Transaction<'a>) -> Result<Work<'a>> {
         let memory = live.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = state::standing(tx, live.id)?;
-        let (touched, pending, by_key) = (Vec::new(), Vec::new(), HashMap::new());
-        let mut work = Work { tx, live, memory, standing, touched, pending, by_key };
+        let (pending, columns) = (Pending::default(), Vec::new());
+        let mut work = Work { tx, live, memory, standing, pending, columns };
         if work.memory.revision != Some(standing.revision) {
             work.restore()?;
         }
@@ -99,8 +133,8 @@ impl<'a> Work<'a> {
             // Rows come into windows again; that is rare, so nothing is kept up for it.
             self.memory.forget_windows();
         }
-        for edge in &self.live.edges {
-            let (a, b) = (edge.at(from_us), edge.at(to_us));
+        for passing in &self.live.edges {
+            let (a, b) = (passing.edge.at(from_us), passing.edge.at(to_us));
             let range = (a.min(b), a.max(b));
             if range.0 == range.1 {
                 continue;
@@ -108,7 +142,7 @@ impl<'a> Work<'a> {
             state::each_between(self.tx, self.live.id, range, self.live.span_us, |rows| {
                 for row in chunk::rows(rows).flatten() {
                     if row.time_us > range.0 && row.time_us <= range.1 {
-                        self.pass(*edge, &row)?;
+                        self.pass(passing, &row)?;
                     }
                 }
                 Ok(true)
@@ -119,27 +153,23 @@ impl<'a> Work<'a> {
     }
 
     /// An edge passed a row.
-    fn pass(&mut self, edge: super::window::Edge, row: &chunk::Stored<'_>) -> Result<()> {
-        let Some(windows) = self.memory.get(row.entity) else {
-            self.touched.push(row.entity.into());
-            return Ok(());
-        };
-        if !std::mem::replace(&mut windows.touched, true) {
-            self.touched.push(row.entity.into());
-        }
-        let columns = row.columns().ok_or_else(state::damaged)?;
+    fn pass(&mut self, passing: &Passing, row: &chunk::Stored<'_>) -> Result<()> {
+        let Some(windows) = self.memory.touch(row.entity) else { return Ok(()) };
+        let Some(accumulators) = &mut windows.accumulators else { return Ok(()) };
+        row.columns_into(&passing.columns, &mut self.columns).ok_or_else(state::damaged)?;
         let mut exact = true;
-        for (aggregated, accumulator) in self.live.view.aggregates.iter().zip(&mut windows.accumulators) {
-            let value = aggregated.of.map_or(&ROW, |at| columns.get(at).unwrap_or(&Value::Null));
+        for (at, comes) in &passing.changes {
+            let (Some(aggregated), Some(accumulator)) =
+                (self.live.view.aggregates.get(*at), accumulators.get_mut(*at))
+            else {
+                continue;
+            };
+            let value = aggregated.of.map_or(&ROW, |at| self.columns.get(at).unwrap_or(&Value::Null));
             let item = Item { time_us: row.time_us, key: row.key, value };
-            if aggregated.window.upper() == Some(edge) {
-                exact &= accumulator.add(item);
-            } else if aggregated.window.lower() == Some(edge) {
-                exact &= accumulator.leave(item);
-            }
+            exact &= if *comes { accumulator.add(item) } else { accumulator.leave(item) };
         }
         if !exact {
-            self.memory.forget(row.entity);
+            windows.accumulators = None;
         }
         Ok(())
     }
@@ -155,12 +185,15 @@ impl<'a> Work<'a> {
         let Some(key) = &row.key else {
             return Ok(Err(Reason::new("no_key", "a row without primary key cannot be retracted")));
         };
-        let mut key = key.clone();
-        if counts_changes {
+        let numbered;
+        let key = if counts_changes {
             // Each change is a row of its own, and the same one when it is processed again.
-            key.extend(pack::sortable([&Value::Int(row.offset)]));
-        }
-        let old = self.find(&key)?;
+            numbered = [&key[..], &pack::sortable([&Value::Int(row.offset)])].concat();
+            &numbered
+        } else {
+            key
+        };
+        let old = self.find(key)?;
         let stored = || Ok(old.as_ref().map(|(_, kept)| kept.columns.clone()));
         let kept = match intake::take(&self.live.view, &self.live.places, row, stored)? {
             Ok(kept) => kept.filter(|kept| self.live.counts(kept, self.now_us())),
@@ -170,53 +203,40 @@ impl<'a> Work<'a> {
     }
 
     fn find(&self, key: &[u8]) -> Result<Option<(At, Kept)>> {
-        if let Some(at) = self.by_key.get(key) {
-            let found = self.pending.get(*at).and_then(Option::as_ref);
-            return Ok(found.map(|(_, kept)| (At::Pending(*at), kept.clone())));
-        }
-        if key > &self.memory.greatest_key[..] {
-            return Ok(None);
+        match self.pending.find(key) {
+            Said::Gone => return Ok(None),
+            Said::Row(row) => return Ok(Some((At::Pending, row.kept().ok_or_else(state::damaged)?))),
+            Said::Nothing if key > &self.memory.greatest_key[..] => return Ok(None),
+            Said::Nothing => {}
         }
         let Some(place) = state::find(self.tx, self.live.id, key)? else { return Ok(None) };
         let rows = state::chunk(self.tx, place.chunk)?.ok_or_else(state::damaged)?;
         let row = chunk::row(&rows, place.slot).filter(|row| row.key == key).ok_or_else(state::damaged)?;
-        let columns = row.columns().ok_or_else(state::damaged)?;
-        let kept = Kept { entity: row.entity.to_vec(), time_us: row.time_us, columns };
+        let kept = row.kept().ok_or_else(state::damaged)?;
         Ok(Some((At::Stored(place, rows), kept)))
     }
 
-    fn change(&mut self, key: Vec<u8>, old: Option<(At, Kept)>, new: Option<Kept>) -> Result<()> {
+    fn change(&mut self, key: &[u8], old: Option<(At, Kept)>, new: Option<Kept>) -> Result<()> {
         if let Some((_, old)) = &old {
-            self.alter(&key, old, false);
+            self.alter(key, old, false);
         }
         if let Some(new) = &new {
-            self.alter(&key, new, true);
+            self.alter(key, new, true);
         }
-        match (old, new) {
+        if let Some((At::Stored(place, rows), old)) = &old {
+            // In its place if it stays where time and entity look for it.
+            let stays = new.as_ref().filter(|new| old.entity == new.entity && old.time_us == new.time_us);
+            let row = stays.map(|new| (key, new));
+            let rows = chunk::replaced(rows, place.slot, row).ok_or_else(state::damaged)?;
+            state::set_chunk(self.tx, place.chunk, &rows)?;
+            if stays.is_some() {
+                return Ok(());
+            }
+        }
+        match (&old, &new) {
+            (_, Some(new)) => self.pending.put(key, new),
+            (Some((_, old)), None) => self.pending.bury(key, old),
             (None, None) => {}
-            (Some((At::Pending(at), _)), new) => {
-                if let Some(pending) = self.pending.get_mut(at) {
-                    *pending = new.map(|new| (key, new));
-                }
-            }
-            (Some((At::Stored(place, rows), old)), Some(new))
-                if old.entity == new.entity && old.time_us == new.time_us =>
-            {
-                let rows =
-                    chunk::replaced(&rows, place.slot, Some((&key, &new))).ok_or_else(state::damaged)?;
-                state::set_chunk(self.tx, place.chunk, &rows)?;
-            }
-            (old, new) => {
-                if let Some((At::Stored(place, rows), _)) = old {
-                    let rows = chunk::replaced(&rows, place.slot, None).ok_or_else(state::damaged)?;
-                    state::set_chunk(self.tx, place.chunk, &rows)?;
-                    state::drop_key(self.tx, self.live.id, &key)?;
-                }
-                if let Some(new) = new {
-                    self.by_key.insert(key.clone(), self.pending.len());
-                    self.pending.push(Some((key, new)));
-                }
-            }
         }
         Ok(())
     }
@@ -224,15 +244,10 @@ impl<'a> Work<'a> {
     /// Keeps up the row's entity, if it is at hand.
     fn alter(&mut self, key: &[u8], kept: &Kept, comes: bool) {
         let now_us = self.now_us();
-        let Some(windows) = self.memory.get(&kept.entity) else {
-            self.touched.push(kept.entity[..].into());
-            return;
-        };
-        if !std::mem::replace(&mut windows.touched, true) {
-            self.touched.push(kept.entity[..].into());
-        }
+        let Some(windows) = self.memory.touch(&kept.entity) else { return };
+        let Some(accumulators) = &mut windows.accumulators else { return };
         let mut exact = true;
-        for (aggregated, accumulator) in self.live.view.aggregates.iter().zip(&mut windows.accumulators) {
+        for (aggregated, accumulator) in self.live.view.aggregates.iter().zip(accumulators) {
             if !aggregated.window.contains(kept.time_us, now_us) {
                 continue;
             }
@@ -241,70 +256,70 @@ impl<'a> Work<'a> {
             exact &= if comes { accumulator.add(item) } else { accumulator.remove(item) };
         }
         if !exact {
-            self.memory.forget(&kept.entity);
+            windows.accumulators = None;
         }
     }
 
     fn truncate(&mut self) -> Result<()> {
         self.touch_all()?;
-        let pending = self.pending.drain(..).flatten().map(|(_, kept)| kept.entity.into_boxed_slice());
-        self.touched.extend(pending);
-        self.by_key.clear();
+        for entity in self.pending.entities() {
+            self.memory.touch(entity);
+        }
+        self.pending = Pending::default();
         state::clear(self.tx, self.live.id)?;
-        let last_chunk = self.memory.last_chunk;
-        self.memory.reset();
-        self.memory.last_chunk = last_chunk;
+        self.memory.empty();
         Ok(())
     }
 
     /// Touches every entity that has rows.
     pub fn touch_all(&mut self) -> Result<()> {
-        self.touched.extend(state::entities(self.tx, self.live.id)?);
-        self.touched.extend(self.memory.unplaced.keys().cloned());
+        for entity in state::entities(self.tx, self.live.id)? {
+            self.memory.touch(&entity);
+        }
+        self.memory.touch_unplaced();
         Ok(())
     }
 
     /// Puts the new rows into chunks, by time.
     fn store(&mut self) -> Result<()> {
-        let mut rows: Vec<(Vec<u8>, Kept)> = self.pending.drain(..).flatten().collect();
-        self.by_key.clear();
-        rows.sort_by_key(|(_, kept)| kept.time_us);
+        let pending = std::mem::take(&mut self.pending);
+        let rows = pending.by_time();
         let (mut bytes, mut from) = (Vec::with_capacity(chunk::MAX_BYTES + 256), 0);
-        let mut keys: Vec<(usize, Place)> = Vec::with_capacity(rows.len());
-        for (at, (key, kept)) in rows.iter().enumerate() {
-            chunk::put(&mut bytes, key, kept);
-            let first_us = rows.get(from).map_or(kept.time_us, |(_, kept)| kept.time_us);
+        let mut keys: Vec<Change<'_>> = Vec::with_capacity(rows.len());
+        for (at, (time_us, row)) in rows.iter().enumerate() {
+            chunk::put(&mut bytes, row);
+            let first_us = rows.get(from).map_or(*time_us, |(time_us, _)| *time_us);
             let full = bytes.len() >= chunk::MAX_BYTES || at + 1 - from >= chunk::MAX_ROWS;
-            let next = rows.get(at + 1).map(|(_, next)| next.time_us);
+            let next = rows.get(at + 1).map(|(time_us, _)| *time_us);
             if full || next.is_none_or(|time| time.saturating_sub(first_us) > self.live.span_us) {
                 let chunk = state::add_chunk(self.tx, self.live.id, &bytes)?;
-                keys.extend((from..=at).zip(0..).map(|(row, slot)| (row, Place { chunk, slot })));
-                (bytes, from) = (Vec::with_capacity(chunk::MAX_BYTES + 256), at + 1);
+                for ((time_us, row), slot) in rows.iter().take(at + 1).skip(from).zip(0..) {
+                    let (place, row) = (Place { chunk, slot }, chunk::read(row).ok_or_else(state::damaged)?);
+                    self.memory.add_place(row.entity, place, *time_us);
+                    keys.push((row.key, Some(place)));
+                }
+                bytes.clear();
+                from = at + 1;
             }
         }
-        let key = |at: usize| rows.get(at).map_or(&[][..], |(key, _)| key);
-        keys.sort_unstable_by(|a, b| key(a.0).cmp(key(b.0)));
-        for (at, place) in keys {
-            let Some((key, kept)) = rows.get(at) else { continue };
-            state::set_key(self.tx, self.live.id, key, place)?;
-            self.memory.add_place(&kept.entity, place, kept.time_us);
-            if key[..] > self.memory.greatest_key[..] {
-                self.memory.greatest_key.clone_from(key);
-            }
+        keys.extend(pending.gone().map(|key| (key, None)));
+        keys.sort_unstable_by_key(|(key, _)| *key);
+        if let Some((key, _)) = keys.last()
+            && **key > self.memory.greatest_key[..]
+        {
+            self.memory.greatest_key = key.to_vec();
         }
-        Ok(())
+        state::set_keys(self.tx, self.live.id, &keys)
     }
 
     /// Stores what is new, gives the values of every touched entity, and says in the file which memory
     /// follows it.
     pub fn end(mut self) -> Result<Vec<FeatureRow>> {
         self.store()?;
-        let mut touched = std::mem::take(&mut self.touched);
-        touched.sort_unstable();
-        touched.dedup();
+        let touched = self.memory.take_touched();
         let mut values = Vec::with_capacity(touched.len());
-        for entity in touched {
-            values.push(self.values(entity)?);
+        for id in touched {
+            values.push(self.values(id)?);
         }
         if self.memory.is_full() {
             self.place()?;
@@ -315,28 +330,30 @@ impl<'a> Work<'a> {
         Ok(values)
     }
 
-    fn values(&mut self, entity: Box<[u8]>) -> Result<FeatureRow> {
-        if self.memory.get(&entity).is_none() {
+    fn values(&mut self, id: u32) -> Result<FeatureRow> {
+        let nobody = || Error::new(Kind::Bug, "a touched entity has no name");
+        let windows = self.memory.at(id).ok_or_else(nobody)?;
+        let entity = windows.name.to_vec();
+        if windows.accumulators.is_none() {
             let accumulators = self.compute(&entity)?;
-            self.memory.put(&entity, accumulators);
+            self.memory.at(id).ok_or_else(nobody)?.accumulators = Some(accumulators);
         }
         let view = &self.live.view;
         let mut values: Vec<Value> = Vec::with_capacity(view.features.len());
-        let Some(windows) = self.memory.get(&entity) else { return Err(state::damaged()) };
-        windows.touched = false;
+        let accumulators = self.memory.at(id).and_then(|windows| windows.accumulators.as_deref());
         for feature in &view.features {
             let of = |places: &[usize]| places.iter().filter_map(|at| values.get(*at)).collect::<Vec<_>>();
             let value = match &feature.compute {
                 Compute::Aggregate(at) => {
-                    windows.accumulators.get(*at).map_or(Value::Null, Accumulator::value)
+                    accumulators.and_then(|all| all.get(*at)).map_or(Value::Null, Accumulator::value)
                 }
                 Compute::Derived(formula, places) => formula.evaluate(&of(places)),
                 Compute::Vector(places) => vector(&of(places)),
             };
             values.push(declared(value, feature.kind));
         }
-        self.memory.weigh(&entity);
-        Ok(FeatureRow { view: self.live.id, entity: entity.into_vec(), values })
+        self.memory.settle(id);
+        Ok(FeatureRow { view: self.live.id, entity, values })
     }
 
     /// An entity's windows from its rows.
@@ -420,7 +437,7 @@ impl<'a> Work<'a> {
     /// Rows that edges pass between two moments, without those that only share a chunk with them.
     fn passed(&self, from_us: i64, to_us: i64) -> Result<i64> {
         let mut count = 0;
-        for edge in &self.live.edges {
+        for Passing { edge, .. } in &self.live.edges {
             let range = (edge.at(from_us), edge.at(to_us));
             let some = state::count_between(self.tx, self.live.id, range, self.live.span_us)?;
             count += some.saturating_sub(2 * chunk::MAX_ROWS as i64).max(0);
@@ -431,10 +448,12 @@ impl<'a> Work<'a> {
     /// Forgets rows that are in no window any more, a bounded number of them.
     pub fn trim(&mut self) -> Result<()> {
         let Some(to_us) = self.live.forgotten_us(self.now_us()) else { return Ok(()) };
-        for one in state::chunks_until(self.tx, self.live.id, to_us, TRIM_CHUNKS)? {
-            for row in chunk::rows(&one.rows).flatten() {
-                state::drop_key(self.tx, self.live.id, row.key)?;
-            }
+        let chunks = state::chunks_until(self.tx, self.live.id, to_us, TRIM_CHUNKS)?;
+        let rows = chunks.iter().flat_map(|one| chunk::rows(&one.rows)).flatten();
+        let mut keys: Vec<Change<'_>> = rows.map(|row| (row.key, None)).collect();
+        keys.sort_unstable_by_key(|(key, _)| *key);
+        state::set_keys(self.tx, self.live.id, &keys)?;
+        for one in &chunks {
             state::drop_chunk(self.tx, one.id)?;
         }
         state::drop_placed(self.tx, self.live.id, to_us)

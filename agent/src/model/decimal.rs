@@ -20,6 +20,23 @@ const DIGITS_PER_WEIGHT: i64 = 4;
 /// 2^53 and 10^22 are the last that a double holds exactly.
 const EXACT_INTEGER: u128 = 1 << 53;
 const EXACT_POWER: u32 = 22;
+/// A 128-bit number over 10^21 has at least 57 bits: enough to round once.
+const ROUNDED_POWER: u32 = 21;
+
+/// 10^0 to 10^38.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+fn power_of_ten(power: u32) -> Option<i128> {
+    POWERS.get(power as usize).copied()
+}
 
 /// An exact decimal number.
 #[derive(Clone, Debug)]
@@ -53,7 +70,7 @@ impl Unscaled {
         if power == 0 {
             return self.clone();
         }
-        if let (Unscaled::Small(small), Some(factor)) = (self, 10i128.checked_pow(power))
+        if let (Unscaled::Small(small), Some(factor)) = (self, power_of_ten(power))
             && let Some(product) = small.checked_mul(factor)
         {
             return Unscaled::Small(product);
@@ -73,8 +90,9 @@ impl Unscaled {
     /// Rounds half away from zero, as PostgreSQL's `numeric` does.
     fn over(&self, divisor: &Unscaled) -> Unscaled {
         if let (Unscaled::Small(n), Unscaled::Small(d)) = (self, divisor)
-            && let (Some(quotient), Some(rest)) = (n.checked_div(*d), n.checked_rem(*d))
+            && let Some(quotient) = n.checked_div(*d)
         {
+            let rest = n - quotient * d;
             let up = rest.unsigned_abs() >= d.unsigned_abs() - rest.unsigned_abs();
             let away = if (*n < 0) == (*d < 0) { 1 } else { -1 };
             return Unscaled::Small(if up { quotient + away } else { quotient });
@@ -134,7 +152,20 @@ impl Decimal {
 
     /// Two's complement, big endian, no longer than needed.
     pub fn unscaled_bytes(&self) -> Vec<u8> {
-        self.unscaled.big().to_signed_bytes_be()
+        self.with_unscaled_bytes(<[u8]>::to_vec)
+    }
+
+    /// The same without a copy.
+    pub fn with_unscaled_bytes<T>(&self, take: impl FnOnce(&[u8]) -> T) -> T {
+        match &self.unscaled {
+            Unscaled::Small(small) => {
+                // A leading byte says nothing that the sign bit behind it does not.
+                let spare = if *small < 0 { small.leading_ones() } else { small.leading_zeros() } - 1;
+                let bytes = small.to_be_bytes();
+                take(bytes.get(spare as usize / 8..).unwrap_or(&bytes))
+            }
+            Unscaled::Big(big) => take(&big.to_signed_bytes_be()),
+        }
     }
 
     pub fn scale(&self) -> u32 {
@@ -164,6 +195,12 @@ impl Decimal {
     /// The exact sum, with the larger of both scales.
     #[must_use]
     pub fn plus(&self, other: &Decimal) -> Decimal {
+        if let (Unscaled::Small(a), Unscaled::Small(b)) = (&self.unscaled, &other.unscaled)
+            && self.scale == other.scale
+            && let Some(sum) = a.checked_add(*b)
+        {
+            return Decimal { unscaled: Unscaled::Small(sum), scale: self.scale };
+        }
         let scale = self.scale.max(other.scale);
         let a = self.unscaled.times_ten_to(scale - self.scale);
         let b = other.unscaled.times_ten_to(scale - other.scale);
@@ -244,8 +281,20 @@ impl Decimal {
 
     /// Weight and value of the first base-10000 digit; zeros for zero.
     fn leading(&self) -> (i64, u32) {
-        if self.unscaled.sign() == Ordering::Equal {
+        if self.is_zero() {
             return (0, 0);
+        }
+        if let Unscaled::Small(small) = self.unscaled {
+            let magnitude = small.unsigned_abs();
+            let after_first = magnitude.ilog10();
+            let exponent = i64::from(after_first) - i64::from(self.scale);
+            let wanted = exponent.rem_euclid(DIGITS_PER_WEIGHT) as u32;
+            let power = |n: u32| power_of_ten(n).map_or(1, i128::unsigned_abs);
+            let first = match after_first.checked_sub(wanted) {
+                Some(behind) => magnitude / power(behind),
+                None => magnitude * power(wanted - after_first),
+            };
+            return (exponent.div_euclid(DIGITS_PER_WEIGHT), first as u32);
         }
         let digits = self.unscaled.digits();
         let exponent = digits.len() as i64 - i64::from(self.scale) - 1;
@@ -268,11 +317,27 @@ impl Decimal {
             // Both operands are exact, so the one division rounds correctly.
             return small as f64 / 10f64.powi(self.scale as i32);
         }
+        if let (Unscaled::Small(small), 0..=ROUNDED_POWER) = (&self.unscaled, self.scale)
+            && let Some(power) = power_of_ten(self.scale)
+        {
+            let shift = small.unsigned_abs().leading_zeros() % i128::BITS;
+            // The quotient's bits are more than a double has, and the last one says whether more follow,
+            // so the conversion rounds as the exact number would; dividing by a power of two is exact.
+            let (shifted, power) = (small.unsigned_abs() << shift, power.unsigned_abs());
+            let quotient = shifted / power;
+            let sticky = quotient | u128::from(quotient * power != shifted);
+            let magnitude = sticky as f64 / 2f64.powi(shift as i32);
+            return if *small < 0 { -magnitude } else { magnitude };
+        }
         self.to_string().parse().unwrap_or(f64::NAN)
     }
 
     /// The whole number, if it is one and fits.
     pub fn to_i64(&self) -> Option<i64> {
+        if let (Unscaled::Small(small), Some(power)) = (&self.unscaled, power_of_ten(self.scale)) {
+            let whole = if self.scale == 0 { *small } else { small / power };
+            return i64::try_from(whole).ok().filter(|_| whole * power == *small);
+        }
         let power = Unscaled::Small(1).times_ten_to(self.scale);
         let whole = Decimal { unscaled: self.unscaled.over(&power), scale: 0 };
         match (&whole.unscaled, whole.cmp(self)) {
@@ -303,6 +368,11 @@ impl PartialOrd for Decimal {
 impl Ord for Decimal {
     /// By value: 1.0 equals 1.00.
     fn cmp(&self, other: &Self) -> Ordering {
+        if let (Unscaled::Small(a), Unscaled::Small(b)) = (&self.unscaled, &other.unscaled)
+            && self.scale == other.scale
+        {
+            return a.cmp(b);
+        }
         let signs = self.unscaled.sign().cmp(&other.unscaled.sign());
         if signs != Ordering::Equal {
             return signs;
@@ -389,6 +459,33 @@ mod tests {
     fn doubles_are_the_nearest() {
         for text in ["0.1", "12345.67", "3.3333333333333333", "123456789012345678.9", "-0.000001"] {
             assert_eq!(decimal(text).to_f64(), text.parse::<f64>().expect("a number"), "{text}");
+        }
+    }
+
+    /// The short ways against text and big integers.
+    #[test]
+    fn short_ways_give_what_the_long_ones_give() {
+        let mut random = fastrand::Rng::with_seed(11);
+        for _ in 0..50_000 {
+            let unscaled = random.i128(..) >> random.u32(0..127);
+            let n = Decimal::new(unscaled, random.u32(0..30));
+            let text = n.to_string();
+            let parsed = text.parse::<f64>().expect("a number");
+            assert_eq!(n.to_f64().to_bits(), (parsed + 0.0).to_bits(), "{text}");
+            let big = Decimal { unscaled: Unscaled::Big(Box::new(BigInt::from(unscaled))), scale: n.scale };
+            assert_eq!(n.unscaled_bytes(), BigInt::from(unscaled).to_signed_bytes_be(), "{text}");
+            assert_eq!(n.leading(), big.leading(), "{text}");
+            assert_eq!(n.to_i64(), big.to_i64(), "{text}");
+        }
+        // Halfway between two doubles, and a little beside it.
+        for text in ["9007199254740993.0", "9007199254740993.1", "9007199254740992.9", "-9007199254740995.0"]
+        {
+            assert_eq!(decimal(text).to_f64(), text.parse::<f64>().expect("a number"), "{text}");
+        }
+        for n in [i128::MIN, i128::MAX, -1, -128, -129, 127, 128, 255] {
+            let n = Decimal::new(n, 0);
+            assert_eq!(n.unscaled_bytes(), n.unscaled.big().to_signed_bytes_be());
+            assert_eq!(n.to_f64(), n.to_string().parse::<f64>().expect("a number"));
         }
     }
 

@@ -1,6 +1,7 @@
 //! A feature view's values for one entity, as features hand them to store and sync.
 
 use super::value::Value;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The number that a feature view has in the agent's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,8 +67,28 @@ pub enum EntityType {
 pub struct ViewShape {
     pub id: ViewId,
     pub name: String,
+    /// Counts the view's definitions.
+    pub version: i64,
     pub entity: Vec<(String, EntityType)>,
     pub features: Vec<String>,
     /// How old a value may be before readers are told so; microseconds.
     pub ttl_us: Option<i64>,
+}
+
+/// The shapes that readers see, which change when a view's new version is complete.
+#[derive(Clone, Debug)]
+pub struct Served(Arc<RwLock<Arc<[ViewShape]>>>);
+
+impl Served {
+    pub fn new(shapes: Vec<ViewShape>) -> Served {
+        Served(Arc::new(RwLock::new(shapes.into())))
+    }
+
+    pub fn get(&self) -> Arc<[ViewShape]> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn set(&self, shapes: Vec<ViewShape>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = shapes.into();
+    }
 }

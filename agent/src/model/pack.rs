@@ -23,11 +23,16 @@ const LIST: u8 = 10;
 
 /// Values one after the other, each with its kind. What was not sent is kept as null.
 pub fn pack<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(24);
-    for value in values {
-        pack_one(&mut out, value);
-    }
+    let mut out = Vec::with_capacity(64);
+    pack_into(&mut out, values);
     out
+}
+
+/// [`pack`] behind what is there.
+pub fn pack_into<'a>(out: &mut Vec<u8>, values: impl IntoIterator<Item = &'a Value>) {
+    for value in values {
+        pack_one(out, value);
+    }
 }
 
 fn pack_one(out: &mut Vec<u8>, value: &Value) {
@@ -51,9 +56,10 @@ fn pack_one(out: &mut Vec<u8>, value: &Value) {
         Value::Decimal(n) => {
             out.push(DECIMAL);
             put_long(out, i64::from(n.scale()));
-            let bytes = n.unscaled_bytes();
-            put_long(out, bytes.len() as i64);
-            out.extend_from_slice(&bytes);
+            n.with_unscaled_bytes(|bytes| {
+                put_long(out, bytes.len() as i64);
+                out.extend_from_slice(bytes);
+            });
         }
         Value::Text(text) => block(out, TEXT, text.as_bytes()),
         Value::Bytes(bytes) => block(out, BYTES, bytes),
@@ -74,6 +80,28 @@ pub fn unpack(mut bytes: &[u8]) -> Option<Vec<Value>> {
         values.push(unpack_one(*tag, &mut bytes)?);
     }
     Some(values)
+}
+
+/// The wanted ones of packed values, nulls in place of the others; reads no further than it must. `None`
+/// if the bytes are damaged.
+pub fn unpack_wanted(mut bytes: &[u8], wanted: &[bool], out: &mut Vec<Value>) -> Option<()> {
+    out.clear();
+    for wanted in wanted {
+        let Some((tag, rest)) = bytes.split_first() else { break };
+        bytes = rest;
+        out.push(match (wanted, *tag) {
+            (true, tag) => unpack_one(tag, &mut bytes)?,
+            (false, TEXT | BYTES | LIST) => {
+                take_block(&mut bytes)?;
+                Value::Null
+            }
+            (false, tag) => {
+                unpack_one(tag, &mut bytes)?;
+                Value::Null
+            }
+        });
+    }
+    Some(())
 }
 
 fn unpack_one(tag: u8, bytes: &mut &[u8]) -> Option<Value> {
@@ -126,28 +154,33 @@ fn take_array<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 pub fn sortable<'a>(values: impl IntoIterator<Item = &'a Value>) -> Vec<u8> {
     let mut out = Vec::with_capacity(16);
     for value in values {
-        match value {
-            Value::Int(n) => {
-                out.push(INT);
-                out.extend_from_slice(&ordered(*n));
-            }
-            Value::Timestamp(n) => {
-                out.push(TIMESTAMP);
-                out.extend_from_slice(&ordered(*n));
-            }
-            Value::Float(n) => {
-                let bits = n.to_bits();
-                let flipped = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
-                out.push(FLOAT);
-                out.extend_from_slice(&flipped.to_be_bytes());
-            }
-            Value::Text(text) => escaped(&mut out, TEXT, text.as_bytes()),
-            Value::Bytes(bytes) => escaped(&mut out, BYTES, bytes),
-            Value::Decimal(n) => escaped(&mut out, DECIMAL, n.to_string().as_bytes()),
-            other => pack_one(&mut out, other),
-        }
+        sortable_into(&mut out, value);
     }
     out
+}
+
+/// [`sortable`] of one value, behind what is there.
+pub fn sortable_into(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Int(n) => {
+            out.push(INT);
+            out.extend_from_slice(&ordered(*n));
+        }
+        Value::Timestamp(n) => {
+            out.push(TIMESTAMP);
+            out.extend_from_slice(&ordered(*n));
+        }
+        Value::Float(n) => {
+            let bits = n.to_bits();
+            let flipped = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
+            out.push(FLOAT);
+            out.extend_from_slice(&flipped.to_be_bytes());
+        }
+        Value::Text(text) => escaped(out, TEXT, text.as_bytes()),
+        Value::Bytes(bytes) => escaped(out, BYTES, bytes),
+        Value::Decimal(n) => escaped(out, DECIMAL, n.to_string().as_bytes()),
+        other => pack_one(out, other),
+    }
 }
 
 /// Big endian with the sign bit turned, so that negative numbers come first.
@@ -227,6 +260,18 @@ mod tests {
         let all = samples();
         assert_eq!(unpack(&pack(&all)).expect("packed"), all);
         assert_eq!(from_sortable(&sortable(&all)).expect("sortable"), all);
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_passed_over() {
+        let (all, mut some) = (samples(), Vec::new());
+        let wanted: Vec<bool> = (0..all.len()).map(|n| n % 3 == 1).collect();
+        unpack_wanted(&pack(&all), &wanted, &mut some).expect("packed");
+        assert_eq!(some.len(), all.len());
+        for ((some, all), wanted) in some.iter().zip(&all).zip(wanted) {
+            assert_eq!(some, if wanted { all } else { &Value::Null });
+        }
+        assert!(unpack_wanted(&[TEXT, 200, 1], &[false], &mut some).is_none());
     }
 
     #[test]

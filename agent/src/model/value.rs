@@ -15,9 +15,9 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// Microseconds since 1970, UTC. Dates are their midnight.
     Timestamp(i64),
-    /// Values of one kind, none of them null: only features are lists.
+    /// Values of one kind; lists do not nest. A feature's have no null among them; a column's are doubles.
     List(Vec<Value>),
-    /// Present, but of a kind that features do not compute with (arrays, maps, records).
+    /// Present, but of a kind that features do not compute with (other arrays, maps, records).
     Opaque,
     /// The source did not send it because it did not change (PostgreSQL's TOAST).
     Unchanged,
@@ -91,6 +91,16 @@ impl Value {
             other => return super::pack::sortable([other]),
         };
         super::pack::sortable([&plain])
+    }
+
+    /// Memory that it takes beyond itself, roughly.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Value::Text(text) => text.capacity(),
+            Value::Bytes(bytes) => bytes.capacity(),
+            Value::List(values) => values.capacity() * size_of::<Value>(),
+            _ => 0,
+        }
     }
 
     /// Equal in kind and in every bit: -0.0 is not 0.0, and a NaN equals itself.

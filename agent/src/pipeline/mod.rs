@@ -5,6 +5,7 @@
 
 mod compact;
 pub mod cursor;
+mod fit;
 mod needed;
 pub mod progress;
 mod reach;
@@ -27,7 +28,7 @@ use crate::ingest::consume::{self, Consumer};
 use crate::ingest::door;
 use crate::ingest::file::{Importer, watch::Watch};
 use crate::ingest::push::{self, Push};
-use crate::model::feature::{FeatureType, ViewId, ViewShape};
+use crate::model::feature::{FeatureType, Served, ViewId, ViewShape};
 use crate::registry::{self, Registry};
 use crate::store::{self, Serving};
 use crate::sync;
@@ -52,6 +53,7 @@ pub struct Agent {
     config: Config,
     opening: Opening,
     views: Arc<[ViewShape]>,
+    served: Served,
     clock: Clock,
     progress: Progress,
     syncing: sync::Hand,
@@ -87,6 +89,7 @@ impl Agent {
         let opening = tokio::task::spawn_blocking(open).await.or_kind(Kind::Bug)??;
         let shapes = opening.engine.shapes();
         let sync_views = shapes.iter().map(|shape| sync_view(shape, &types)).collect();
+        let served = Served::new(run::served(&opening.engine, &opening.opened.former));
         let (views, progress) = (shapes.into(), Progress::default());
         let syncing = sync::Hand::new(&opening.db, &config.sync);
         let consuming = consume::progress::Watch::default();
@@ -96,6 +99,7 @@ impl Agent {
             config,
             opening,
             views,
+            served,
             clock,
             progress,
             syncing,
@@ -294,7 +298,7 @@ impl Agent {
     async fn doors(&self, shutdown: &Shutdown) -> Result<()> {
         let (config, opening) = (&self.config, &self.opening);
         let readers = opening.db.readers(SERVE_READERS);
-        let serving = Serving { views: Arc::clone(&self.views), readers, clock: self.clock.clone() };
+        let serving = Serving { views: self.served.clone(), readers, clock: self.clock.clone() };
         let push = self.push();
         let more = push.clone().map(push::guarded_feast_routes).unwrap_or_default();
         store::serve(config.features.listen, serving, more, shutdown.clone()).await?;
@@ -314,27 +318,34 @@ impl Agent {
 
     /// What the processing thread does, for whoever does it step by step.
     pub fn processor(self, outbox: Option<watch::Sender<u64>>, shutdown: Shutdown) -> Result<Processor> {
-        let Agent { config, opening, views, clock, progress, .. } = self;
+        let Agent { config, opening, views, served, clock, progress, .. } = self;
         let reader = opening.db.reader()?;
         let cursors = cursor::load(&reader)?;
-        let stale = opening.opened.stale;
-        let hydrating = views.iter().filter(|view| stale.contains(&view.id)).map(|view| view.name.clone());
-        let hydrating: Vec<String> = hydrating.collect();
+        let (stale, former) = (opening.opened.stale, opening.opened.former);
+        // A view whose former version is served is there for its readers.
+        let hydrating = |view: &&ViewShape| {
+            stale.contains(&view.id) && !former.iter().any(|former| former.name == view.name)
+        };
+        let hydrating: Vec<String> = views.iter().filter(hydrating).map(|view| view.name.clone()).collect();
         let short = reach::load(&reader)?;
         let named = |(view, until_us): (&ViewId, &i64)| (opening.engine.name(*view).to_owned(), *until_us);
         progress.update(|state| {
             state.cursors.clone_from(&cursors);
             state.hydrating = hydrating;
+            state.former = former.iter().map(|shape| (shape.name.clone(), shape.version)).collect();
             state.short = short.iter().map(named).collect();
         });
         Ok(Processor {
             db: opening.db,
             log: opening.log,
             registry: opening.registry,
+            fits: fit::Fits::new(&config.feature_view)?,
             reader,
             topics: opening.topics,
             engine: opening.engine,
             stale,
+            former,
+            served,
             short,
             cursors,
             config: config.features,
@@ -371,6 +382,11 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
             store::clear(tx, *view)?;
             sync::outbox::clear(tx, *view)?;
             reach::forget(tx, *view)?;
+        }
+        // The centre keeps what it has of a former version until the new one's values come.
+        for former in &opened.former {
+            sync::outbox::clear(tx, former.id)?;
+            reach::forget(tx, former.id)?;
         }
         refill(tx, &engine, &targets)?;
         if copied {
@@ -426,6 +442,7 @@ pub fn sync_views(views: &[View]) -> sync::Views {
     let all: HashMap<String, Vec<FeatureType>> = views.iter().map(types).collect();
     let shape = |view: &View| ViewShape {
         id: ViewId(0),
+        version: 1,
         name: view.name.clone(),
         entity: view.entity.clone(),
         features: view.features.iter().map(|feature| feature.name.clone()).collect(),
@@ -438,3 +455,5 @@ fn sync_view(shape: &ViewShape, types: &HashMap<String, Vec<FeatureType>>) -> Ar
     let types = types.get(&shape.name).cloned().unwrap_or_default();
     Arc::new(sync::View { shape: shape.clone(), types })
 }
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ pub struct State {
     pub cursors: HashMap<PartitionId, i64>,
     /// Views that are being built from the log.
     pub hydrating: Vec<String>,
+    /// Views of which a former version is served while the new one is built, with that version.
+    pub former: HashMap<String, i64>,
     /// Views that lack rows because the log was trimmed, and when that ends (µs; the greatest: never).
     pub short: HashMap<String, i64>,
     /// Whether everything that was there at the start has been processed.

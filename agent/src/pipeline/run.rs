@@ -2,6 +2,7 @@
 //! a round move in one transaction, so that a crash at any instruction is as if it had not begun.
 
 use super::cursor;
+use super::fit::Fits;
 use super::progress::Progress;
 use super::reach;
 use super::work::{Topic, Work};
@@ -11,7 +12,7 @@ use crate::db::Db;
 use crate::feature::Engine;
 use crate::gate::quarantine;
 use crate::model::batch::{Batch, PartitionId};
-use crate::model::feature::{FeatureRow, ViewId};
+use crate::model::feature::{FeatureRow, Served, ViewId, ViewShape};
 use crate::model::row::Op;
 use crate::registry::Registry;
 use crate::{metrics, store, sync};
@@ -46,10 +47,14 @@ pub struct Processor {
     pub db: Db,
     pub log: Arc<Log>,
     pub registry: Arc<Registry>,
+    pub(super) fits: Fits,
     pub reader: Connection,
     pub topics: Vec<Topic>,
     pub engine: Arc<Engine>,
     pub stale: Vec<ViewId>,
+    /// What is served of views whose new versions are not complete.
+    pub former: Vec<ViewShape>,
+    pub served: Served,
     /// Views that lack rows, and until when: their values are not given out.
     pub short: HashMap<ViewId, i64>,
     pub cursors: HashMap<PartitionId, i64>,
@@ -75,6 +80,7 @@ struct Rules {
 impl Processor {
     /// Works until the program stops. An error is one that waiting does not cure.
     pub fn run(mut self, runtime: &Handle) -> Result<()> {
+        self.fits.look(&self.registry)?;
         let mut news = self.log.news();
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CEILING);
         let mut next_tick = Instant::now();
@@ -165,6 +171,7 @@ impl Processor {
                 left_bytes = left_bytes.saturating_sub(bytes);
                 let registry = &self.registry;
                 let Some(topic) = self.topics.get_mut(at) else { continue };
+                self.fits.arrived(&topic.name, registry)?;
                 works.extend(topic.judge(batches, from, &|id| registry.whole_schema(id))?);
             }
         }
@@ -259,7 +266,8 @@ impl Processor {
     /// Fills new and changed views from the retained log, up to where the others are.
     pub fn build(&mut self) -> Result<()> {
         if self.stale.is_empty() {
-            return Ok(());
+            // Also after a crash between a view's completion and its former version's end.
+            return self.switch();
         }
         let stale = self.stale.clone();
         for at in 0..self.topics.len() {
@@ -291,6 +299,46 @@ impl Processor {
         self.stale.clear();
         self.progress.update(|state| state.hydrating.clear());
         tracing::info!(event = "pipeline_views_built", views = stale.len(), "new and changed views are live");
+        self.switch()
+    }
+
+    /// Readers get the new versions that are complete from now on; then the former ones' values go. In
+    /// this order, no read finds nothing.
+    fn switch(&mut self) -> Result<()> {
+        if self.former.is_empty() {
+            return Ok(());
+        }
+        let shapes = self.engine.shapes();
+        let waits = |former: &ViewShape| {
+            let new = shapes.iter().find(|shape| shape.name == former.name).map(|shape| shape.id);
+            // What never becomes complete is not waited for: old values would stand for ever.
+            let short = |id: &ViewId| self.short.get(id).is_some_and(|until_us| *until_us != reach::NEVER);
+            new.is_some_and(|id| self.stale.contains(&id) || short(&id))
+        };
+        let (left, done): (Vec<ViewShape>, Vec<ViewShape>) = self.former.iter().cloned().partition(waits);
+        if done.is_empty() {
+            return Ok(());
+        }
+        self.served.set(served(&self.engine, &left));
+        self.progress.update(|state| state.former.retain(|name, _| left.iter().any(|f| f.name == *name)));
+        self.former = left;
+        let (engine, ids): (_, Vec<ViewId>) = (Arc::clone(&self.engine), done.iter().map(|f| f.id).collect());
+        let gone = self.db.write(move |tx| {
+            for id in ids {
+                store::clear(tx, id)?;
+                engine.forget(tx, id)?;
+            }
+            Ok(())
+        });
+        gone.doing(|| "forget former versions of feature views")?;
+        for former in done {
+            tracing::info!(
+                event = "view_version_switched",
+                view = former.name,
+                from = former.version,
+                "readers get the view's new version"
+            );
+        }
         Ok(())
     }
 
@@ -338,6 +386,7 @@ impl Processor {
             let queued = done.doing(|| "give out a view's values")?;
             self.short.remove(&view);
             self.show_short();
+            self.switch()?;
             self.announce(queued);
             let name = self.engine.name(view);
             tracing::info!(
@@ -378,6 +427,12 @@ impl Processor {
         }
         Ok(())
     }
+}
+
+/// What readers see: the former version of a view as long as there is one.
+pub(super) fn served(engine: &Engine, former: &[ViewShape]) -> Vec<ViewShape> {
+    let served = |shape: ViewShape| former.iter().find(|f| f.name == shape.name).cloned().unwrap_or(shape);
+    engine.shapes().into_iter().map(served).collect()
 }
 
 /// Everything that a round does, in its transaction; gives how many rows went into the outbox.

@@ -27,19 +27,28 @@ pub struct Latest {
 /// Stores values; gives back those that changed, with their time, which is later than the one
 /// before. What is the same, bit for bit, is left alone: neither store nor centre need it again.
 pub fn write(tx: &Transaction<'_>, rows: Vec<FeatureRow>, now_us: i64) -> Result<Vec<StoredRow>> {
-    let sql = "INSERT INTO store_value (view, entity, as_of_ns, vals) VALUES (?1, ?2, ?3, ?4)
-               ON CONFLICT (view, entity) DO UPDATE SET as_of_ns = excluded.as_of_ns, vals = excluded.vals";
-    let mut changed = Vec::new();
+    let prepare = |sql| tx.prepare_cached(sql).or_db(DOING);
+    let mut read = prepare("SELECT as_of_ns, vals FROM store_value WHERE view = ?1 AND entity = ?2")?;
+    let mut add = prepare("INSERT INTO store_value (as_of_ns, vals, view, entity) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut set = prepare("UPDATE store_value SET as_of_ns = ?1, vals = ?2 WHERE view = ?3 AND entity = ?4")?;
+    let mut changed = Vec::with_capacity(rows.len());
+    let mut packed = Vec::with_capacity(64);
     for row in rows {
-        let previous = read_packed(tx, row.view, &row.entity)?;
-        let packed = pack::pack(&row.values);
-        let as_of = AsOf::after(previous.as_ref().map(|(as_of, _)| *as_of), now_us);
-        if previous.is_some_and(|(_, before)| before == packed) {
-            continue;
-        }
-        tx.prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(params![row.view.0, row.entity, as_of.0, packed]))
+        packed.clear();
+        pack::pack_into(&mut packed, &row.values);
+        let previous = read
+            .query_row(params![row.view.0, row.entity], |r| {
+                Ok((AsOf(r.get(0)?), r.get_ref(1)?.as_blob()? == packed))
+            })
+            .optional()
             .or_db(DOING)?;
+        let as_of = AsOf::after(previous.as_ref().map(|(as_of, _)| *as_of), now_us);
+        let write = match previous {
+            Some((_, true)) => continue,
+            Some((_, false)) => &mut set,
+            None => &mut add,
+        };
+        write.execute(params![as_of.0, packed, row.view.0, row.entity]).or_db(DOING)?;
         changed.push(StoredRow { row, as_of });
     }
     Ok(changed)

@@ -5,7 +5,7 @@ use super::answer::{self, Asked, Refusal, Request};
 use super::{Latest, read};
 use crate::db::Readers;
 use crate::metrics;
-use crate::model::feature::{ViewId, ViewShape};
+use crate::model::feature::{Served, ViewId, ViewShape};
 use crate::model::pack;
 use axum::Router;
 use axum::body::Bytes;
@@ -19,12 +19,11 @@ use shared::shutdown::Shutdown;
 use shared::time::Clock;
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// What the door reads from.
 #[derive(Clone)]
 pub struct Serving {
-    pub views: Arc<[ViewShape]>,
+    pub views: Served,
     pub readers: Readers,
     pub clock: Clock,
 }
@@ -67,7 +66,7 @@ async fn online_features(State(serving): State<Serving>, body: Bytes) -> Respons
     let answered = readers
         .run(move |connection| {
             let now_us = serving.clock.now().micros();
-            answer_one(connection, &serving.views, &request, now_us)
+            answer_one(connection, &serving.views.get(), &request, now_us)
         })
         .await;
     timer.observe_duration();
@@ -114,7 +113,12 @@ pub(super) fn answer_one(
             (one.name.clone(), cells)
         })
         .collect();
-    Ok(Ok(answer::assemble(keys, columns)))
+    let versions = asked.iter().map(|one| (one.view.name.clone(), Json::from(one.view.version))).collect();
+    let mut answer = answer::assemble(keys, columns);
+    if let Some(metadata) = answer.get_mut("metadata").and_then(Json::as_object_mut) {
+        metadata.insert("view_versions".to_owned(), Json::Object(versions));
+    }
+    Ok(Ok(answer))
 }
 
 fn refuse(refusal: &Refusal) -> Response {

@@ -34,6 +34,7 @@ fn view(ttl_us: Option<i64>) -> ViewShape {
     ViewShape {
         id: ViewId(1),
         name: "spend".to_owned(),
+        version: 3,
         entity: vec![("user_id".to_owned(), EntityType::Natural)],
         features: vec!["n".to_owned(), "avg".to_owned()],
         ttl_us,
@@ -62,7 +63,7 @@ fn answers_by_column_with_honest_statuses() {
             {"values": [7, 8, 9], "statuses": ["PRESENT", "PRESENT", "PRESENT"], "event_timestamps": [epoch, epoch, epoch]},
             {"values": [2.5, null, null], "statuses": ["PRESENT", "NULL_VALUE", "NOT_FOUND"], "event_timestamps": [at, at, epoch]},
             {"values": [3, 0, null], "statuses": ["PRESENT", "PRESENT", "NOT_FOUND"], "event_timestamps": [at, at, epoch]},
-        ], "metadata": {"feature_names": ["user_id", "avg", "n"]}})
+        ], "metadata": {"feature_names": ["user_id", "avg", "n"], "view_versions": {"spend": 3}}})
     );
     let old = ask(body, Some(1_000), 1_767_323_046_678_902).expect("answered");
     assert_eq!(old["results"][2]["statuses"], json!(["OUTSIDE_MAX_AGE", "OUTSIDE_MAX_AGE", "NOT_FOUND"]));

@@ -19,11 +19,22 @@ pub enum Kind {
     Text,
     Bool,
     Time,
+    /// `float8[]`
+    Vector,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] =
-        [Kind::Int, Kind::Bigint, Kind::Money, Kind::Loose, Kind::Float, Kind::Text, Kind::Bool, Kind::Time];
+    pub const ALL: [Kind; 9] = [
+        Kind::Int,
+        Kind::Bigint,
+        Kind::Money,
+        Kind::Loose,
+        Kind::Float,
+        Kind::Text,
+        Kind::Bool,
+        Kind::Time,
+        Kind::Vector,
+    ];
 
     pub fn sql(self) -> &'static str {
         match self {
@@ -35,11 +46,12 @@ impl Kind {
             Kind::Text => "text COLLATE \"C\"",
             Kind::Bool => "bool",
             Kind::Time => "timestamptz",
+            Kind::Vector => "float8[]",
         }
     }
 
     pub fn is_number(self) -> bool {
-        !matches!(self, Kind::Text | Kind::Bool | Kind::Time)
+        !matches!(self, Kind::Text | Kind::Bool | Kind::Time | Kind::Vector)
     }
 
     fn value(self, random: &mut Rng, now_us: i64) -> (Value, String) {
@@ -72,6 +84,12 @@ impl Kind {
             Kind::Bool => {
                 let truth = random.bool();
                 (Value::Bool(truth), truth.to_string())
+            }
+            Kind::Vector => {
+                let numbers: Vec<f64> = (0..random.usize(0..4)).map(|_| random.f64() - 0.5).collect();
+                let text: Vec<String> = numbers.iter().map(|n| format!("{n:e}")).collect();
+                let values = numbers.into_iter().map(Value::Float).collect();
+                (Value::List(values), format!("'{{{}}}'", text.join(",")))
             }
             Kind::Time => time(now_us - random.i64(0..100) * MINUTE),
         }

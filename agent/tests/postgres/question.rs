@@ -18,6 +18,9 @@ CREATE OR REPLACE FUNCTION show(x bigint) RETURNS text IMMUTABLE LANGUAGE sql RE
 CREATE OR REPLACE FUNCTION show(x int) RETURNS text IMMUTABLE LANGUAGE sql RETURN x::text;
 CREATE OR REPLACE FUNCTION show(x text) RETURNS text IMMUTABLE LANGUAGE sql RETURN x;
 CREATE OR REPLACE FUNCTION show(x bool) RETURNS text IMMUTABLE LANGUAGE sql RETURN x::text;
+CREATE OR REPLACE FUNCTION show(x float8[]) RETURNS text IMMUTABLE LANGUAGE sql
+    RETURN array_to_string(ARRAY(SELECT show(u.n) FROM unnest(x) WITH ORDINALITY u (n, at) ORDER BY u.at), ',')
+      || CASE WHEN x IS NULL THEN NULL ELSE '' END;
 CREATE OR REPLACE FUNCTION show(x timestamptz) RETURNS text IMMUTABLE LANGUAGE sql
     RETURN (extract(epoch FROM x) * 1000000)::bigint::text;
 ";
@@ -124,7 +127,7 @@ const AGGREGATES: [&str; 18] = [
 
 impl Question {
     pub fn random(random: &mut Rng) -> Question {
-        let columns: Vec<Kind> = (0..random.usize(3..7)).map(|_| Kind::ALL[random.usize(0..8)]).collect();
+        let columns: Vec<Kind> = (0..random.usize(3..7)).map(|_| Kind::ALL[random.usize(0..9)]).collect();
         let lifetime = random.bool();
         let wanted = random.usize(6..14);
         let mut features = Vec::new();
@@ -133,6 +136,9 @@ impl Question {
             let (kind, aggregate) = (columns[column], AGGREGATES[random.usize(0..AGGREGATES.len())]);
             let numbers = ["sum", "avg", "var_pop", "var_samp", "stddev_pop", "stddev_samp", "percentile"];
             let possible = match aggregate {
+                "count" | "first" | "last" if kind == Kind::Vector => true,
+                "latest" if kind == Kind::Vector => lifetime,
+                _ if kind == Kind::Vector => false,
                 "min" | "max" => kind != Kind::Bool,
                 "latest" => lifetime,
                 name => kind.is_number() || !numbers.contains(&name),
@@ -192,7 +198,7 @@ impl Question {
         let window = |length| Window { length: Some(length), ..Window::default() }.sql(now_us);
         let (rows, other) = (window(10), window(30));
         let mut all = vec![format!("count(*) FILTER (WHERE {rows})")];
-        all.extend(self.features.iter().map(|f| f.sql(now_us, &of)));
+        all.extend(self.features.iter().map(|f| f.sql(self.columns[f.column], now_us, &of)));
         all.push(format!("count(*) FILTER (WHERE {other})"));
         format!(
             "SELECT b.*, coalesce(b.other / nullif(b.rows, 0), 0) * 2 - b.rows,
@@ -220,8 +226,10 @@ impl Question {
 }
 
 impl Feature {
-    fn sql(&self, now_us: i64, of: &str) -> String {
+    fn sql(&self, kind: Kind, now_us: i64, of: &str) -> String {
         let (c, window, n) = (format!("c{}", self.column), self.window.sql(now_us), self.n);
+        // An array of arrays would be one with two dimensions.
+        let (text, back) = if kind == Kind::Vector { ("::text", "::float8[]") } else { ("", "") };
         let (up, down) = ("created_at, id, seq", "created_at DESC, id DESC, seq DESC");
         let ordered = |name: &str| format!("show({name}({c} ORDER BY {up}) FILTER (WHERE {window}))");
         // A number comes out as a double, integers only where nothing is computed.
@@ -237,8 +245,10 @@ impl Feature {
                 format!("show(({sum})::float8)")
             }
             "min" | "max" => format!("show({}({c}) FILTER (WHERE {window}))", self.aggregate),
-            "first" => format!("show((array_agg({c} ORDER BY {up}) FILTER (WHERE {window}))[1])"),
-            "last" | "latest" => format!("show((array_agg({c} ORDER BY {down}) FILTER (WHERE {window}))[1])"),
+            "first" => format!("show((array_agg({c}{text} ORDER BY {up}) FILTER (WHERE {window}))[1]{back})"),
+            "last" | "latest" => {
+                format!("show((array_agg({c}{text} ORDER BY {down}) FILTER (WHERE {window}))[1]{back})")
+            }
             "first_n" => list(up),
             "last_n" => list(down),
             "last_distinct_n" => format!(

@@ -54,12 +54,14 @@ impl World {
         let mut random = Rng::with_seed(seed);
         let question = Question::random(&mut random);
         let mut connection = Connection::open_in_memory().expect("in memory");
-        connection
-            .execute_batch(include_str!("../../src/db/migrations/0010_feature.sql"))
-            .expect("the layout");
-        connection
-            .execute_batch(include_str!("../../src/db/migrations/0030_feature_engine.sql"))
-            .expect("the layout");
+        for layout in [
+            include_str!("../../src/db/migrations/0010_feature.sql"),
+            include_str!("../../src/db/migrations/0030_feature_engine.sql"),
+            include_str!("../../src/db/migrations/0035_feature_keys.sql"),
+            include_str!("../../src/db/migrations/0036_feature_version.sql"),
+        ] {
+            connection.execute_batch(layout).expect("the layout");
+        }
         let limits = Limits {
             cache_bytes: [1_000, 20_000, 1 << 20][random.usize(0..3)],
             unplaced_rows: [1, 10, 1_000][random.usize(0..3)],

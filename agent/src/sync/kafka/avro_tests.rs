@@ -8,6 +8,7 @@ use std::sync::Arc;
 fn view(types: &[FeatureType]) -> Arc<View> {
     let shape = ViewShape {
         id: ViewId(1),
+        version: 1,
         name: "user spend".to_owned(),
         entity: vec![
             ("user".to_owned(), EntityType::Int32),

@@ -121,6 +121,7 @@ mod tests {
     fn row(keys: Vec<Value>, values: Vec<Value>) -> Row {
         let shape = ViewShape {
             id: ViewId(1),
+            version: 1,
             name: "v".to_owned(),
             entity: (0..keys.len()).map(|n| (format!("k{n}"), EntityType::Natural)).collect(),
             features: (0..values.len()).map(|n| format!("f{n}")).collect(),

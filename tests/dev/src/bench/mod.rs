@@ -30,8 +30,7 @@ cargo dev bench append [--records N] [--rounds N] [--seconds N]
 cargo dev bench start [--rounds N]
 cargo dev bench once [--rows N]
 cargo dev bench forward [--records N] [--bytes N]
-cargo dev bench features [--rows N] [--users N] [--step-ms N] [--batch N]
-cargo dev bench features --compare ROWS [--step-ms N]
+cargo dev bench features [--rows N] [--users N,N,…] [--step-ms N,N] [--batch N] [--compare ROWS]
 cargo dev bench row";
 
 /// So many times more rows than the test itself takes.
