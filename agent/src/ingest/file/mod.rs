@@ -224,6 +224,11 @@ impl Importer {
         loop {
             match self.append(file, &batches, at) {
                 Ok(true) => return Ok(()),
+                Ok(false) if file.topic.partitions.iter().any(|partition| partition.is_gone()) => {
+                    let what = format!("topic {} was deleted while the file was read", file.topic.name);
+                    return Err(Error::new(Kind::Unreachable, what)
+                        .remedy("what is left of the file goes into a topic that is made anew"));
+                }
                 Ok(false) => {}
                 Err(error) if error.retryable() => {}
                 Err(error) => return Err(error),

@@ -99,6 +99,26 @@ fn csv_becomes_typed_rows() {
     assert_eq!(world.values("csv").len(), 4);
 }
 
+/// It would wait for ever for room in a topic that is no more.
+#[test]
+fn a_topic_that_is_deleted_meanwhile_stops_the_file_and_the_rest_goes_into_a_new_one() {
+    let world = World::new("deleted");
+    let lines: String = (0..2_000).map(|n| format!("{{\"id\":{n}}}\n")).collect();
+    let path = world.write("a.jsonl", lines.as_bytes());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut deleted = false;
+    let taken = world.importer.take(&path, &config("gone"), &mut |_, _| {
+        if !std::mem::replace(&mut deleted, true) {
+            runtime.block_on(world.log.delete_topic("gone")).expect("stores").expect("nobody needs it");
+        }
+    });
+    let error = taken.expect_err("it stops");
+    assert!(error.retryable() && error.to_string().contains("was deleted"), "{error}");
+    let taken = world.take(&path, &config("gone")).expect("taken");
+    assert!(taken.done && taken.stored < 2_000, "{taken:?}");
+    assert_eq!(world.values("gone").len() as u64, taken.stored);
+}
+
 #[test]
 fn bad_rows_are_named() {
     let world = World::new("bad");
