@@ -38,7 +38,7 @@ pub struct Redis {
 }
 
 enum Servers {
-    One(Client),
+    One(Box<Client>),
     Cluster(Box<ClusterClient>),
 }
 
@@ -262,7 +262,7 @@ fn servers(config: &RedisConfig) -> Result<Servers> {
         Some(tls) => Client::build_with_tls(info, tls),
         None => Client::open(info),
     };
-    client.or_kind(Kind::Config).map(Servers::One)
+    client.or_kind(Kind::Config).map(Box::new).map(Servers::One)
 }
 
 fn certificates(config: &RedisConfig) -> Result<TlsCertificates> {
