@@ -70,7 +70,7 @@ pub enum Target {
     /// The `/push` of a Feast feature server.
     FeastPush(FeastPushConfig),
     /// A topic per view, in Avro.
-    Kafka(KafkaTopicConfig),
+    Kafka(Box<KafkaTopicConfig>),
     /// A vector index that is spoken to as Pinecone's.
     Vector(VectorConfig),
 }
@@ -125,7 +125,7 @@ fn split(table: toml::Table) -> std::result::Result<SyncConfig, String> {
         "postgres" => Target::Postgres(read(own)?),
         "pgvector" => Target::Postgres(PostgresConfig { vector: true, ..read(own)? }),
         "feast_push" | "feast-push" => Target::FeastPush(read(own)?),
-        "kafka" => Target::Kafka(read(own)?),
+        "kafka" => Target::Kafka(Box::new(read(own)?)),
         "vector" => Target::Vector(read(own)?),
         other => return Err(format!("unknown kind `{other}`, expected one of {}", KINDS.join(", "))),
     };

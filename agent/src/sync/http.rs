@@ -25,7 +25,16 @@ pub fn client(tls: &TlsConfig, timeout: Duration) -> Result<Client> {
 /// # Errors
 /// `Unreachable`: there was none.
 pub async fn ask(request: reqwest::RequestBuilder) -> Result<(u16, String)> {
-    let sent = request.send().await.map_err(reqwest::Error::without_url).or_kind(Kind::Unreachable)?;
+    let spare = request.try_clone();
+    let sent = match (request.send().await, spare) {
+        // A server may close a connection after an answer of its own trouble, and the next request runs
+        // into that: once more on another one, as all our requests bear being sent twice.
+        (Err(error), Some(spare)) if error.is_request() && !error.is_timeout() && !error.is_connect() => {
+            spare.send().await
+        }
+        (sent, _) => sent,
+    };
+    let sent = sent.map_err(reqwest::Error::without_url).or_kind(Kind::Unreachable)?;
     let status = sent.status().as_u16();
     let body = sent.text().await.map_err(reqwest::Error::without_url).or_kind(Kind::Unreachable)?;
     Ok((status, body))

@@ -38,8 +38,8 @@ pub struct Redis {
 }
 
 enum Servers {
-    One(Client),
-    Cluster(ClusterClient),
+    One(Box<Client>),
+    Cluster(Box<ClusterClient>),
 }
 
 #[derive(Clone)]
@@ -246,7 +246,7 @@ fn servers(config: &RedisConfig) -> Result<Servers> {
         if let Some(tls) = tls {
             builder = builder.tls(TlsMode::Secure).certs(tls);
         }
-        return builder.build().or_kind(Kind::Config).map(Servers::Cluster);
+        return builder.build().or_kind(Kind::Config).map(Box::new).map(Servers::Cluster);
     }
     let url = urls.first().copied().unwrap_or_default();
     let mut info = url.into_connection_info().or_kind(Kind::Config)?;
@@ -262,7 +262,7 @@ fn servers(config: &RedisConfig) -> Result<Servers> {
         Some(tls) => Client::build_with_tls(info, tls),
         None => Client::open(info),
     };
-    client.or_kind(Kind::Config).map(Servers::One)
+    client.or_kind(Kind::Config).map(Box::new).map(Servers::One)
 }
 
 fn certificates(config: &RedisConfig) -> Result<TlsCertificates> {
