@@ -1,6 +1,7 @@
-//! The command line: run, check, status, ingest, backup, recover.
+//! The command line: run, check, status, ingest, training, backup, recover.
 
 mod ingest;
+mod training;
 
 use crate::config::{self, Config};
 use crate::feature::definition;
@@ -42,6 +43,8 @@ enum Command {
     Status(StatusOptions),
     /// Read files into a topic, each row exactly once; the agent must not be running on the same file.
     Ingest(Box<ingest::Arguments>),
+    /// For each entity and time of a file, the features as they were known then.
+    Training(Box<training::Arguments>),
     /// Copy the agent's file while it runs, or when it is stopped.
     Backup(BackupOptions),
     /// Bring what is sound in a damaged file into a new one, while no agent runs.
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Check(settings) => check(settings),
         Command::Status(options) => status(options).doing(|| "read the status"),
         Command::Ingest(arguments) => ingest::run(arguments),
+        Command::Training(arguments) => training::run(arguments),
         Command::Backup(options) => backup(options),
         Command::Recover(options) => recover(options),
     };
