@@ -1,7 +1,8 @@
-//! The command line: run, check, status, sync, ingest, backup, recover.
+//! The command line: run, check, status, sync, ingest, training, backup, recover.
 
 mod ingest;
 mod sync;
+mod training;
 
 use crate::config::{self, Config};
 use crate::feature::definition;
@@ -45,6 +46,8 @@ enum Command {
     Sync(sync::Options),
     /// Read files into a topic, each row exactly once; the agent must not be running on the same file.
     Ingest(Box<ingest::Arguments>),
+    /// For each entity and time of a file, the features as they were known then.
+    Training(Box<training::Arguments>),
     /// Copy the agent's file while it runs, or when it is stopped.
     Backup(BackupOptions),
     /// Bring what is sound in a damaged file into a new one, while no agent runs.
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Status(options) => status(options).doing(|| "read the status"),
         Command::Sync(options) => sync::run(options),
         Command::Ingest(arguments) => ingest::run(arguments),
+        Command::Training(arguments) => training::run(arguments),
         Command::Backup(options) => backup(options),
         Command::Recover(options) => recover(options),
     };

@@ -39,6 +39,8 @@ pub mod sync;
 
 pub mod pipeline;
 
+pub mod training;
+
 pub mod admin;
 
 pub mod terminal;

@@ -4,3 +4,4 @@
 mod agent;
 mod connector;
 mod seeds;
+mod training;

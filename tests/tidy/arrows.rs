@@ -10,7 +10,7 @@ const CRATES: &[&str] = &["connector", "agent", "shared"];
 const GROUND: &[&str] = &["model", "config", "metrics", "connect", "db", "web"];
 
 /// Those that may know all rooms.
-const ABOVE: &[&str] = &["pipeline", "admin", "terminal", "cli", "fuzz", "cost"];
+const ABOVE: &[&str] = &["pipeline", "training", "admin", "terminal", "cli", "fuzz", "cost"];
 
 /// An arrow between two rooms that is right all the same: crate, from, to, why.
 const GRANTED: &[(&str, &str, &str, &str)] = &[

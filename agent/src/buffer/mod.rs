@@ -12,6 +12,7 @@
 
 mod age;
 mod append;
+mod beside;
 mod catalogue;
 mod copied;
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod transaction;
 mod trim;
 
 pub use append::{Append, Outcome, Refusal, With};
+pub use beside::Beside;
 pub use catalogue::{CannotCreate, LEADER_EPOCH, MAX_PARTITIONS, Partition, Topic};
 pub use copied::{OFFSETS_AHEAD, mark_copy, settled as copy_settled};
 pub use damage::Damaged;

@@ -58,6 +58,14 @@ pub fn migrate(connection: &mut Connection) -> Result<()> {
     Ok(())
 }
 
+/// All tables in a file that is new, without a word.
+pub fn lay(connection: &mut Connection) -> Result<()> {
+    for (version, (name, text)) in (1u32..).zip(MIGRATIONS) {
+        apply(connection, version, text).doing(|| format!("apply migration {name}"))?;
+    }
+    Ok(())
+}
+
 fn apply(connection: &mut Connection, version: u32, text: &str) -> Result<()> {
     let transaction = connection.transaction().or_db("begin")?;
     transaction.execute_batch(text).or_db("change the layout")?;

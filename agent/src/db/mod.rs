@@ -38,6 +38,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use writer::{Closure, Command, Handle};
 
+/// Statements that are kept ready on a scratch file.
+const SCRATCH_STATEMENTS: usize = 64;
+
 /// The file; cheap to clone. The last clone to go waits for the writer to finish and brings the
 /// write-ahead log into the file.
 #[derive(Clone)]
@@ -190,6 +193,36 @@ impl AtRest {
     pub fn bytes(&self) -> Result<u64> {
         open::length(&self.config.path)
     }
+}
+
+/// A connection for reading, beside a running agent or while none runs. Reads must be short: while one
+/// lasts, a running agent cannot reset its write-ahead log.
+///
+/// # Errors
+/// `Unreachable` if the last agent did not stop cleanly; `Config` if there is no file.
+pub fn beside(config: &DbConfig) -> Result<Connection> {
+    match at_rest(config)? {
+        Some(file) if file.bytes()? == 0 => {
+            Err(Error::new(Kind::Config, format!("there is no file {}", config.path.display()))
+                .remedy("db.path must be the file of the agent"))
+        }
+        Some(file) => file.reader(),
+        None => open::reader(config),
+    }
+}
+
+/// A file with our tables for work that is thrown away: nothing in it is durable, its pages in memory
+/// are bounded by `cache_bytes`.
+pub fn scratch(path: &Path, cache_bytes: u64) -> Result<Connection> {
+    let mut connection = Connection::open(path).or_db("make a scratch file")?;
+    for (name, value) in [("journal_mode", "OFF"), ("synchronous", "OFF"), ("locking_mode", "EXCLUSIVE")] {
+        connection.pragma_update(None, name, value).or_db("set up a scratch file")?;
+    }
+    let kibibytes = i64::try_from(cache_bytes / 1024).unwrap_or(i64::MAX);
+    connection.pragma_update(None, "cache_size", -kibibytes).or_db("set up a scratch file")?;
+    connection.set_prepared_statement_cache_capacity(SCRATCH_STATEMENTS);
+    migrate::lay(&mut connection)?;
+    Ok(connection)
 }
 
 /// Moves the file aside while no agent runs; gives back its new name.

@@ -8,13 +8,13 @@ pub mod cursor;
 mod fit;
 mod needed;
 pub mod progress;
-mod reach;
+pub(crate) mod reach;
 pub mod recover;
 mod retention;
 mod run;
 mod thread;
 pub mod upkeep;
-mod work;
+pub(crate) mod work;
 
 use crate::buffer::{self, Log};
 use crate::config::Config;

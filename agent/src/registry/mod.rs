@@ -97,6 +97,20 @@ pub struct Registry {
     readers: Readers,
 }
 
+/// As [`Registry::whole_schema`], for who only has the file.
+pub fn whole_schema(reader: &Connection, id: SchemaId) -> Result<Option<Arc<str>>> {
+    let read = || {
+        let Some((text, references)) = subject::text(reader, id)? else { return Ok(None) };
+        if references.is_empty() {
+            return Ok(Some(text));
+        }
+        // What is missing was deleted permanently; then the schema cannot be read any more.
+        let needed = reference::needed(reader, &references)?.unwrap_or_default();
+        Ok(Some(Arc::from(reference::whole(&text, &needed))))
+    };
+    read().doing(|| format!("read schema {id}"))
+}
+
 impl Registry {
     pub fn open(db: &Db) -> Result<Registry> {
         Ok(Registry { db: db.clone(), readers: db.readers(READERS) })
@@ -111,16 +125,7 @@ impl Registry {
     /// The text of a schema with the types that it takes from other subjects written into it: what
     /// a reader of records needs.
     pub fn whole_schema(&self, id: SchemaId) -> Result<Option<Arc<str>>> {
-        let read = |reader: &Connection| {
-            let Some((text, references)) = subject::text(reader, id)? else { return Ok(None) };
-            if references.is_empty() {
-                return Ok(Some(text));
-            }
-            // What is missing was deleted permanently; then the schema cannot be read any more.
-            let needed = reference::needed(reader, &references)?.unwrap_or_default();
-            Ok(Some(Arc::from(reference::whole(&text, &needed))))
-        };
-        self.readers.run_now(read).doing(|| format!("read schema {id}"))
+        self.readers.run_now(|reader| whole_schema(reader, id))
     }
 
     /// What a schema takes from other subjects.

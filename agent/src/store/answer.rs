@@ -134,7 +134,7 @@ pub fn cell(latest: Option<&Latest>, asked: &Asked<'_>, now_us: i64) -> Cell {
     let Some(latest) = latest else { return (Json::Null, "NOT_FOUND", EPOCH.to_owned()) };
     let as_of_us = latest.as_of.0.div_euclid(1_000);
     let value = latest.values.get(asked.place).unwrap_or(&Value::Null);
-    let stale = asked.view.ttl_us.is_some_and(|ttl| now_us.saturating_sub(as_of_us) > ttl);
+    let stale = latest.is_stale(asked.view, now_us);
     let status = match (stale, value) {
         (true, _) => "OUTSIDE_MAX_AGE",
         (false, Value::Null) => "NULL_VALUE",

@@ -9,7 +9,7 @@ mod serve;
 pub use serve::{Serving, serve};
 
 use crate::db::OrDb;
-use crate::model::feature::{AsOf, FeatureRow, StoredRow, ViewId};
+use crate::model::feature::{AsOf, FeatureRow, StoredRow, ViewId, ViewShape};
 use crate::model::pack;
 use crate::model::value::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -68,6 +68,26 @@ fn read_packed(connection: &Connection, view: ViewId, entity: &[u8]) -> Result<O
 pub fn read(connection: &Connection, view: ViewId, entity: &[u8]) -> Result<Option<Latest>> {
     let Some((as_of, packed)) = read_packed(connection, view, entity)? else { return Ok(None) };
     Ok(Some(Latest { values: unpack(&packed)?, as_of }))
+}
+
+/// What a reader is given at `now_us`: `None` for an entity that was never seen, and for values that are
+/// older than the view's `ttl`.
+pub fn current(
+    connection: &Connection,
+    view: &ViewShape,
+    entity: &[u8],
+    now_us: i64,
+) -> Result<Option<Vec<Value>>> {
+    let latest = read(connection, view.id, entity)?;
+    Ok(latest.filter(|latest| !latest.is_stale(view, now_us)).map(|latest| latest.values))
+}
+
+impl Latest {
+    /// Whether the values are older than the view's `ttl`.
+    pub fn is_stale(&self, view: &ViewShape, now_us: i64) -> bool {
+        let as_of_us = self.as_of.0.div_euclid(1_000);
+        view.ttl_us.is_some_and(|ttl| now_us.saturating_sub(as_of_us) > ttl)
+    }
 }
 
 /// All values of a view, for a target that has none yet.

@@ -63,13 +63,25 @@ fn sealed(
     committed_us: i64,
     rng: &mut Rng,
 ) -> Vec<u8> {
-    let time_ms = committed_us / 1_000;
+    let pairs =
+        changes.iter().map(|change| [key(change, schemas), value(change, schemas, committed_us, rng)]);
+    assembled(attributes, (producer, epoch, sequence), pairs, committed_us / 1_000)
+}
+
+/// Keys and values → the bytes of a batch, by the producer with this id, epoch and first sequence.
+pub fn assembled(
+    attributes: i16,
+    (producer, epoch, sequence): (i64, i16, i32),
+    pairs: impl ExactSizeIterator<Item = [Vec<u8>; 2]>,
+    time_ms: i64,
+) -> Vec<u8> {
+    let count = i32::try_from(pairs.len()).expect("few");
     let mut records = Vec::new();
-    for (delta, change) in (0..).zip(changes) {
+    for (delta, pair) in (0..).zip(pairs) {
         let mut record = vec![0];
         put_long(&mut record, 0);
         put_long(&mut record, delta);
-        for part in [key(change, schemas), value(change, schemas, committed_us, rng)] {
+        for part in pair {
             put_long(&mut record, i64::try_from(part.len()).expect("short"));
             record.extend_from_slice(&part);
         }
@@ -77,7 +89,6 @@ fn sealed(
         put_long(&mut records, i64::try_from(record.len()).expect("short"));
         records.extend_from_slice(&record);
     }
-    let count = i32::try_from(changes.len()).expect("few");
     let mut checked = Vec::new();
     checked.extend_from_slice(&attributes.to_be_bytes());
     checked.extend_from_slice(&(count - 1).to_be_bytes());
@@ -123,7 +134,7 @@ fn value(change: &Change, schemas: Schemas, committed_us: i64, rng: &mut Rng) ->
     value
 }
 
-fn put_text(bytes: &mut Vec<u8>, text: &str) {
+pub fn put_text(bytes: &mut Vec<u8>, text: &str) {
     put_long(bytes, i64::try_from(text.len()).expect("short"));
     bytes.extend_from_slice(text.as_bytes());
 }

@@ -4,10 +4,10 @@
 //! The process is killed between two steps, in the midst of a group, or the power is cut in any commit.
 //! Then it starts again from what the disk kept, and the producers send again what nobody acknowledged.
 
-mod batch;
+pub mod batch;
 mod check;
 mod client;
-mod disk;
+pub mod disk;
 mod normal;
 mod process;
 mod transactor;

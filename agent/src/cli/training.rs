@@ -1,0 +1,63 @@
+//! `training`: a training set from the agent's own log, with a progress bar on a terminal.
+
+use super::Settings;
+use crate::training::{self, Made, Request};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use shared::error::{Context, Kind, OrKind, Result};
+use shared::shutdown::Shutdown;
+use shared::time::Clock;
+use std::path::PathBuf;
+
+/// What `training` is told.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// Entities and times, in Parquet or CSV: the views' entity columns, a time, and what else is wanted.
+    #[arg(long, value_name = "FILE")]
+    spine: PathBuf,
+    /// The training set, in Parquet: the spine's columns, then `view__feature`.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The spine's column of times; `event_timestamp` when absent.
+    #[arg(long, value_name = "COLUMN")]
+    time: Option<String>,
+    /// A feature view; may be given many times. All that the spine has the entities of, when absent.
+    #[arg(long, value_name = "NAME")]
+    view: Vec<String>,
+    /// Give nulls where the log does not reach back far enough, instead of an error.
+    #[arg(long)]
+    partial: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let config = arguments.settings.load()?;
+    shared::log::start(&config.log)?;
+    let shutdown = Shutdown::default();
+    let runtime = super::runtime()?;
+    runtime.block_on(async { shutdown.listen() })?;
+    let request = Request {
+        spine: arguments.spine.clone(),
+        out: arguments.out.clone(),
+        time: arguments.time.clone(),
+        views: arguments.view.clone(),
+        partial: arguments.partial,
+    };
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos} of {len} {eta}").or_kind(Kind::Bug)?);
+    let made = training::make(&config, &request, Clock::System, &shutdown, &mut |what, done, of| {
+        bar.set_message(what);
+        bar.set_length(of.max(done));
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let Made { rows, features, incomplete, gaps } = made.doing(|| "make the training set")?;
+    super::say(&format!("{}: {rows} rows, {} features", request.out.display(), features.len()))?;
+    if incomplete > 0 {
+        super::say(&format!("{incomplete} rows have nulls because the log does not reach back far enough"))?;
+    }
+    match gaps.as_slice() {
+        [] => Ok(()),
+        topics => super::say(&format!("the log lacks records in the midst: {}", topics.join(", "))),
+    }
+}

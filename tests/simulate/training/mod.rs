@@ -1,0 +1,229 @@
+//! What a training set is, against what was served: a shop's rows come, change, go, and come late; readers
+//! ask the feature server while it runs. For the same entities and instants the training set that is made
+//! afterwards from the log has the same values, bit for bit.
+
+mod compare;
+mod shop;
+
+use crate::agent::disk::{Disk, Image};
+use crate::seeds::{each, number};
+use agent::buffer::{Append, Log, Outcome};
+use agent::db::Db;
+use agent::model::batch::Head;
+use agent::pipeline::{Agent, Processor};
+use agent::store::{self, Serving};
+use agent::training::{self, Made, Request};
+use bytes::BytesMut;
+use compare::{Served, Tally};
+use fastrand::Rng;
+use serde_json::{Value as Json, json};
+use shared::shutdown::Shutdown;
+use shared::time::{Clock, Instant};
+use shop::Shop;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+const BEGAN_NS: i64 = 1_700_000_000_000_000_000;
+/// `features.tick`: the clock stops at each, and windows are looked at.
+const TICK_US: i64 = 250_000;
+
+struct World<'r> {
+    // In this order they go: the file's writer ends last.
+    processor: Processor,
+    log: Arc<Log>,
+    db: Db,
+    disk: Disk,
+    clock: Clock,
+    shop: Shop,
+    rng: Rng,
+    served: Vec<Served>,
+    address: SocketAddr,
+    stop: Shutdown,
+    runtime: &'r Runtime,
+}
+
+impl Drop for World<'_> {
+    fn drop(&mut self) {
+        self.stop.request();
+    }
+}
+
+impl<'r> World<'r> {
+    fn new(seed: u64, runtime: &'r Runtime) -> World<'r> {
+        let disk = Disk::new(&Image::default());
+        let file = disk.path().with_file_name("agent.toml");
+        std::fs::write(&file, shop::settings(&disk.path())).expect("written");
+        let config = agent::config::load(&file).expect("a configuration");
+        let clock = Clock::manual(BEGAN_NS);
+        let agent = runtime.block_on(Agent::open_at(config, clock.clone())).expect("it opens");
+        let (db, log, stop) = (agent.db(), agent.log(), Shutdown::default());
+        runtime.block_on(log.topic_or_new(shop::TOPIC)).expect("stored").expect("a topic");
+        let shop = Shop::new(&agent.registry());
+        let views = agent::model::feature::Served::new(agent.engine().shapes());
+        let serving = Serving { views, readers: db.readers(2), clock: clock.clone() };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let served = store::serve(any, serving, Default::default(), stop.clone());
+        let address = runtime.block_on(served).expect("it listens");
+        let mut processor = agent.processor(None, Shutdown::default()).expect("a processor");
+        processor.build().expect("built");
+        let rng = Rng::with_seed(seed);
+        World { processor, log, db, disk, clock, shop, rng, served: Vec::new(), address, stop, runtime }
+    }
+
+    /// Lets time pass, and looks at windows as often as the running agent does.
+    fn pass(&mut self, micros: i64) {
+        let until = self.clock.now().micros() + micros;
+        loop {
+            let tick = (self.clock.now().micros() / TICK_US + 1) * TICK_US;
+            if tick > until {
+                break;
+            }
+            self.clock.set(Instant::from_micros(tick));
+            self.processor.tick().expect("looked at");
+        }
+        self.clock.set(Instant::from_micros(until));
+    }
+
+    /// Some rows change at the source; the agent has them at once.
+    fn change(&mut self) {
+        let topic = self.log.topic(shop::TOPIC).expect("is there");
+        for partition in &topic.partitions {
+            let batch = self.shop.batch(partition.index, self.clock.now().micros(), &mut self.rng);
+            let Some(bytes) = batch else { continue };
+            let head = Head::read(&bytes).expect("sound");
+            let appends = vec![Append { partition: Arc::clone(partition), head, range: 0..bytes.len() }];
+            let memory = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("free");
+            let append = self.log.append(BytesMut::from(&bytes[..]), appends, memory);
+            let answer = self.runtime.block_on(append).expect("queued");
+            let outcomes = self.runtime.block_on(answer).expect("an answer").expect("stored");
+            assert!(matches!(outcomes[0], Outcome::Stored { .. }), "{outcomes:?}");
+        }
+        while self.processor.round().expect("processed") {}
+    }
+
+    /// A reader asks for some entities.
+    fn ask(&mut self) {
+        self.processor.tick().expect("looked at");
+        let keys: Vec<(Json, Json)> =
+            (0..self.rng.usize(1..5)).map(|_| shop::entity(&mut self.rng)).collect();
+        let body = json!({
+            "features": shop::FEATURES, "full_feature_names": true,
+            "entities": {
+                "user_id": keys.iter().map(|(user, _)| user.clone()).collect::<Vec<_>>(),
+                "shop": keys.iter().map(|(_, shop)| shop.clone()).collect::<Vec<_>>(),
+            }
+        });
+        let url = format!("http://{}/get-online-features", self.address);
+        let answer = stack::http::post(&url, &body).and_then(stack::http::Answer::json).expect("answered");
+        let at_us = self.clock.now().micros();
+        for (place, (user, shop)) in keys.into_iter().enumerate() {
+            self.served.push(Served::read(at_us, user, shop, &answer, place));
+        }
+    }
+
+    fn step(&mut self) {
+        match self.rng.u32(0..10) {
+            0..5 => self.change(),
+            5..8 => self.ask(),
+            _ => {
+                let micros = [300, 40_000, 3_000_000, 20_000_000][self.rng.usize(0..4)];
+                let micros = self.rng.i64(1..micros);
+                self.pass(micros);
+            }
+        }
+        // No two things happen at one instant, and none on a tick.
+        self.pass(1);
+    }
+
+    /// The training set for all that was served, in an order of its own.
+    fn train(&mut self, csv: bool, partial: bool) -> (shared::Result<Made>, PathBuf) {
+        self.rng.shuffle(&mut self.served);
+        let folder = self.disk.path().parent().expect("a folder").to_owned();
+        let spine = folder.join(if csv { "spine.csv" } else { "spine.parquet" });
+        match csv {
+            true => compare::write_csv(&spine, &self.served),
+            false => compare::write_parquet(&spine, &self.served),
+        }
+        let out = folder.join("train.parquet");
+        let config = agent::config::load(&folder.join("agent.toml")).expect("a configuration");
+        let request = Request { spine, out: out.clone(), time: None, views: Vec::new(), partial };
+        let shutdown = Shutdown::default();
+        (training::make(&config, &request, self.clock.clone(), &shutdown, &mut |_, _, _| {}), out)
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
+}
+
+fn simulate(seed: u64, runtime: &Runtime, tally: &mut Tally) {
+    let mut world = World::new(seed, runtime);
+    for _ in 0..world.rng.u32(50..250) {
+        world.step();
+    }
+    world.ask();
+    world.pass(1_000_000);
+    let (made, out) = world.train(seed.is_multiple_of(2), false);
+    let made = made.expect("a training set");
+    assert_eq!((made.rows, made.incomplete), (world.served.len() as u64, 0));
+    assert_eq!(made.features, shop::FEATURES.map(|name| name.replace(':', "__")));
+    compare::equal(&out, &world.served, tally);
+}
+
+#[test]
+fn a_training_set_equals_what_was_served() {
+    let (runtime, mut tally) = (runtime(), Tally::default());
+    let seeds = number("SEEDS", 25);
+    each("training", 0..seeds, |seed| simulate(seed, &runtime, &mut tally));
+    assert!(seeds < 20 || tally.is_telling(), "{tally:?}");
+}
+
+#[test]
+fn one_seed() {
+    let runtime = runtime();
+    let seed = number("SEED", 0);
+    each("training", seed..=seed, |seed| simulate(seed, &runtime, &mut Tally::default()));
+}
+
+#[test]
+fn what_the_log_no_longer_has_is_said() {
+    let runtime = runtime();
+    let mut world = World::new(7, &runtime);
+    for _ in 0..40 {
+        world.change();
+        world.pass(100_001);
+    }
+    world.ask();
+    let partition = world.log.partitions(shop::TOPIC)[0];
+    let reader = world.db.reader().expect("opens");
+    let oldest = world.log.oldest(&reader, partition, i64::MAX, i64::MAX).expect("reads").expect("has some");
+    world.log.trim(partition, oldest.up_to).expect("trimmed");
+    let (refused, _) = world.train(false, false);
+    let error = refused.expect_err("rows are missing");
+    assert!(error.to_string().contains("does not reach back far enough"), "{error}");
+    assert!(error.hint().contains("--partial"), "{error:?}");
+    let (made, out) = world.train(false, true);
+    let made = made.expect("a training set");
+    assert_eq!(made.incomplete, made.rows);
+    // The lifetime view is lost for ever, and the others until the rows have left their windows.
+    assert!(compare::rows(&out).iter().all(|row| row["recent__total"].is_null()));
+    world.pass(120_000_000);
+    world.served.clear();
+    for _ in 0..20 {
+        world.change();
+        world.pass(1_001);
+        world.ask();
+    }
+    let (made, out) = world.train(false, true);
+    assert_eq!(
+        made.expect("a training set").incomplete,
+        world.served.len() as u64,
+        "some views lack rows for ever"
+    );
+    let rows = compare::rows(&out);
+    assert!(rows.iter().all(|row| row["recent__total"].is_null()));
+    assert!(rows.iter().any(|row| !row["aging__rows"].is_null()), "a view of six seconds is whole again");
+}
