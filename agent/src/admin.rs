@@ -8,6 +8,7 @@ use crate::gate::quarantine;
 use crate::ingest::consume;
 use crate::pipeline::progress::{Progress, State};
 use crate::pipeline::{Agent, cursor, upkeep};
+use crate::slo::Slos;
 use crate::{forward, metrics, store, sync};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
@@ -30,6 +31,7 @@ pub struct Page {
     sync: Option<(String, sync::Watch)>,
     consume: Option<(String, consume::progress::Watch)>,
     forward: Option<(String, forward::progress::Watch)>,
+    slos: Arc<Slos>,
 }
 
 /// Serves the page until the program stops; returns the address it listens on.
@@ -46,6 +48,7 @@ pub async fn serve(listen: SocketAddr, agent: &Agent, shutdown: Shutdown) -> Res
         sync: agent.sync(),
         consume: agent.consume(),
         forward: agent.forward(),
+        slos: agent.slos(),
     };
     shared::admin::serve(listen, Arc::new(page), axum::Router::new(), shutdown).await
 }
@@ -104,6 +107,7 @@ impl Page {
         });
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "slo": self.slos.page(shared::time::Clock::System.now().micros()),
             "ready": self.ready().is_ok(),
             "waiting": state.waiting,
             "buffer": self.buffer(&topics),

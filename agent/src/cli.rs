@@ -4,12 +4,12 @@ mod ingest;
 mod training;
 
 use crate::config::{self, Config};
-use crate::feature::definition;
+use crate::feature::{View, definition};
 use crate::forward;
 use crate::ingest::consume;
 use crate::pipeline::{Agent, recover};
 use crate::sync::redis::Redis;
-use crate::{admin, buffer, db, terminal};
+use crate::{admin, buffer, db, store, terminal};
 use clap::{Args, Parser, Subcommand};
 use shared::error::{Context, Error, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;
@@ -145,8 +145,7 @@ fn check(settings: &Settings) -> Result<()> {
     let config = settings.load();
     findings.push(("configuration", config.as_ref().map(|_| String::new()).map_err(again)));
     if let Ok(config) = &config {
-        let views = definition::compile(&config.feature_view);
-        findings.push(("feature views", views.map(|views| format!("{} defined", views.len()))));
+        findings.push(("feature views", features(config)));
         findings.push(("state folder", folder(&config.db.path)));
         for (name, listen) in [
             ("admin address", config.admin.listen),
@@ -191,6 +190,16 @@ fn report(findings: Vec<(&'static str, Result<String>)>) -> Result<()> {
         }
     }
     failed.map_or(Ok(()), |error| Err(error.doing("check")))
+}
+
+fn features(config: &Config) -> Result<String> {
+    let views = definition::compile(&config.feature_view)?;
+    let names = |view: &View| view.features.iter().map(|feature| feature.name.clone()).collect();
+    let names: Vec<(&str, Vec<String>)> =
+        views.iter().map(|view| (view.name.as_str(), names(view))).collect();
+    let names: Vec<(&str, &[String])> = names.iter().map(|(view, all)| (*view, all.as_slice())).collect();
+    let services = store::resolve(&config.feature_service, &names)?;
+    Ok(format!("{} defined, {} services", views.len(), services.len()))
 }
 
 fn again(error: &Error) -> Error {

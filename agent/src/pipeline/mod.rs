@@ -5,6 +5,7 @@
 
 mod compact;
 pub mod cursor;
+mod freshness;
 pub mod progress;
 pub(crate) mod reach;
 pub mod recover;
@@ -28,8 +29,10 @@ use crate::ingest::push::{self, Push};
 use crate::model::batch::PartitionId;
 use crate::model::feature::{ViewId, ViewShape};
 use crate::registry::{self, Registry};
-use crate::store::{self, Serving};
+use crate::slo::{Slos, Subject};
+use crate::store::{self, Known, Serving};
 use crate::sync::{self, Sync};
+use freshness::Freshness;
 use progress::Progress;
 use retention::Retention;
 pub use run::Processor;
@@ -50,6 +53,8 @@ pub struct Agent {
     config: Config,
     opening: Opening,
     views: Arc<[ViewShape]>,
+    known: Arc<Known>,
+    slos: Arc<Slos>,
     clock: Clock,
     progress: Progress,
     syncing: sync::Watch,
@@ -77,16 +82,40 @@ impl Agent {
     /// As [`Agent::open`], by a clock that the caller may move.
     pub async fn open_at(config: Config, clock: Clock) -> Result<Agent> {
         let views = definition::compile(&config.feature_view)?;
+        let texts = views.iter().map(|view| (view.name.clone(), view.definition.clone()));
+        let texts: Vec<(String, String)> = texts.collect();
         let (opening_config, opening_clock) = (config.clone(), clock.clone());
         // Opening waits for the file's writer, which async code must not.
         let open = move || open(&opening_config, views, &opening_clock);
         let opening = tokio::task::spawn_blocking(open).await.or_kind(Kind::Bug)??;
-        let views = opening.engine.shapes().into();
+        let shapes = opening.engine.shapes();
+        let texts = texts.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let known = Arc::new(Known::new(shapes.clone(), &config.feature_service, texts)?);
+        let subject = |shape: &ViewShape| Subject {
+            id: shape.id,
+            name: shape.name.clone(),
+            topic: opening.engine.needs(shape.id).map_or_else(String::new, |(topic, _)| topic.to_owned()),
+        };
+        let subjects: Vec<Subject> = shapes.iter().map(subject).collect();
+        let slos = Arc::new(Slos::new(&config.slo, &subjects, config.sync.is_some())?);
+        let views = shapes.into();
         let (progress, syncing) = (Progress::default(), sync::Watch::default());
         let consuming = consume::progress::Watch::default();
         let forwarding = forward::progress::Watch::default();
         let upkeep = upkeep::Watch::default();
-        Ok(Agent { config, opening, views, clock, progress, syncing, consuming, forwarding, upkeep })
+        Ok(Agent {
+            config,
+            opening,
+            views,
+            known,
+            slos,
+            clock,
+            progress,
+            syncing,
+            consuming,
+            forwarding,
+            upkeep,
+        })
     }
 
     pub fn log(&self) -> Arc<Log> {
@@ -103,6 +132,16 @@ impl Agent {
 
     pub fn engine(&self) -> Arc<Engine> {
         Arc::clone(&self.opening.engine)
+    }
+
+    /// What readers of features can ask for.
+    pub fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known)
+    }
+
+    /// The contracts on freshness.
+    pub fn slos(&self) -> Arc<Slos> {
+        Arc::clone(&self.slos)
     }
 
     /// Connections for the status page.
@@ -159,6 +198,7 @@ impl Agent {
         let importer = self.importer(&shutdown);
         self.doors(&shutdown).await?;
         let syncing = syncing.map(|(sync, changes)| tokio::spawn(sync.run(changes, shutdown.clone())));
+        let watching = self.freshness().map(|freshness| tokio::spawn(freshness.run(shutdown.clone())));
         let retention = self.retention(forward.as_ref().map(Forward::kept), &shutdown)?;
         let upkeep = self.upkeep(&shutdown)?;
         let stop = shutdown.clone();
@@ -190,10 +230,15 @@ impl Agent {
         for other in others {
             outcome = outcome.and(other.end().await);
         }
-        if let Some(task) = syncing {
+        for task in [syncing, watching].into_iter().flatten() {
             task.await.or_kind(Kind::Bug)?;
         }
         outcome
+    }
+
+    fn freshness(&self) -> Option<Freshness> {
+        let (slos, readers) = (self.slos(), self.opening.db.readers(1));
+        (!slos.is_empty()).then(|| Freshness { slos, readers, clock: self.clock.clone() })
     }
 
     fn consumer(&self, shutdown: &Shutdown) -> Result<Option<Consumer>> {
@@ -267,7 +312,7 @@ impl Agent {
     async fn doors(&self, shutdown: &Shutdown) -> Result<()> {
         let (config, opening) = (&self.config, &self.opening);
         let readers = opening.db.readers(SERVE_READERS);
-        let serving = Serving { views: Arc::clone(&self.views), readers, clock: self.clock.clone() };
+        let serving = Serving { known: self.known(), readers, clock: self.clock.clone() };
         let push = self.push();
         let more = push.clone().map(push::guarded_feast_routes).unwrap_or_default();
         store::serve(config.features.listen, serving, more, shutdown.clone()).await?;
@@ -287,7 +332,7 @@ impl Agent {
 
     /// What the processing thread does, for whoever does it step by step.
     pub fn processor(self, outbox: Option<watch::Sender<u64>>, shutdown: Shutdown) -> Result<Processor> {
-        let Agent { config, opening, views, clock, progress, .. } = self;
+        let Agent { config, opening, views, slos, clock, progress, .. } = self;
         let reader = opening.db.reader()?;
         let cursors = cursor::load(&reader)?;
         let stale = opening.opened.stale;
@@ -314,6 +359,7 @@ impl Agent {
             max_quarantined: config.quarantine.max_records,
             clock,
             progress,
+            slos,
             outbox,
             shutdown,
         })

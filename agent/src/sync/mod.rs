@@ -6,6 +6,7 @@
 pub mod feast;
 pub mod outbox;
 pub mod redis;
+pub mod waits;
 
 use crate::config::sync::SyncConfig;
 use crate::db::{Db, Readers};

@@ -12,6 +12,7 @@ mod latency;
 pub mod meter;
 mod once;
 mod plain;
+mod serve;
 mod servers;
 mod shape;
 mod snapshot;
@@ -32,6 +33,7 @@ cargo dev bench once [--rows N]
 cargo dev bench forward [--records N] [--bytes N]
 cargo dev bench features [--rows N] [--users N] [--step-ms N] [--batch N]
 cargo dev bench features --compare ROWS [--step-ms N]
+cargo dev bench serve [--rate N] [--feast-rate N] [--seconds N] [--program PATH]
 cargo dev bench row";
 
 /// So many times more rows than the test itself takes.
@@ -48,6 +50,7 @@ pub fn run(words: &[&str]) -> Result<()> {
         ["once", rest @ ..] => once::run(&Flags::parse(rest, &once::KNOWN)?),
         ["forward", rest @ ..] => forward::run(&Flags::parse(rest, &forward::KNOWN)?),
         ["start", rest @ ..] => start::run(&Flags::parse(rest, &start::KNOWN)?),
+        ["serve", rest @ ..] => serve::run(&Flags::parse(rest, &serve::KNOWN)?),
         ["row"] => row(),
         _ => Err(Error::new("which bench?").remedy(USAGE)),
     }
