@@ -10,6 +10,7 @@ use crate::gate::quarantine;
 use crate::ingest::consume;
 use crate::pipeline::progress::{Progress, State};
 use crate::pipeline::{Agent, cursor, upkeep};
+use crate::slo::Slos;
 use crate::{forward, metrics, store, sync};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
@@ -33,6 +34,7 @@ pub struct Page {
     sync: sync::Hand,
     consume: Option<(String, consume::progress::Watch)>,
     forward: Option<(String, forward::progress::Watch)>,
+    slos: Arc<Slos>,
 }
 
 /// Serves the page until the program stops; returns the address it listens on.
@@ -49,6 +51,7 @@ pub async fn serve(listen: SocketAddr, agent: &Agent, shutdown: Shutdown) -> Res
         sync: agent.sync(),
         consume: agent.consume(),
         forward: agent.forward(),
+        slos: agent.slos(),
     };
     let more = refused::routes(agent.sync(), agent.readers(), agent.engine());
     shared::admin::serve(listen, Arc::new(page), more, shutdown).await
@@ -103,6 +106,7 @@ impl Page {
         })?;
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "slo": self.slos.page(shared::time::Clock::System.now().micros()),
             "ready": self.ready().is_ok(),
             "waiting": state.waiting,
             "buffer": self.buffer(&topics),

@@ -5,11 +5,11 @@ mod sync;
 mod training;
 
 use crate::config::{self, Config};
-use crate::feature::definition;
+use crate::feature::{View, definition};
 use crate::forward;
 use crate::ingest::consume;
 use crate::pipeline::{Agent, recover, sync_views};
-use crate::{admin, buffer, db, terminal};
+use crate::{admin, buffer, db, store, terminal};
 use clap::{Args, Parser, Subcommand};
 use shared::error::{Context, Error, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;
@@ -166,7 +166,7 @@ fn check(settings: &Settings) -> Result<()> {
     if let Ok(config) = &config {
         let views = definition::compile(&config.feature_view);
         let for_sync = views.as_ref().map(|views| sync_views(views)).unwrap_or_default();
-        findings.push(("feature views", views.map(|views| format!("{} defined", views.len()))));
+        findings.push(("feature views", views.and_then(|views| features(config, &views))));
         findings.push(("state folder", folder(&config.db.path)));
         for (name, listen) in [
             ("admin address", config.admin.listen),
@@ -212,6 +212,15 @@ fn report(findings: Vec<(&'static str, Result<String>)>) -> Result<()> {
         }
     }
     failed.map_or(Ok(()), |error| Err(error.doing("check")))
+}
+
+fn features(config: &Config, views: &[View]) -> Result<String> {
+    let names = |view: &View| view.features.iter().map(|feature| feature.name.clone()).collect();
+    let names: Vec<(&str, Vec<String>)> =
+        views.iter().map(|view| (view.name.as_str(), names(view))).collect();
+    let names: Vec<(&str, &[String])> = names.iter().map(|(view, all)| (*view, all.as_slice())).collect();
+    let services = store::resolve(&config.feature_service, &names)?;
+    Ok(format!("{} defined, {} services", views.len(), services.len()))
 }
 
 fn again(error: &Error) -> Error {

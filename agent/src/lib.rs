@@ -35,6 +35,8 @@ pub mod feature;
 
 pub mod store;
 
+pub mod slo;
+
 pub mod sync;
 
 pub mod pipeline;

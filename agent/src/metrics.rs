@@ -1,7 +1,7 @@
 //! Every metric of the agent: name, help, labels. Constants here, counting where it happens.
 
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
 use shared::metrics::register;
 use std::sync::LazyLock;
@@ -331,4 +331,28 @@ pub static SYNC_WAITING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 pub static SYNC_LAG: LazyLock<GaugeVec> = LazyLock::new(|| {
     let help = "Age of the oldest set of values that waits for a central store, when it was last looked at";
     register(GaugeVec::new(Opts::new("tidegate_agent_sync_lag_seconds", help), &["target"]))
+});
+
+// slo
+
+pub static SLO_CHANGES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Changes that a contract on freshness speaks of, by verdict: in_time, late";
+    register(IntCounterVec::new(Opts::new("tidegate_agent_slo_changes_total", help), &["slo", "verdict"]))
+});
+
+pub static SLO_FRESHNESS_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let buckets = vec![0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0, 600.0, 3600.0];
+    let help = "Time from a change's commit at the source until it is readable where its contract says";
+    let options = HistogramOpts::new("tidegate_agent_slo_freshness_seconds", help).buckets(buckets);
+    register(HistogramVec::new(options, &["slo"]))
+});
+
+pub static SLO_BURN_RATE: LazyLock<GaugeVec> = LazyLock::new(|| {
+    let help = "How many times faster than allowed the budget of late changes is used up, over 5m and 1h";
+    register(GaugeVec::new(Opts::new("tidegate_agent_slo_burn_rate", help), &["slo", "window"]))
+});
+
+pub static SLO_OBJECTIVE: LazyLock<GaugeVec> = LazyLock::new(|| {
+    let help = "The part of the changes that must be in time";
+    register(GaugeVec::new(Opts::new("tidegate_agent_slo_objective", help), &["slo"]))
 });

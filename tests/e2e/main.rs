@@ -16,5 +16,6 @@ mod java;
 mod registry;
 mod shop;
 mod signal;
+mod slo;
 mod transactions;
 mod ways;

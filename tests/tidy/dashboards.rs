@@ -5,13 +5,17 @@ use crate::tree::{File, all};
 use std::collections::BTreeSet;
 
 /// What a name of ours begins with, and those that we show under Debezium's and Connect's names.
-const PREFIXES: [&str; 3] = ["tidegate_connector_", "debezium_metrics_", "kafka_connect_"];
+const PREFIXES: [&str; 4] = ["tidegate_connector_", "tidegate_agent_", "debezium_metrics_", "kafka_connect_"];
 
 #[test]
 fn dashboards_and_alerts_name_metrics_that_exist() {
     let mut known: BTreeSet<String> =
         connector::metrics::NAMES.iter().map(|name| (*name).to_owned()).collect();
     known.extend(connector::metrics::debezium::names());
+    // The agent's names stand in its list and nowhere else.
+    let agent =
+        all().into_iter().find(|file| file.path == "agent/src/metrics.rs").expect("the agent's metrics");
+    known.extend(metrics(&agent.text));
     let files: Vec<File> =
         all().into_iter().filter(|file| file.path.starts_with("packaging/grafana/")).collect();
     assert!(files.len() >= 2, "the dashboard and the alerts are there");

@@ -99,6 +99,15 @@ pub struct ViewConfig {
     pub place: String,
 }
 
+/// `[[feature_service]]`: features that a model takes, under one name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceConfig {
+    pub name: String,
+    /// `view:feature`; `view:*` for all of a view.
+    pub features: Vec<String>,
+}
+
 /// `[[feature_view.feature]]`, as written: an aggregate over a window, the latest value of a column
 /// (`of` alone), or something over other features (`derived`, `vector`).
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

@@ -13,6 +13,7 @@ pub mod file;
 pub mod gate;
 pub mod push;
 pub mod registry;
+pub mod slo;
 pub mod sync;
 pub mod topic;
 pub mod web;
@@ -30,7 +31,7 @@ pub const ENVIRONMENT_PREFIX: &str = "TIDEGATE_AGENT";
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Further files with `[[feature_view]]` and `[[gate]]`, relative to this one.
+    /// Further files with `[[feature_view]]`, `[[feature_service]]` and `[[gate]]`, relative to this one.
     pub include: Vec<PathBuf>,
     pub log: LogConfig,
     pub admin: admin::AdminConfig,
@@ -46,7 +47,9 @@ pub struct Config {
     pub quarantine: gate::QuarantineConfig,
     #[serde(deserialize_with = "sync::targets")]
     pub sync: sync::Targets,
+    pub slo: Vec<slo::SloConfig>,
     pub feature_view: Vec<feature::ViewConfig>,
+    pub feature_service: Vec<feature::ServiceConfig>,
     pub gate: Vec<gate::GateConfig>,
     pub topic: Vec<topic::TopicConfig>,
 }
@@ -56,6 +59,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 struct Included {
     feature_view: Vec<feature::ViewConfig>,
+    feature_service: Vec<feature::ServiceConfig>,
     gate: Vec<gate::GateConfig>,
 }
 
@@ -76,6 +80,7 @@ pub fn load_with(path: &Path, sets: &[String]) -> Result<Config> {
         let path = folder.join(&name);
         let mut more = include(&path)?;
         config.feature_view.append(&mut more.feature_view);
+        config.feature_service.append(&mut more.feature_service);
         config.gate.append(&mut more.gate);
         config.include.push(name);
     }
@@ -146,6 +151,7 @@ impl Config {
         self.topic.iter().try_for_each(topic::TopicConfig::check)?;
         self.registry.check()?;
         self.features.check()?;
+        self.slo.iter().try_for_each(slo::SloConfig::check)?;
         self.gate.iter().try_for_each(|gate| gate.check().doing(|| format!("[[gate]] ({})", gate.place)))?;
         self.sync.iter().try_for_each(|(name, target)| target.check(name))
     }

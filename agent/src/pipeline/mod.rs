@@ -6,6 +6,7 @@
 mod compact;
 pub mod cursor;
 mod fit;
+mod freshness;
 mod needed;
 pub mod progress;
 pub(crate) mod reach;
@@ -30,8 +31,10 @@ use crate::ingest::file::{Importer, watch::Watch};
 use crate::ingest::push::{self, Push};
 use crate::model::feature::{FeatureType, Served, ViewId, ViewShape};
 use crate::registry::{self, Registry};
-use crate::store::{self, Serving};
+use crate::slo::{Slos, Subject};
+use crate::store::{self, Known, Serving};
 use crate::sync;
+use freshness::Freshness;
 use progress::Progress;
 use retention::Retention;
 pub use run::Processor;
@@ -53,7 +56,8 @@ pub struct Agent {
     config: Config,
     opening: Opening,
     views: Arc<[ViewShape]>,
-    served: Served,
+    known: Arc<Known>,
+    slos: Arc<Slos>,
     clock: Clock,
     progress: Progress,
     syncing: sync::Hand,
@@ -90,6 +94,14 @@ impl Agent {
         let shapes = opening.engine.shapes();
         let sync_views = shapes.iter().map(|shape| sync_view(shape, &types)).collect();
         let served = Served::new(run::served(&opening.engine, &opening.opened.former));
+        let known = Arc::new(Known::new(served, &shapes, &config.feature_service)?);
+        let subject = |shape: &ViewShape| Subject {
+            id: shape.id,
+            name: shape.name.clone(),
+            topic: opening.engine.needs(shape.id).map_or_else(String::new, |(topic, _)| topic.to_owned()),
+        };
+        let subjects: Vec<Subject> = shapes.iter().map(subject).collect();
+        let slos = Arc::new(Slos::new(&config.slo, &subjects, !config.sync.is_empty())?);
         let (views, progress) = (shapes.into(), Progress::default());
         let syncing = sync::Hand::new(&opening.db, &config.sync);
         let consuming = consume::progress::Watch::default();
@@ -99,7 +111,8 @@ impl Agent {
             config,
             opening,
             views,
-            served,
+            known,
+            slos,
             clock,
             progress,
             syncing,
@@ -124,6 +137,16 @@ impl Agent {
 
     pub fn engine(&self) -> Arc<Engine> {
         Arc::clone(&self.opening.engine)
+    }
+
+    /// What readers of features can ask for.
+    pub fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known)
+    }
+
+    /// The contracts on freshness.
+    pub fn slos(&self) -> Arc<Slos> {
+        Arc::clone(&self.slos)
     }
 
     /// Connections for the status page.
@@ -178,7 +201,8 @@ impl Agent {
         self.opening.log.ask_before_deleting(needs);
         self.doors(&shutdown).await?;
         let carry = |carrier: sync::Carrier| tokio::spawn(carrier.run(shutdown.clone()));
-        let syncing: Vec<_> = carriers.into_iter().map(carry).collect();
+        let mut beside: Vec<_> = carriers.into_iter().map(carry).collect();
+        beside.extend(self.freshness().map(|freshness| tokio::spawn(freshness.run(shutdown.clone()))));
         let retention = self.retention(forward.as_ref().map(Forward::kept), &shutdown)?;
         let upkeep = self.upkeep(&shutdown)?;
         let stop = shutdown.clone();
@@ -210,10 +234,15 @@ impl Agent {
         for other in others {
             outcome = outcome.and(other.end().await);
         }
-        for task in syncing {
+        for task in beside {
             task.await.or_kind(Kind::Bug)?;
         }
         outcome
+    }
+
+    fn freshness(&self) -> Option<Freshness> {
+        let (slos, readers) = (self.slos(), self.opening.db.readers(1));
+        (!slos.is_empty()).then(|| Freshness { slos, readers, clock: self.clock.clone() })
     }
 
     fn consumer(&self, shutdown: &Shutdown) -> Result<Option<Consumer>> {
@@ -298,7 +327,7 @@ impl Agent {
     async fn doors(&self, shutdown: &Shutdown) -> Result<()> {
         let (config, opening) = (&self.config, &self.opening);
         let readers = opening.db.readers(SERVE_READERS);
-        let serving = Serving { views: self.served.clone(), readers, clock: self.clock.clone() };
+        let serving = Serving { known: self.known(), readers, clock: self.clock.clone() };
         let push = self.push();
         let more = push.clone().map(push::guarded_feast_routes).unwrap_or_default();
         store::serve(config.features.listen, serving, more, shutdown.clone()).await?;
@@ -318,7 +347,7 @@ impl Agent {
 
     /// What the processing thread does, for whoever does it step by step.
     pub fn processor(self, outbox: Option<watch::Sender<u64>>, shutdown: Shutdown) -> Result<Processor> {
-        let Agent { config, opening, views, served, clock, progress, .. } = self;
+        let Agent { config, opening, views, known, slos, clock, progress, .. } = self;
         let reader = opening.db.reader()?;
         let cursors = cursor::load(&reader)?;
         let (stale, former) = (opening.opened.stale, opening.opened.former);
@@ -345,13 +374,14 @@ impl Agent {
             engine: opening.engine,
             stale,
             former,
-            served,
+            served: known.views.clone(),
             short,
             cursors,
             config: config.features,
             max_quarantined: config.quarantine.max_records,
             clock,
             progress,
+            slos,
             outbox,
             shutdown,
         })

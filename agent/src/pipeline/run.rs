@@ -15,6 +15,7 @@ use crate::model::batch::{Batch, PartitionId};
 use crate::model::feature::{FeatureRow, Served, ViewId, ViewShape};
 use crate::model::row::Op;
 use crate::registry::Registry;
+use crate::slo::Slos;
 use crate::{metrics, store, sync};
 use rusqlite::{Connection, Transaction};
 use shared::error::{Context, Error, Kind, Result};
@@ -62,6 +63,7 @@ pub struct Processor {
     pub max_quarantined: u64,
     pub clock: Clock,
     pub progress: Progress,
+    pub slos: Arc<Slos>,
     /// Changes when the outbox got rows; without sync there is none.
     pub outbox: Option<watch::Sender<u64>>,
     pub shutdown: Shutdown,
@@ -75,6 +77,17 @@ struct Rules {
     with_outbox: bool,
     /// Views whose values are not given out.
     withheld: Vec<ViewId>,
+    /// Views of which a changed entity is wanted.
+    sampled: Vec<ViewId>,
+}
+
+/// What a transaction gave to others.
+#[derive(Default)]
+struct Published {
+    /// Rows that went into the outbox.
+    queued: usize,
+    /// A changed entity of each view that is sampled.
+    samples: Vec<(ViewId, Vec<u8>)>,
 }
 
 impl Processor {
@@ -210,23 +223,37 @@ impl Processor {
 
     fn commit(&mut self, works: Vec<Work>) -> Result<()> {
         let positions: Vec<_> = works.iter().map(|work| (work.partition, work.next_offset)).collect();
-        let committed: Vec<i64> = works
-            .iter()
-            .flat_map(|work| &work.rows)
-            .filter(|row| row.op != Op::Read)
-            .map(|row| row.committed_us)
-            .collect();
+        let commits = |work: &Work| {
+            let live = work.rows.iter().filter(|row| row.op != Op::Read);
+            (work.topic.clone(), live.map(|row| row.committed_us).collect::<Vec<i64>>())
+        };
+        let committed: Vec<(String, Vec<i64>)> = works.iter().map(commits).collect();
         let rules = self.rules();
-        let queued = self.db.write(move |tx| apply(tx, &rules, &works)).doing(|| "process the log")?;
+        let published = self.db.write(move |tx| apply(tx, &rules, &works)).doing(|| "process the log")?;
         self.cursors.extend(positions.iter().copied());
         self.progress.update(|state| state.cursors.extend(positions));
-        self.announce(queued);
-        let now_us = self.clock.now().micros();
-        for committed_us in committed {
-            let seconds = now_us.saturating_sub(committed_us) as f64 / 1e6;
-            metrics::FEATURE_FRESHNESS_SECONDS.observe(seconds.max(0.0));
-        }
+        self.announce(published.queued);
+        self.account(&committed, &published.samples);
         Ok(())
+    }
+
+    /// Counts how long it took until these commits were readable here, and what waits for the centre.
+    fn account(&self, committed: &[(String, Vec<i64>)], samples: &[(ViewId, Vec<u8>)]) {
+        let now_us = self.clock.now().micros();
+        for (topic, commits) in committed {
+            for committed_us in commits {
+                let seconds = now_us.saturating_sub(*committed_us) as f64 / 1e6;
+                metrics::FEATURE_FRESHNESS_SECONDS.observe(seconds.max(0.0));
+            }
+            self.slos.local(topic, commits, now_us);
+        }
+        let oldest = |topic: &str| {
+            let of_topic = committed.iter().filter(|(name, _)| name == topic);
+            of_topic.flat_map(|(_, commits)| commits).min().copied()
+        };
+        for (view, entity) in samples {
+            self.slos.waits(*view, entity, oldest, now_us);
+        }
     }
 
     fn rules(&self) -> Rules {
@@ -236,6 +263,7 @@ impl Processor {
             max_quarantined: self.max_quarantined,
             with_outbox: self.outbox.is_some(),
             withheld: self.short.keys().copied().collect(),
+            sampled: self.slos.sampled(),
         }
     }
 
@@ -252,7 +280,7 @@ impl Processor {
             let rules = self.rules();
             let expired = self.db.write(move |tx| {
                 let (values, more) = rules.engine.expire(tx, rules.now_us, EXPIRE_ROWS)?;
-                Ok((publish(tx, &rules, values)?, more))
+                Ok((publish(tx, &rules, values)?.queued, more))
             });
             let (queued, more) = expired.doing(|| "expire windows")?;
             self.announce(queued);
@@ -286,7 +314,7 @@ impl Processor {
             let mut queued = 0;
             for view in views {
                 let values = rules.engine.everything(tx, view, rules.now_us)?;
-                queued += publish(tx, &rules, values)?;
+                queued += publish(tx, &rules, values)?.queued;
                 if let Some(until_us) = short.get(&view) {
                     reach::set(tx, view, *until_us)?;
                 }
@@ -381,7 +409,7 @@ impl Processor {
             let done = self.db.write(move |tx| {
                 reach::forget(tx, view)?;
                 let values = rules.engine.everything(tx, view, rules.now_us)?;
-                publish(tx, &rules, values)
+                publish(tx, &rules, values).map(|published| published.queued)
             });
             let queued = done.doing(|| "give out a view's values")?;
             self.short.remove(&view);
@@ -435,8 +463,8 @@ pub(super) fn served(engine: &Engine, former: &[ViewShape]) -> Vec<ViewShape> {
     engine.shapes().into_iter().map(served).collect()
 }
 
-/// Everything that a round does, in its transaction; gives how many rows went into the outbox.
-fn apply(tx: &Transaction<'_>, rules: &Rules, works: &[Work]) -> Result<usize> {
+/// Everything that a round does, in its transaction.
+fn apply(tx: &Transaction<'_>, rules: &Rules, works: &[Work]) -> Result<Published> {
     let mut values = Vec::new();
     for work in works {
         let effect = rules.engine.apply(tx, &work.topic, &work.rows, rules.now_us, None)?;
@@ -452,14 +480,16 @@ fn apply(tx: &Transaction<'_>, rules: &Rules, works: &[Work]) -> Result<usize> {
     publish(tx, rules, values)
 }
 
-fn publish(tx: &Transaction<'_>, rules: &Rules, mut values: Vec<FeatureRow>) -> Result<usize> {
+fn publish(tx: &Transaction<'_>, rules: &Rules, mut values: Vec<FeatureRow>) -> Result<Published> {
     values.retain(|row| !rules.withheld.contains(&row.view));
     let stored = store::write(tx, values, rules.now_us)?;
     metrics::FEATURE_WRITTEN.inc_by(stored.len() as u64);
     if !rules.with_outbox {
-        return Ok(0);
+        return Ok(Published::default());
     }
     sync::outbox::put(tx, &stored)?;
     metrics::SYNC_QUEUED.inc_by(stored.len() as u64);
-    Ok(stored.len())
+    let last = |view: &ViewId| stored.iter().rfind(|stored| stored.row.view == *view);
+    let sample = |view: &ViewId| last(view).map(|stored| (*view, stored.row.entity.clone()));
+    Ok(Published { queued: stored.len(), samples: rules.sampled.iter().filter_map(sample).collect() })
 }

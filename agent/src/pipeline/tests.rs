@@ -32,7 +32,7 @@ fn a_former_version_is_read_until_the_new_one_is_complete() {
     };
     let count = |name: &str| format!("{{ name = '{name}', aggregate = 'count' }}");
     let agent = open(&folder, &count("n"), &runtime);
-    let (db, id, served) = (agent.db(), agent.views[0].id, agent.served.clone());
+    let (db, id, served) = (agent.db(), agent.views[0].id, agent.known.views.clone());
     let mut processor = agent.processor(None, Shutdown::default()).expect("a processor");
     processor.build().expect("built");
     let row = FeatureRow { view: id, entity, values: vec![Value::Int(3)] };
@@ -42,7 +42,7 @@ fn a_former_version_is_read_until_the_new_one_is_complete() {
     drop((processor, db));
 
     let agent = open(&folder, &count("m"), &runtime);
-    let (db, served, progress) = (agent.db(), agent.served.clone(), agent.progress());
+    let (db, served, progress) = (agent.db(), agent.known.views.clone(), agent.progress());
     let mut processor = agent.processor(None, Shutdown::default()).expect("a processor");
     assert_eq!(read(&db, &served), was, "not built yet");
     let state = progress.get();

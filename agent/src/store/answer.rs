@@ -4,10 +4,12 @@
 //! the view's `ttl` is `OUTSIDE_MAX_AGE`, a feature that is null is `NULL_VALUE`.
 
 use super::Latest;
+use super::known::Service;
 use crate::model::feature::{EntityType, ViewShape};
 use crate::model::value::Value;
 use base64::Engine as _;
-use serde::Deserialize;
+use serde::ser::{Serialize, Serializer};
+use serde::{Deserialize, Serialize as Derived};
 use serde_json::{Map, Value as Json, json};
 
 const EPOCH: &str = "1970-01-01T00:00:00Z";
@@ -24,6 +26,9 @@ pub struct Request {
     pub entities: Map<String, Json>,
     #[serde(default)]
     pub full_feature_names: bool,
+    /// Feast's number of each view's version is wanted: there is one of each here.
+    #[serde(default)]
+    pub include_feature_view_version_metadata: bool,
 }
 
 /// Why a request has no answer; each with the status and body that Feast's server gives.
@@ -53,6 +58,13 @@ pub struct Keys {
 }
 
 impl Request {
+    /// About how much there is to read: entities by features.
+    pub fn lookups(&self) -> usize {
+        let entities = self.entities.values().filter_map(Json::as_array).map(Vec::len).max().unwrap_or(1);
+        let features = self.features.as_ref().map_or(usize::MAX, Vec::len);
+        entities.saturating_mul(features.max(1))
+    }
+
     pub fn keys(&self) -> Result<Keys, Refusal> {
         let mut columns = Vec::new();
         for (name, values) in &self.entities {
@@ -69,11 +81,17 @@ impl Request {
         Ok(Keys { columns, count })
     }
 
-    pub fn asked<'a>(&self, views: &'a [ViewShape]) -> Result<Vec<Asked<'a>>, Refusal> {
-        if let Some(service) = &self.feature_service {
-            return Err(Refusal::UnknownService(service.clone()));
-        }
-        let features = self.features.as_deref().unwrap_or_default();
+    /// # Errors
+    /// What is asked for and is not known.
+    pub fn asked<'a>(&self, services: &[Service], views: &'a [ViewShape]) -> Result<Vec<Asked<'a>>, Refusal> {
+        let features = match &self.feature_service {
+            None => self.features.as_deref().unwrap_or_default(),
+            Some(wanted) => {
+                let found = services.iter().find(|(name, _)| name == wanted);
+                let (_, features) = found.ok_or_else(|| Refusal::UnknownService(wanted.clone()))?;
+                features
+            }
+        };
         features.iter().map(|text| asked(text, views, self.full_feature_names)).collect()
     }
 }
@@ -126,34 +144,97 @@ fn key_value(json: &Json, kind: EntityType) -> Option<Value> {
     }
 }
 
-/// One cell of the answer: value, status, time.
-pub type Cell = (Json, &'static str, String);
-
-/// What an entity's latest values say of the feature asked for.
-pub fn cell(latest: Option<&Latest>, asked: &Asked<'_>, now_us: i64) -> Cell {
-    let Some(latest) = latest else { return (Json::Null, "NOT_FOUND", EPOCH.to_owned()) };
-    let as_of_us = latest.as_of.0.div_euclid(1_000);
-    let value = latest.values.get(asked.place).unwrap_or(&Value::Null);
-    let stale = latest.is_stale(asked.view, now_us);
-    let status = match (stale, value) {
-        (true, _) => "OUTSIDE_MAX_AGE",
-        (false, Value::Null) => "NULL_VALUE",
-        (false, _) => "PRESENT",
-    };
-    (if stale { Json::Null } else { to_json(value) }, status, rfc3339(as_of_us))
+/// An entity's latest values of one view, as they are now.
+pub struct Now {
+    latest: Option<Latest>,
+    stale: bool,
+    /// When the values came to be true.
+    since: String,
+    age_ms: Option<i64>,
 }
 
-fn to_json(value: &Value) -> Json {
-    match value {
-        Value::Bool(truth) => json!(truth),
-        Value::Int(n) => json!(n),
-        Value::Float(n) => json!(n),
-        Value::Text(text) => json!(text),
-        Value::Bytes(bytes) => json!(base64::engine::general_purpose::STANDARD.encode(bytes)),
-        Value::Timestamp(micros) => json!(micros.div_euclid(1_000_000)),
-        Value::Decimal(n) => json!(n.to_f64()),
-        Value::List(values) => values.iter().map(to_json).collect(),
-        Value::Null | Value::Opaque | Value::Unchanged | Value::Absent => Json::Null,
+impl Now {
+    pub fn new(latest: Option<Latest>, view: &ViewShape, now_us: i64) -> Now {
+        let as_of_us = latest.as_ref().map(|latest| latest.as_of.0.div_euclid(1_000));
+        Now {
+            stale: latest.as_ref().is_some_and(|latest| latest.is_stale(view, now_us)),
+            since: as_of_us.map_or_else(|| EPOCH.to_owned(), rfc3339),
+            age_ms: as_of_us.map(|as_of_us| now_us.saturating_sub(as_of_us).div_euclid(1_000)),
+            latest,
+        }
+    }
+
+    fn cell(&self, place: usize) -> (&Value, &'static str) {
+        let value = self.latest.as_ref().and_then(|latest| latest.values.get(place)).unwrap_or(&Value::Null);
+        match (&self.latest, self.stale, value) {
+            (None, ..) => (&Value::Null, "NOT_FOUND"),
+            (_, true, _) => (&Value::Null, "OUTSIDE_MAX_AGE"),
+            (_, _, Value::Null) => (value, "NULL_VALUE"),
+            _ => (value, "PRESENT"),
+        }
+    }
+}
+
+/// The whole answer, join keys first.
+#[derive(Derived)]
+pub struct Answer<'a> {
+    results: Vec<Column<'a>>,
+    metadata: Metadata<'a>,
+}
+
+#[derive(Derived)]
+struct Column<'a> {
+    values: Cells<'a>,
+    statuses: Vec<&'static str>,
+    event_timestamps: Vec<&'a str>,
+}
+
+#[derive(Derived)]
+#[serde(untagged)]
+enum Cells<'a> {
+    Keys(&'a [Json]),
+    Features(Vec<Cell<'a>>),
+}
+
+struct Cell<'a>(&'a Value);
+
+#[derive(Derived)]
+struct Metadata<'a> {
+    feature_names: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    feature_view_metadata: Vec<Json>,
+    /// What Feast has no word for; its clients pass it over.
+    tidegate: Freshness<'a>,
+}
+
+#[derive(Derived)]
+struct Freshness<'a> {
+    served_at: String,
+    views: Vec<OneView<'a>>,
+}
+
+#[derive(Derived)]
+struct OneView<'a> {
+    name: &'a str,
+    /// Counts the view's definitions.
+    version: i64,
+    /// Milliseconds since the values came to be true, an entity each; null for one that was never seen.
+    ages_ms: Vec<Option<i64>>,
+}
+
+impl Serialize for Cell<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Bool(truth) => to.serialize_bool(*truth),
+            Value::Int(n) => to.serialize_i64(*n),
+            Value::Float(n) => to.serialize_f64(*n),
+            Value::Text(text) => to.serialize_str(text),
+            Value::Bytes(bytes) => to.serialize_str(&base64::engine::general_purpose::STANDARD.encode(bytes)),
+            Value::Timestamp(micros) => to.serialize_i64(micros.div_euclid(1_000_000)),
+            Value::Decimal(n) => to.serialize_f64(n.to_f64()),
+            Value::List(values) => to.collect_seq(values.iter().map(Cell)),
+            Value::Null | Value::Opaque | Value::Unchanged | Value::Absent => to.serialize_unit(),
+        }
     }
 }
 
@@ -166,29 +247,50 @@ fn rfc3339(micros: i64) -> String {
     }
 }
 
-/// The whole answer, join keys first.
-pub fn assemble(keys: Keys, columns: Vec<(String, Vec<Cell>)>) -> Json {
-    let mut names = Vec::new();
-    let mut results = Vec::new();
-    for (name, values) in keys.columns {
-        names.push(name);
-        let statuses = vec!["PRESENT"; values.len()];
-        let times = vec![EPOCH; values.len()];
-        results.push(json!({"values": values, "statuses": statuses, "event_timestamps": times}));
+/// One view that was asked: its entities in the order of the request.
+pub struct Found<'a> {
+    pub view: &'a ViewShape,
+    pub entities: Vec<Now>,
+}
+
+/// The answer's text.
+pub fn assemble(
+    request: &Request,
+    keys: &Keys,
+    asked: &[Asked<'_>],
+    found: &[Found<'_>],
+    now_us: i64,
+) -> Vec<u8> {
+    let mut feature_names: Vec<&str> = keys.columns.iter().map(|(name, _)| name.as_str()).collect();
+    feature_names.extend(asked.iter().map(|one| one.name.as_str()));
+    let mut results: Vec<Column<'_>> = keys.columns.iter().map(|(_, values)| key_column(values)).collect();
+    for one in asked {
+        let entities = found.iter().find(|found| found.view.id == one.view.id);
+        let entities = entities.map(|found| found.entities.as_slice()).unwrap_or_default();
+        let (values, statuses) =
+            entities.iter().map(|now| now.cell(one.place)).map(|(v, s)| (Cell(v), s)).unzip();
+        let event_timestamps = entities.iter().map(|now| now.since.as_str()).collect();
+        results.push(Column { values: Cells::Features(values), statuses, event_timestamps });
     }
-    for (name, cells) in columns {
-        names.push(name);
-        let mut values = Vec::with_capacity(cells.len());
-        let mut statuses = Vec::with_capacity(cells.len());
-        let mut times = Vec::with_capacity(cells.len());
-        for (value, status, time) in cells {
-            values.push(value);
-            statuses.push(status);
-            times.push(time);
-        }
-        results.push(json!({"values": values, "statuses": statuses, "event_timestamps": times}));
-    }
-    json!({"results": results, "metadata": {"feature_names": names}})
+    let views = found.iter().map(|found| OneView {
+        name: &found.view.name,
+        version: found.view.version,
+        ages_ms: found.entities.iter().map(|now| now.age_ms).collect(),
+    });
+    let tidegate = Freshness { served_at: rfc3339(now_us), views: views.collect() };
+    let version = |found: &Found<'_>| json!({"name": found.view.name, "version": 0});
+    let feature_view_metadata = match request.include_feature_view_version_metadata {
+        true => found.iter().map(version).collect(),
+        false => Vec::new(),
+    };
+    let answer = Answer { results, metadata: Metadata { feature_names, feature_view_metadata, tidegate } };
+    // Nothing in it can fail to be JSON.
+    serde_json::to_vec(&answer).unwrap_or_default()
+}
+
+fn key_column(values: &[Json]) -> Column<'_> {
+    let statuses = vec!["PRESENT"; values.len()];
+    Column { values: Cells::Keys(values), statuses, event_timestamps: vec![EPOCH; values.len()] }
 }
 
 impl Refusal {

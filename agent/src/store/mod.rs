@@ -4,8 +4,10 @@
 //! look-up.
 
 mod answer;
+mod known;
 mod serve;
 
+pub use known::{Known, resolve};
 pub use serve::{Serving, serve};
 
 use crate::db::OrDb;

@@ -1,11 +1,11 @@
 //! `POST /get-online-features` and `GET /health`, as Feast's feature server answers them, so that the
 //! Feast SDK's remote online store reads from the agent.
 
-use super::answer::{self, Asked, Refusal, Request};
-use super::{Latest, read};
+use super::answer::{self, Asked, Found, Now, Refusal, Request};
+use super::known::Known;
+use super::read;
 use crate::db::Readers;
 use crate::metrics;
-use crate::model::feature::{Served, ViewId, ViewShape};
 use crate::model::pack;
 use axum::Router;
 use axum::body::Bytes;
@@ -13,17 +13,20 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use shared::error::{Context, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
-use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// So many look-ups (entities by features) are made by the thread that has the request.
+const ON_THE_SPOT: usize = 64;
 
 /// What the door reads from.
 #[derive(Clone)]
 pub struct Serving {
-    pub views: Served,
+    pub known: Arc<Known>,
     pub readers: Readers,
     pub clock: Clock,
 }
@@ -63,69 +66,67 @@ async fn online_features(State(serving): State<Serving>, body: Bytes) -> Respons
         Err(error) => return refuse(&Refusal::Malformed(error.to_string())),
     };
     let readers = serving.readers.clone();
-    let answered = readers
-        .run(move |connection| {
-            let now_us = serving.clock.now().micros();
-            answer_one(connection, &serving.views.get(), &request, now_us)
-        })
-        .await;
+    let small = request.lookups() <= ON_THE_SPOT;
+    let read = move |connection: &rusqlite::Connection| {
+        let now_us = serving.clock.now().micros();
+        answer_one(connection, &serving.known, &request, now_us)
+    };
+    // Handing a read of some microseconds to another thread would cost more than the read.
+    let answered = if small { readers.run_now(read) } else { readers.run(read).await };
     timer.observe_duration();
     match answered {
-        Ok(Ok(answer)) => reply(StatusCode::OK, &answer),
+        Ok(Ok(answer)) => reply(StatusCode::OK, answer),
         Ok(Err(refusal)) => refuse(&refusal),
         Err(error) => {
             tracing::error!(event = "store_read_failed", %error, remedy = error.hint(), "could not read features");
-            reply(StatusCode::INTERNAL_SERVER_ERROR, &json!("the features could not be read"))
+            reply(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                json!("the features could not be read").to_string().into_bytes(),
+            )
         }
     }
 }
 
+/// The answer's text, or why there is none.
 pub(super) fn answer_one(
     connection: &rusqlite::Connection,
-    views: &[ViewShape],
+    known: &Known,
     request: &Request,
     now_us: i64,
-) -> Result<std::result::Result<Json, Refusal>> {
-    let (keys, asked) = match request.keys().and_then(|keys| Ok((keys, request.asked(views)?))) {
+) -> Result<std::result::Result<Vec<u8>, Refusal>> {
+    let views = known.views.get();
+    let asked = |keys| Ok((keys, request.asked(&known.services, &views)?));
+    let (keys, asked) = match request.keys().and_then(asked) {
         Ok(both) => both,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let mut found: HashMap<ViewId, Vec<Option<Latest>>> = HashMap::new();
+    let mut found: Vec<Found<'_>> = Vec::new();
     for Asked { view, .. } in &asked {
-        if found.contains_key(&view.id) {
+        if found.iter().any(|found| found.view.id == view.id) {
             continue;
         }
-        let mut rows = Vec::with_capacity(keys.count);
+        let mut entities = Vec::with_capacity(keys.count);
         for at in 0..keys.count {
-            rows.push(match keys.entity(view, at) {
+            let latest = match keys.entity(view, at) {
                 Ok(Some(values)) => read(connection, view.id, &pack::sortable(&values))?,
                 Ok(None) => None,
                 Err(refusal) => return Ok(Err(refusal)),
-            });
+            };
+            entities.push(Now::new(latest, view, now_us));
         }
-        found.insert(view.id, rows);
+        found.push(Found { view, entities });
     }
-    let columns = asked
-        .iter()
-        .map(|one| {
-            let rows = found.get(&one.view.id).map(Vec::as_slice).unwrap_or_default();
-            let cells = rows.iter().map(|row| answer::cell(row.as_ref(), one, now_us)).collect();
-            (one.name.clone(), cells)
-        })
-        .collect();
-    let versions = asked.iter().map(|one| (one.view.name.clone(), Json::from(one.view.version))).collect();
-    let mut answer = answer::assemble(keys, columns);
-    if let Some(metadata) = answer.get_mut("metadata").and_then(Json::as_object_mut) {
-        metadata.insert("view_versions".to_owned(), Json::Object(versions));
-    }
-    Ok(Ok(answer))
+    Ok(Ok(answer::assemble(request, &keys, &asked, &found, now_us)))
 }
 
 fn refuse(refusal: &Refusal) -> Response {
     let (status, body) = refusal.answer();
-    reply(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &body)
+    reply(
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        body.to_string().into_bytes(),
+    )
 }
 
-fn reply(status: StatusCode, body: &Json) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+fn reply(status: StatusCode, body: Vec<u8>) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -2,7 +2,7 @@
 
 use super::answer::{Refusal, Request};
 use super::*;
-use crate::model::feature::{EntityType, ViewShape};
+use crate::model::feature::{EntityType, Served, ViewShape};
 use serde_json::{Value as Json, json};
 
 fn connection() -> Connection {
@@ -48,7 +48,12 @@ fn ask(body: Json, ttl_us: Option<i64>, now_us: i64) -> std::result::Result<Json
     write(&tx, rows, 1_767_323_045_678_902).expect("stored");
     tx.commit().expect("commits");
     let request: Request = serde_json::from_value(body).expect("a request");
-    super::serve::answer_one(&connection, &[view(ttl_us)], &request, now_us).expect("reads")
+    let known = Known {
+        views: Served::new(vec![view(ttl_us)]),
+        services: vec![("both".to_owned(), ["spend:avg", "spend:n"].map(str::to_owned).into())],
+    };
+    let answer = super::serve::answer_one(&connection, &known, &request, now_us).expect("reads");
+    answer.map(|text| serde_json::from_slice(&text).expect("JSON"))
 }
 
 #[test]
@@ -63,14 +68,20 @@ fn answers_by_column_with_honest_statuses() {
             {"values": [7, 8, 9], "statuses": ["PRESENT", "PRESENT", "PRESENT"], "event_timestamps": [epoch, epoch, epoch]},
             {"values": [2.5, null, null], "statuses": ["PRESENT", "NULL_VALUE", "NOT_FOUND"], "event_timestamps": [at, at, epoch]},
             {"values": [3, 0, null], "statuses": ["PRESENT", "PRESENT", "NOT_FOUND"], "event_timestamps": [at, at, epoch]},
-        ], "metadata": {"feature_names": ["user_id", "avg", "n"], "view_versions": {"spend": 3}}})
+        ], "metadata": {"feature_names": ["user_id", "avg", "n"], "tidegate": {"served_at": at, "views": [
+            {"name": "spend", "version": 3, "ages_ms": [0, 0, null]}]}}})
     );
+    let service = json!({"feature_service": "both", "entities": {"user_id": [7, 8, 9]}});
+    assert_eq!(ask(service, None, 1_767_323_045_678_902).expect("answered"), got);
     let old = ask(body, Some(1_000), 1_767_323_046_678_902).expect("answered");
     assert_eq!(old["results"][2]["statuses"], json!(["OUTSIDE_MAX_AGE", "OUTSIDE_MAX_AGE", "NOT_FOUND"]));
-    let full = json!({"features": ["spend:n"], "entities": {"user_id": [{"int64_val": 7}]}, "full_feature_names": true});
+    assert_eq!(old["metadata"]["tidegate"]["views"][0]["ages_ms"], json!([1_000, 1_000, null]));
+    let full = json!({"features": ["spend:n"], "entities": {"user_id": [{"int64_val": 7}]}, "full_feature_names": true,
+        "include_feature_view_version_metadata": true});
     let got = ask(full, None, 0).expect("answered");
     assert_eq!(got["metadata"]["feature_names"], json!(["user_id", "spend__n"]));
     assert_eq!(got["results"][1]["values"], json!([3]));
+    assert_eq!(got["metadata"]["feature_view_metadata"], json!([{"name": "spend", "version": 0}]));
 }
 
 #[test]

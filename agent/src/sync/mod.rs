@@ -19,6 +19,7 @@ pub mod redis;
 pub mod refused;
 mod row;
 pub mod vector;
+pub mod waits;
 
 pub use carrier::{Carrier, State};
 pub use row::{Row, View, Views};

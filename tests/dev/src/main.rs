@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 cargo dev demo [--seconds N] [--kafka]      a payments shop, live, each feature beside PostgreSQL's answer
 cargo dev bench NAME                        measures, with ratios: backlog snapshot latency large start once row append
-                                            forward features
+                                            forward features serve
 cargo dev test [SUITE [NAME]]               all suites, or one: lint unit tidy servers parity e2e …
 cargo dev fuzz TARGET [--seconds N] [--keep]  inputs that break a parser of the connector, by cargo-fuzz
 cargo dev package                           a .deb of each program

@@ -62,8 +62,7 @@ impl<'r> World<'r> {
         let (db, log, stop) = (agent.db(), agent.log(), Shutdown::default());
         runtime.block_on(log.topic_or_new(shop::TOPIC)).expect("stored").expect("a topic");
         let shop = Shop::new(&agent.registry());
-        let views = agent::model::feature::Served::new(agent.engine().shapes());
-        let serving = Serving { views, readers: db.readers(2), clock: clock.clone() };
+        let serving = Serving { known: agent.known(), readers: db.readers(2), clock: clock.clone() };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let served = store::serve(any, serving, Default::default(), stop.clone());
         let address = runtime.block_on(served).expect("it listens");

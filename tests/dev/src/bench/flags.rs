@@ -27,6 +27,10 @@ impl Flags {
         self.0.get(name).map_or(Ok(default), |text| number(name, text).map(i64::unsigned_abs))
     }
 
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// Numbers separated by commas.
     pub fn numbers(&self, name: &str, default: &str) -> Result<Vec<u64>> {
         let text = self.0.get(name).map_or(default, String::as_str);

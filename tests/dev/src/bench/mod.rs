@@ -12,6 +12,7 @@ mod latency;
 pub mod meter;
 mod once;
 mod plain;
+mod serve;
 mod servers;
 mod shape;
 mod snapshot;
@@ -31,6 +32,7 @@ cargo dev bench start [--rounds N]
 cargo dev bench once [--rows N]
 cargo dev bench forward [--records N] [--bytes N]
 cargo dev bench features [--rows N] [--users N,N,…] [--step-ms N,N] [--batch N] [--compare ROWS]
+cargo dev bench serve [--rate N] [--feast-rate N] [--seconds N] [--program PATH]
 cargo dev bench row";
 
 /// So many times more rows than the test itself takes.
@@ -47,6 +49,7 @@ pub fn run(words: &[&str]) -> Result<()> {
         ["once", rest @ ..] => once::run(&Flags::parse(rest, &once::KNOWN)?),
         ["forward", rest @ ..] => forward::run(&Flags::parse(rest, &forward::KNOWN)?),
         ["start", rest @ ..] => start::run(&Flags::parse(rest, &start::KNOWN)?),
+        ["serve", rest @ ..] => serve::run(&Flags::parse(rest, &serve::KNOWN)?),
         ["row"] => row(),
         _ => Err(Error::new("which bench?").remedy(USAGE)),
     }
