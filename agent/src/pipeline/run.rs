@@ -325,9 +325,12 @@ impl Processor {
         let queued = built.doing(|| "build feature views")?;
         self.announce(queued);
         self.stale.clear();
+        self.switch()?;
+        // Said once it is so: who was told that a view lacks rows gets no value of its former version.
+        self.show_short();
         self.progress.update(|state| state.hydrating.clear());
         tracing::info!(event = "pipeline_views_built", views = stale.len(), "new and changed views are live");
-        self.switch()
+        Ok(())
     }
 
     /// Readers get the new versions that are complete from now on; then the former ones' values go. In
@@ -337,11 +340,10 @@ impl Processor {
             return Ok(());
         }
         let shapes = self.engine.shapes();
+        // A new version that lacks rows is not waited for: the former one's values stand still, and the longer
+        // they do, the more of them are wrong.
         let waits = |former: &ViewShape| {
-            let new = shapes.iter().find(|shape| shape.name == former.name).map(|shape| shape.id);
-            // What never becomes complete is not waited for: old values would stand for ever.
-            let short = |id: &ViewId| self.short.get(id).is_some_and(|until_us| *until_us != reach::NEVER);
-            new.is_some_and(|id| self.stale.contains(&id) || short(&id))
+            shapes.iter().any(|shape| shape.name == former.name && self.stale.contains(&shape.id))
         };
         let (left, done): (Vec<ViewShape>, Vec<ViewShape>) = self.former.iter().cloned().partition(waits);
         if done.is_empty() {
@@ -394,7 +396,6 @@ impl Processor {
                 );
             }
         }
-        self.show_short();
         Ok(())
     }
 
@@ -414,7 +415,6 @@ impl Processor {
             let queued = done.doing(|| "give out a view's values")?;
             self.short.remove(&view);
             self.show_short();
-            self.switch()?;
             self.announce(queued);
             let name = self.engine.name(view);
             tracing::info!(
