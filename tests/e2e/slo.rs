@@ -20,7 +20,8 @@ name = "spend"
 topic = "pushed.spend"
 entity = ["user_id"]
 feature = [ { name = "spend", of = "spend" } ]
-[sync]
+[sync.central]
+kind = "redis"
 project = "edge"
 url = "redis://127.0.0.1:1"
 retry_ceiling = "200ms"
@@ -79,7 +80,7 @@ fn a_stalled_store_burns_the_budget_and_heals() {
     ] {
         launch.set(key, format!("127.0.0.1:{}", port.expect("a free port")));
     }
-    launch.set("sync.url", format!("redis://127.0.0.1:{}/0", proxy.port()));
+    launch.set("sync.central.url", format!("redis://127.0.0.1:{}/0", proxy.port()));
     let mut agent = launch.start().expect("the agent starts");
     agent.wait_ready(LIMIT).expect("it is ready");
     let mut pushing = Pushing { url: format!("http://127.0.0.1:{push}/topics/pushed.spend"), count: 0 };
