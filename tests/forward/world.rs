@@ -9,7 +9,7 @@ use serde_json::json;
 use stack::{HOST, Kafka, Registry, http};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use support::{Binary, Launch, Program};
+use support::{Binary, Launch, Program, topics};
 
 pub const LIMIT: Duration = Duration::from_secs(120);
 
@@ -108,8 +108,7 @@ pub fn each(bootstrap: &str, prefix: &str, mut take: impl FnMut(Whole)) {
     for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
         for partition in topic.partitions() {
             list.add_partition_offset(topic.name(), partition.id(), Offset::Beginning).expect("once");
-            let (low, high) =
-                consumer.fetch_watermarks(topic.name(), partition.id(), LIMIT).expect("its end");
+            let (low, high) = topics::watermarks(&consumer, topic.name(), partition.id());
             if low < high {
                 ends.push((topic.name().to_owned(), partition.id(), high));
             }

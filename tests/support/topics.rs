@@ -47,8 +47,7 @@ pub fn each(bootstrap: &str, prefix: &str, mut take: impl FnMut(&str, Option<Rec
     for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
         take(topic.name(), None);
         for partition in topic.partitions() {
-            let (low, high) =
-                consumer.fetch_watermarks(topic.name(), partition.id(), LIMIT).expect("watermarks");
+            let (low, high) = watermarks(&consumer, topic.name(), partition.id());
             if low < high {
                 ends.push((topic.name().to_owned(), partition.id(), high));
             }
@@ -65,6 +64,19 @@ pub fn each(bootstrap: &str, prefix: &str, mut take: impl FnMut(&str, Option<Rec
         let message = message.expect("a record can be read");
         until = Instant::now() + LIMIT;
         take(message.topic(), Some(record(&message)));
+    }
+}
+
+/// Where a partition begins and ends. A broker that has just made it, or just started, may be its leader only
+/// a moment later.
+pub fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> (i64, i64) {
+    let until = Instant::now() + LIMIT;
+    loop {
+        match consumer.fetch_watermarks(topic, partition, LIMIT) {
+            Ok(found) => return found,
+            Err(error) => assert!(Instant::now() < until, "no ends of {topic}: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -10,6 +10,7 @@ use stack::proxy::{Network, Proxy};
 use stack::{Kafka, Registry, http, kafka};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
+use support::topics;
 
 struct Log {
     kafka: Kafka,
@@ -66,7 +67,7 @@ impl Log {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", self.kafka.bootstrap()).set("group.id", "reader");
         let consumer: BaseConsumer = client.create().expect("a consumer");
-        let (_, end) = consumer.fetch_watermarks(topic, 0, Duration::from_secs(20)).expect("its end");
+        let (_, end) = topics::watermarks(&consumer, topic, 0);
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, 0, Offset::Beginning).expect("a partition");
         consumer.assign(&list).expect("assigned");

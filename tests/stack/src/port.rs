@@ -2,16 +2,36 @@
 
 use crate::HOST;
 use crate::error::{Doing, Result};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How often a server is given another port before its failure is believed.
 const TRIES: u32 = 3;
 
-/// A port that nobody listens on at this moment.
+/// Where ports are looked for: below those from which systems take the near end of a connection, or one might
+/// be taken between its choice and its use.
+const FIRST: u32 = 10_000;
+const COUNT: u32 = 22_000;
+/// A step that meets every one of them, and is far from the last.
+const STEP: u32 = 7_919;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A port that nobody listens on at this moment, and that this process was not given before.
 pub fn free() -> Result<u16> {
-    let listener = TcpListener::bind((HOST, 0)).doing(|| "find a free port".to_owned())?;
-    Ok(listener.local_addr().doing(|| "find a free port".to_owned())?.port())
+    let process = std::process::id().wrapping_mul(2_654_435_761) % COUNT;
+    let mut last = None;
+    for _ in 0..COUNT {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_mul(STEP).wrapping_add(process) % COUNT;
+        let Ok(port) = u16::try_from(FIRST + number) else { continue };
+        match TcpListener::bind((HOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| ErrorKind::AddrInUse.into())).doing(|| "find a free port".to_owned())
 }
 
 /// Does something listen there?
