@@ -48,14 +48,15 @@ pub fn resolve(services: &[ServiceConfig], views: &[(&str, &[String])]) -> Resul
 
 fn one(text: &str, views: &[(&str, &[String])]) -> Result<Vec<String>> {
     let wrong = |what: String| Error::new(Kind::Config, what);
+    let near = |error: Error, name: Option<&str>| match name {
+        Some(name) => error.remedy(format!("did you mean `{name}`?")),
+        None => error,
+    };
     let (view, feature) =
         text.split_once(':').ok_or_else(|| wrong(format!("{text:?} must be written view:feature")))?;
     let Some((_, features)) = views.iter().find(|(name, _)| *name == view) else {
         let error = wrong(format!("unknown feature view `{view}`"));
-        return Err(match nearest(view, views.iter().map(|(name, _)| *name)) {
-            Some(name) => error.remedy(format!("did you mean `{name}`?")),
-            None => error,
-        });
+        return Err(near(error, nearest(view, views.iter().map(|(name, _)| *name))));
     };
     if feature == "*" {
         return Ok(features.iter().map(|feature| format!("{view}:{feature}")).collect());
@@ -64,10 +65,7 @@ fn one(text: &str, views: &[(&str, &[String])]) -> Result<Vec<String>> {
         return Ok(vec![text.to_owned()]);
     }
     let error = wrong(format!("unknown feature `{feature}` of view {view}"));
-    Err(match nearest(feature, features.iter().map(String::as_str)) {
-        Some(name) => error.remedy(format!("did you mean `{name}`?")),
-        None => error,
-    })
+    Err(near(error, nearest(feature, features.iter().map(String::as_str))))
 }
 
 #[cfg(test)]

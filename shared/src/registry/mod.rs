@@ -95,12 +95,7 @@ impl Registry {
 
     /// The id of `schema` under `subject`, registering a new version if there is none.
     pub async fn register(&self, subject: &str, schema: &str, normalize: bool) -> Result<SchemaId> {
-        let path = format!("subjects/{}/versions{}", escape(subject), normalization(normalize));
-        let id: Id = self
-            .call(&path, Some(json!({ "schema": schema })))
-            .await
-            .doing(|| format!("register a schema under subject {subject}"))?;
-        Ok(SchemaId(id.id))
+        self.register_as(subject, normalization(normalize), sent(schema, &[])).await
     }
 
     /// As [`Registry::register`], for a schema that uses types of other subjects; these must be there.
@@ -110,8 +105,13 @@ impl Registry {
         schema: &str,
         references: &[Reference],
     ) -> Result<SchemaId> {
+        self.register_as(subject, "", sent(schema, references)).await
+    }
+
+    async fn register_as(&self, subject: &str, query: &str, body: serde_json::Value) -> Result<SchemaId> {
+        let path = format!("subjects/{}/versions{query}", escape(subject));
         let id: Id = self
-            .call(&format!("subjects/{}/versions", escape(subject)), Some(sent(schema, references)))
+            .call(&path, Some(body))
             .await
             .doing(|| format!("register a schema under subject {subject}"))?;
         Ok(SchemaId(id.id))

@@ -1,11 +1,8 @@
 //! A release build of the agent, on a file of its own.
 
-use stack::error::Doing;
 use stack::folder::Folder;
 use stack::process::{Process, Signal};
-use stack::{Error, HOST, Result};
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use stack::{Error, HOST, Result, http};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -37,7 +34,8 @@ impl Agent {
         let mut command = Command::new(program);
         command.args(["run", "-c"]).arg(config);
         let mut process = Process::spawn("agent", command, &folder.path().join("agent.log"))?;
-        process.wait_ready(LIMIT, || ask(admin, "/readyz").is_ok_and(|answer| answer.contains(" 200 ")))?;
+        let url = format!("http://{HOST}:{admin}/readyz");
+        process.wait_ready(LIMIT, || http::answers(&url))?;
         Ok(Agent { process, door, admin, folder })
     }
 
@@ -47,7 +45,7 @@ impl Agent {
 
     /// A metric without labels.
     pub fn metric(&self, name: &str) -> Result<f64> {
-        let text = ask(self.admin, "/metrics")?;
+        let text = http::get(&format!("http://{HOST}:{}/metrics", self.admin))?.body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         let value = line.and_then(|value| value.trim().parse().ok());
         value.ok_or_else(|| Error::new(format!("the agent has no metric {name}")))
@@ -57,15 +55,4 @@ impl Agent {
         self.process.stop(Signal::Term, LIMIT)?;
         Ok(self.folder)
     }
-}
-
-fn ask(port: u16, path: &str) -> Result<String> {
-    let asked = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect((HOST, port))?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    asked().doing(|| format!("ask the agent for {path}"))
 }
