@@ -1,9 +1,9 @@
 //! Few records are sent at once, many wait for each other: two producers, of which one is in use.
 //!
-//! librdkafka knows one waiting time only. None makes a request of each record, which costs the connector and
-//! the brokers much under load; a few milliseconds are most of what a lone record takes from commit to
-//! consumer. So there is a producer of each kind, and one takes over from the other when nothing is in
-//! flight: order is kept. The one for many begins.
+//! librdkafka knows one waiting time only. While a request is under way, its thread turns without rest once a
+//! record behind it has waited for that time; none at all costs the connector and the brokers much under load,
+//! and a long one is most of what a lone record takes from commit to consumer. So there is a producer of each
+//! kind, and one takes over from the other when nothing is in flight: order is kept. The one for few begins.
 
 use super::kafka::producer;
 use super::report::Reports;
@@ -12,15 +12,16 @@ use rdkafka::producer::BaseProducer;
 use shared::Result;
 use std::time::{Duration, Instant};
 
-/// How long one of many waits for others.
-pub const LINGER_MS: u32 = 5;
+/// How long one of many waits for others: about as long as it takes to fill a queue, and to empty it.
+pub const LINGER_MS: u32 = 50;
 /// In flight with the producer for few, these are many: a cluster nearby acknowledges some hundred thousand a
 /// second before so many wait.
 const MANY: usize = 500;
-/// Fewer in flight with the producer for many, for so long, are few. A producer just made needs as long again
-/// to find the brokers and to be given its number by them.
-const FEW: usize = 100;
+/// Fewer a second through the producer for many, for so long, are few.
+const FEW_A_SECOND: f64 = 10_000.0;
 const CALM: Duration = Duration::from_secs(1);
+/// What a producer just made needs to find the brokers and to be given its number by them.
+const FOUND: Duration = Duration::from_millis(300);
 /// A parked producer that is not needed for so long goes: it holds a connection to each broker.
 const PARKED: Duration = Duration::from_secs(10);
 
@@ -32,10 +33,11 @@ pub struct Gears {
     made_at: Instant,
     parked_since: Instant,
     gear: Gear,
-    /// Since the last look more were in flight than the producer in use is for, or it is for many and there
-    /// were not just a few.
+    /// Since the last look more were in flight than the producer for few is for.
     crowded: bool,
-    calm_since: Instant,
+    /// Through the producer for many.
+    sent: u32,
+    sent_since: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +50,18 @@ enum Gear {
 }
 
 impl Gears {
-    /// `many`: the producer that begins.
-    pub fn new(many: &ClientConfig) -> Gears {
-        let (client, now) = (many.clone(), Instant::now());
+    /// `few`: the producer that begins.
+    pub fn new(few: &ClientConfig) -> Gears {
+        let (client, now) = (few.clone(), Instant::now());
         Gears {
             client,
             parked: None,
             made_at: now,
             parked_since: now,
-            gear: Gear::Many,
+            gear: Gear::Few,
             crowded: false,
-            calm_since: now,
+            sent: 0,
+            sent_since: now,
         }
     }
 
@@ -67,13 +70,13 @@ impl Gears {
     pub fn shift(&mut self, used: &mut BaseProducer<Reports>, in_flight: usize) -> bool {
         match (self.gear, in_flight) {
             (Gear::Many, _) => {
-                self.crowded |= in_flight >= FEW;
+                self.sent = self.sent.saturating_add(1);
                 true
             }
             (Gear::Few, ..MANY) => true,
             (Gear::Few, _) => {
                 self.crowded = true;
-                let ready = self.parked.is_some() && self.made_at.elapsed() >= CALM;
+                let ready = self.parked.is_some() && self.made_at.elapsed() >= FOUND;
                 if ready {
                     self.gear = Gear::ToMany;
                 }
@@ -107,7 +110,21 @@ impl Gears {
             std::mem::swap(used, parked);
         }
         let now = Instant::now();
-        (self.calm_since, self.parked_since, self.crowded, self.gear) = (now, now, false, gear);
+        (self.parked_since, self.crowded, self.gear) = (now, false, gear);
+        (self.sent, self.sent_since) = (0, now);
+    }
+
+    /// Whether few come; what is counted begins anew when they were not.
+    fn calm(&mut self) -> bool {
+        let waited = self.sent_since.elapsed();
+        if waited < CALM {
+            return false;
+        }
+        let few = f64::from(self.sent) < FEW_A_SECOND * waited.as_secs_f64();
+        if !few {
+            (self.sent, self.sent_since) = (0, Instant::now());
+        }
+        few
     }
 
     /// Looks now and then which producer is wanted, and lets the parked one speak.
@@ -116,13 +133,9 @@ impl Gears {
             self.shift(used, 0);
         }
         let crowded = std::mem::take(&mut self.crowded);
-        if crowded {
-            self.calm_since = Instant::now();
-        }
-        let calm = self.calm_since.elapsed() >= CALM;
         let wanted = match self.gear {
             Gear::Few => crowded,
-            Gear::Many => calm,
+            Gear::Many => self.calm(),
             Gear::ToFew | Gear::ToMany => true,
         };
         let Some(parked) = &self.parked else {
@@ -135,7 +148,7 @@ impl Gears {
             return Ok(());
         };
         parked.poll(Duration::ZERO);
-        if wanted && self.gear == Gear::Many && self.made_at.elapsed() >= CALM {
+        if wanted && self.gear == Gear::Many && self.made_at.elapsed() >= FOUND {
             self.gear = Gear::ToFew;
         } else if !wanted && self.parked_since.elapsed() >= PARKED {
             let parked = self.parked.take();

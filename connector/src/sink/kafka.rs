@@ -300,6 +300,8 @@ fn queue_messages(config: &SinkConfig) -> u32 {
 
 /// Ours, then what the operator set for librdkafka.
 fn client(config: &SinkConfig, transactions: Option<&Transactions>) -> ClientConfig {
+    // A transaction's end does not wait.
+    let linger_ms = if transactions.is_some() { gears::LINGER_MS } else { 0 };
     let mut client = ClientConfig::new();
     for (name, value) in [
         ("client.id", "tidegate-connector".to_owned()),
@@ -311,7 +313,7 @@ fn client(config: &SinkConfig, transactions: Option<&Transactions>) -> ClientCon
         // As the Java client does, so that a take-over leaves each key on its partition.
         ("partitioner", "murmur2_random".to_owned()),
         ("compression.type", config.compression.text().to_owned()),
-        ("linger.ms", config.linger_ms.unwrap_or(gears::LINGER_MS).to_string()),
+        ("linger.ms", config.linger_ms.unwrap_or(linger_ms).to_string()),
         ("batch.size", config.batch_bytes.to_string()),
         ("batch.num.messages", "100000".to_owned()),
         ("message.max.bytes", config.message_max_bytes.to_string()),
