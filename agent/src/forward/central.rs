@@ -1,8 +1,8 @@
 //! Topics at the centre: how many partitions they have, and their making where the operator says how.
 //! Without a rule that fits, a topic is the brokers' affair.
 
+use super::centre::Centre;
 use super::choice::whole;
-use super::client::Client;
 use super::report::Quiet;
 use crate::config::forward::{ForwardConfig, TopicRule};
 use rdkafka::ClientConfig;
@@ -42,7 +42,7 @@ impl Topics {
     ///
     /// # Errors
     /// `Unreachable` (try again), `Denied`, `Rejected` with the brokers' words.
-    pub fn partitions(&mut self, client: &Client, topic: &str, runtime: &Handle) -> Result<Option<u32>> {
+    pub fn partitions(&mut self, client: &dyn Centre, topic: &str, runtime: &Handle) -> Result<Option<u32>> {
         if let Some(known) = self.partitions.get(topic) {
             return Ok(Some(*known));
         }

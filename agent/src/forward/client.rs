@@ -1,9 +1,9 @@
 //! librdkafka as a producer: with transactions that carry how far we are, or idempotent without.
 //!
 //! The plain producer, polled by this room's own thread. What a transaction left open by an earlier
-//! process (or by an earlier client of this one) held is taken back when the next client begins: so a
-//! client that failed is dropped, and nothing of it is mended.
+//! process (or by an earlier client of this one) held is taken back when the next client begins.
 
+use super::centre::{Centre, Outgoing, Position};
 use super::committed;
 use super::flight::Mark;
 use super::refusal;
@@ -11,7 +11,6 @@ use super::report::{Quiet, Reports};
 use crate::config::forward::ForwardConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
-use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use shared::error::{Context, Error, Kind, OrKind, Result};
@@ -23,20 +22,6 @@ use std::time::Duration;
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// What librdkafka keeps of a message beside its key and value, roughly, with a small message in it.
 const MESSAGE_BYTES: u32 = 512;
-
-/// One record on its way.
-pub struct Outgoing<'a> {
-    pub topic: &'a str,
-    /// `None`: by its key as the Java client does, or any.
-    pub partition: Option<i32>,
-    /// Milliseconds since 1970. (The library takes 0 for "now".)
-    pub time_ms: i64,
-    pub key: Option<&'a [u8]>,
-    pub value: Option<&'a [u8]>,
-    pub headers: Option<OwnedHeaders>,
-    /// Comes back with the acknowledgement.
-    pub number: u64,
-}
 
 pub struct Client {
     producer: BaseProducer<Reports>,
@@ -82,144 +67,8 @@ impl Client {
         Ok(Client { producer, group, open: None, timeout, clock })
     }
 
-    pub fn reports(&self) -> &Reports {
+    fn reports(&self) -> &Reports {
         self.producer.context()
-    }
-
-    /// The cluster's name, which our positions in it belong to.
-    pub fn cluster(&self) -> Result<String> {
-        self.producer.client().fetch_cluster_id(ANSWER_LIMIT).ok_or_else(|| {
-            let words = self.reports().last_words();
-            let words = words.unwrap_or_else(|| "no broker of central Kafka answers".to_owned());
-            Error::new(Kind::Unreachable, words)
-                .remedy("check forward.kafka.brokers, forward.kafka.security, and that the brokers run")
-        })
-    }
-
-    /// With transactions: ends an earlier process of this name, and what it left open.
-    pub fn start(&mut self) -> Result<()> {
-        if self.group.is_none() {
-            return Ok(());
-        }
-        self.producer.init_transactions(ANSWER_LIMIT).map_err(|error| self.refused(&error, "begin"))
-    }
-
-    /// How many partitions a topic has; 0 if there is no such topic yet: asking lets the brokers make it.
-    pub fn partitions(&self, topic: &str) -> Result<u32> {
-        let asked = self.producer.client().fetch_metadata(Some(topic), ANSWER_LIMIT);
-        let metadata = asked.map_err(|error| refusal::of_record(&error, topic))?;
-        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(0) };
-        match found.error().map(Code::from) {
-            None => Ok(u32::try_from(found.partitions().len()).unwrap_or(0)),
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::LeaderNotAvailable) => Ok(0),
-            Some(code) => Err(refusal::of_record(&KafkaError::MetadataFetch(code), topic)),
-        }
-    }
-
-    /// How far a topic's local partitions are by what was committed, as the last to begin finds it.
-    pub fn committed(&self, topic: &str, partitions: u32) -> Result<BTreeMap<i32, Mark>> {
-        let mut found = BTreeMap::new();
-        let Some(group) = &self.group else { return Ok(found) };
-        let mut list = TopicPartitionList::new();
-        for partition in (0i32..).take(partitions as usize) {
-            list.add_partition(topic, partition);
-        }
-        let doing = || format!("read how far topic {topic} is at the centre");
-        let list = group.consumer.committed_offsets(list, ANSWER_LIMIT);
-        let list = list.map_err(|error| refusal::of_group(&error)).doing(doing)?;
-        for element in list.elements() {
-            element.error().map_err(|error| refusal::of_group(&error)).doing(doing)?;
-            if !committed::read(element.metadata(), &mut found) {
-                let what = format!("the group of this agent holds other words: {:?}", element.metadata());
-                return Err(Error::new(Kind::Lost, what).doing(doing()).remedy(
-                    "another program writes to this group: end it, then delete the group at the centre",
-                ));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Begins a transaction if there are some and none is open.
-    #[inline]
-    pub fn begin(&mut self) -> Result<()> {
-        if self.group.is_none() || self.open.is_some() {
-            return Ok(());
-        }
-        self.producer.begin_transaction().map_err(|error| self.refused(&error, "begin"))?;
-        self.open = Some(Opened { at: self.clock.monotonic(), wall: self.clock.now() });
-        Ok(())
-    }
-
-    /// `false` if the queue is full: poll, then send it again.
-    ///
-    /// # Errors
-    /// What no retry can help, of this record alone or of the whole client.
-    #[inline]
-    pub fn send(&self, outgoing: Outgoing<'_>) -> Result<bool> {
-        let number = usize::try_from(outgoing.number).or_kind(Kind::Bug)?;
-        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(outgoing.topic, number);
-        record.partition = outgoing.partition;
-        record.timestamp = Some(outgoing.time_ms);
-        record.key = outgoing.key;
-        record.payload = outgoing.value;
-        record.headers = outgoing.headers;
-        match self.producer.send(record) {
-            Ok(()) => Ok(true),
-            Err((KafkaError::MessageProduction(Code::QueueFull), _)) => Ok(false),
-            Err((error, _)) => Err(self.refused_record(&error, outgoing.topic)),
-        }
-    }
-
-    /// Serves acknowledgements, for at most `wait`.
-    ///
-    /// # Errors
-    /// The first delivery that failed for good, and its topic if only that is to blame.
-    pub fn poll(&self, wait: Duration) -> std::result::Result<(), (Error, Option<String>)> {
-        self.producer.poll(wait);
-        let Some((error, topic)) = self.reports().failure() else { return Ok(()) };
-        if self.producer.client().fatal_error().is_some() {
-            return Err((self.refused_record(&error, &topic), None));
-        }
-        let error = refusal::of_record(&error, &topic);
-        let alone = !error.retryable();
-        Err((error, alone.then_some(topic)))
-    }
-
-    pub fn transaction_age(&self) -> Option<Duration> {
-        self.open.map(|open| self.clock.monotonic().saturating_sub(open.at))
-    }
-
-    /// Shows what was sent since the last time, and how far we are with it, at once. All of it must be
-    /// acknowledged.
-    ///
-    /// # Errors
-    /// Whether it took place is not known then: the next client finds out.
-    pub fn commit(&mut self, places: &TopicPartitionList, limit: Duration) -> Result<()> {
-        let Some(group) = self.group.as_ref().filter(|_| self.open.is_some()) else { return Ok(()) };
-        let end = self.clock.monotonic() + limit;
-        let again = |step: &dyn Fn() -> KafkaResult<()>| loop {
-            match step() {
-                Err(KafkaError::Transaction(error))
-                    if error.is_retriable() && self.clock.monotonic() < end =>
-                {
-                    self.producer.poll(Duration::ZERO);
-                }
-                done => return done,
-            }
-        };
-        again(&|| self.producer.send_offsets_to_transaction(places, &group.metadata, ANSWER_LIMIT))
-            .and_then(|()| again(&|| self.producer.commit_transaction(ANSWER_LIMIT)))
-            .map_err(|error| self.refused(&error, "commit"))?;
-        self.open = None;
-        Ok(())
-    }
-
-    /// Takes back what is open, so that nobody waits for it; the next client would do it too.
-    pub fn abort(&mut self, limit: Duration) {
-        if self.open.take().is_some() {
-            let done = self.producer.abort_transaction(limit);
-            tracing::debug!(event = "forward_aborted", ?done, "took back what was not committed");
-        }
     }
 
     fn refused_record(&self, error: &KafkaError, topic: &str) -> Error {
@@ -244,6 +93,138 @@ impl Client {
     }
 }
 
+impl Centre for Client {
+    fn cluster(&self) -> Result<String> {
+        self.producer.client().fetch_cluster_id(ANSWER_LIMIT).ok_or_else(|| {
+            let words = self.reports().last_words();
+            let words = words.unwrap_or_else(|| "no broker of central Kafka answers".to_owned());
+            Error::new(Kind::Unreachable, words)
+                .remedy("check forward.kafka.brokers, forward.kafka.security, and that the brokers run")
+        })
+    }
+
+    fn start(&mut self) -> Result<()> {
+        if self.group.is_none() {
+            return Ok(());
+        }
+        self.producer.init_transactions(ANSWER_LIMIT).map_err(|error| self.refused(&error, "begin"))
+    }
+
+    fn partitions(&self, topic: &str) -> Result<u32> {
+        let asked = self.producer.client().fetch_metadata(Some(topic), ANSWER_LIMIT);
+        let metadata = asked.map_err(|error| refusal::of_record(&error, topic))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(0) };
+        match found.error().map(Code::from) {
+            None => Ok(u32::try_from(found.partitions().len()).unwrap_or(0)),
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::LeaderNotAvailable) => Ok(0),
+            Some(code) => Err(refusal::of_record(&KafkaError::MetadataFetch(code), topic)),
+        }
+    }
+
+    fn committed(&self, topic: &str, partitions: u32) -> Result<BTreeMap<i32, Mark>> {
+        let mut found = BTreeMap::new();
+        let Some(group) = &self.group else { return Ok(found) };
+        let mut list = TopicPartitionList::new();
+        for partition in (0i32..).take(partitions as usize) {
+            list.add_partition(topic, partition);
+        }
+        let doing = || format!("read how far topic {topic} is at the centre");
+        let list = group.consumer.committed_offsets(list, ANSWER_LIMIT);
+        let list = list.map_err(|error| refusal::of_group(&error)).doing(doing)?;
+        for element in list.elements() {
+            element.error().map_err(|error| refusal::of_group(&error)).doing(doing)?;
+            if !committed::read(element.metadata(), &mut found) {
+                let what = format!("the group of this agent holds other words: {:?}", element.metadata());
+                return Err(Error::new(Kind::Lost, what).doing(doing()).remedy(
+                    "another program writes to this group: end it, then delete the group at the centre",
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    #[inline]
+    fn begin(&mut self) -> Result<()> {
+        if self.group.is_none() || self.open.is_some() {
+            return Ok(());
+        }
+        self.producer.begin_transaction().map_err(|error| self.refused(&error, "begin"))?;
+        self.open = Some(Opened { at: self.clock.monotonic(), wall: self.clock.now() });
+        Ok(())
+    }
+
+    #[inline]
+    fn send(&self, outgoing: Outgoing<'_>) -> Result<bool> {
+        let number = usize::try_from(outgoing.number).or_kind(Kind::Bug)?;
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(outgoing.topic, number);
+        record.partition = outgoing.partition;
+        record.timestamp = Some(outgoing.time_ms);
+        record.key = outgoing.key;
+        record.payload = outgoing.value;
+        record.headers = outgoing.headers;
+        match self.producer.send(record) {
+            Ok(()) => Ok(true),
+            Err((KafkaError::MessageProduction(Code::QueueFull), _)) => Ok(false),
+            Err((error, _)) => Err(self.refused_record(&error, outgoing.topic)),
+        }
+    }
+
+    fn poll(&self, wait: Duration) -> std::result::Result<(), (Error, Option<String>)> {
+        self.producer.poll(wait);
+        let Some((error, topic)) = self.reports().failure() else { return Ok(()) };
+        if self.producer.client().fatal_error().is_some() {
+            return Err((self.refused_record(&error, &topic), None));
+        }
+        let error = refusal::of_record(&error, &topic);
+        let alone = !error.retryable();
+        Err((error, alone.then_some(topic)))
+    }
+
+    fn take(&self, out: &mut Vec<(u64, u64)>) {
+        self.reports().take(out);
+    }
+
+    fn lost(&self) -> Option<String> {
+        self.reports().lost()
+    }
+
+    fn take_sent_bytes(&self) -> Option<u64> {
+        self.reports().take_sent_bytes()
+    }
+
+    fn transaction_age(&self) -> Option<Duration> {
+        self.open.map(|open| self.clock.monotonic().saturating_sub(open.at))
+    }
+
+    fn commit(&mut self, positions: &[Position], limit: Duration) -> Result<()> {
+        let Some(group) = self.group.as_ref().filter(|_| self.open.is_some()) else { return Ok(()) };
+        let places = &places(positions)?;
+        let end = self.clock.monotonic() + limit;
+        let again = |step: &dyn Fn() -> KafkaResult<()>| loop {
+            match step() {
+                Err(KafkaError::Transaction(error))
+                    if error.is_retriable() && self.clock.monotonic() < end =>
+                {
+                    self.producer.poll(Duration::ZERO);
+                }
+                done => return done,
+            }
+        };
+        again(&|| self.producer.send_offsets_to_transaction(places, &group.metadata, ANSWER_LIMIT))
+            .and_then(|()| again(&|| self.producer.commit_transaction(ANSWER_LIMIT)))
+            .map_err(|error| self.refused(&error, "commit"))?;
+        self.open = None;
+        Ok(())
+    }
+
+    fn abort(&mut self, limit: Duration) {
+        if self.open.take().is_some() {
+            let done = self.producer.abort_transaction(limit);
+            tracing::debug!(event = "forward_aborted", ?done, "took back what was not committed");
+        }
+    }
+}
+
 impl Group {
     fn new(config: &ForwardConfig, name: &str) -> Result<Group> {
         let mut client = ClientConfig::new();
@@ -261,13 +242,13 @@ impl Group {
     }
 }
 
-/// A list of how far we are: topic, central partition, offset, text.
-pub fn places<'a>(all: impl Iterator<Item = (&'a str, i32, i64, String)>) -> Result<TopicPartitionList> {
+/// As librdkafka's list; how far the local partitions are is the text beside the offset.
+fn places(positions: &[Position]) -> Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
-    for (topic, partition, offset, text) in all {
-        let mut element = list.add_partition(topic, partition);
-        element.set_offset(Offset::Offset(offset)).or_kind(Kind::Bug)?;
-        element.set_metadata(text);
+    for position in positions {
+        let mut element = list.add_partition(&position.topic, position.partition);
+        element.set_offset(Offset::Offset(position.next_offset)).or_kind(Kind::Bug)?;
+        element.set_metadata(committed::write(position.marks.iter().copied()));
     }
     Ok(list)
 }

@@ -16,6 +16,7 @@
 //! centre refuses, or an id that nobody knows, holds its partition alone.
 
 mod central;
+mod centre;
 mod choice;
 mod client;
 mod committed;
@@ -34,6 +35,8 @@ mod schedule;
 mod schema_id;
 mod session;
 
+pub use centre::{Centre, Make, Outgoing, Position, kafka};
+pub use flight::Mark;
 pub use schema_id::{Asked, Known, Schema};
 
 use crate::buffer::Log;
@@ -60,7 +63,7 @@ use shared::shutdown::Shutdown;
 use shared::time::Clock;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -87,7 +90,8 @@ pub struct Forward {
     name: String,
     topics: Topics,
     schemas: Schemas,
-    client: Option<Client>,
+    make: Make,
+    client: Option<Box<dyn Centre>>,
     started: bool,
     /// The central cluster, as far as is known.
     cluster: String,
@@ -101,22 +105,35 @@ pub struct Forward {
     /// Records and bytes acknowledged in the open transaction.
     uncommitted: (u64, u64),
     acknowledged: Vec<(u64, u64)>,
-    last_arrival: Instant,
-    last_note: Instant,
-    next_look: Option<Instant>,
+    /// On the monotonic clock, as are the next ones.
+    last_arrival: Duration,
+    last_note: Duration,
+    next_look: Option<Duration>,
     /// The central registry does not answer.
     registry_waits: bool,
     waiting: bool,
     was_open: bool,
-    stop_by: Option<Instant>,
+    stop_by: Option<Duration>,
     rates: Rates,
     kept: Kept,
     watch: Watch,
     shutdown: Shutdown,
 }
 
+/// What it stands on.
+pub struct Ground<'a> {
+    pub db: &'a Db,
+    pub log: Arc<Log>,
+    pub known: Known,
+    pub make: Make,
+    pub watch: Watch,
+    pub clock: &'a Clock,
+    pub shutdown: Shutdown,
+}
+
 /// What the thread does next.
-enum Next {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
     More,
     /// Nothing to send; waits for news this long.
     Idle(Duration),
@@ -127,16 +144,10 @@ impl Forward {
     ///
     /// # Errors
     /// `Config`: an expression, window or property that is none, or unusable TLS files.
-    pub fn new(
-        config: &ForwardConfig,
-        consumed: &[String],
-        db: &Db,
-        log: Arc<Log>,
-        known: Known,
-        watch: Watch,
-        shutdown: Shutdown,
-    ) -> Result<Forward> {
-        let (reader, clock) = (db.reader()?, Clock::System);
+    pub fn new(config: &ForwardConfig, consumed: &[String], ground: Ground<'_>) -> Result<Forward> {
+        let Ground { db, log, known, make, watch, clock, shutdown } = ground;
+        let (reader, clock) = (db.reader()?, clock.clone());
+        let now = clock.monotonic();
         let choice = Choice::new(config, consumed)?;
         let central = Registry::new(config.registry.clone())?;
         let schemas = Schemas::open(db, central, config.registry.url.join(" "), known)?;
@@ -156,6 +167,7 @@ impl Forward {
             reader,
             clock,
             schemas,
+            make,
             client: None,
             started: false,
             cluster,
@@ -166,8 +178,8 @@ impl Forward {
             limiter,
             uncommitted: (0, 0),
             acknowledged: Vec::new(),
-            last_arrival: Instant::now(),
-            last_note: Instant::now(),
+            last_arrival: now,
+            last_note: now,
             next_look: None,
             registry_waits: false,
             waiting: false,
@@ -212,8 +224,11 @@ impl Forward {
     }
 
     /// One step: makes ready what is missing, or hands over a piece, or sees to what is on its way.
-    fn turn(&mut self, runtime: &Handle) -> Result<Next> {
-        if self.next_look.is_none_or(|at| Instant::now() >= at) {
+    ///
+    /// # Errors
+    /// The client is to be given up ([`Forward::leave`]); what is on its way is not known then.
+    pub fn turn(&mut self, runtime: &Handle) -> Result<Next> {
+        if self.next_look.is_none_or(|at| self.clock.monotonic() >= at) {
             self.look();
         }
         if !self.opened()? {
@@ -277,7 +292,7 @@ impl Forward {
     /// How long the bandwidth's limit wants it to wait, if it does.
     fn limited(&mut self) -> Option<Duration> {
         let limiter = self.limiter.as_mut()?;
-        if let Some(bytes) = self.client.as_ref().and_then(|client| client.reports().take_sent_bytes()) {
+        if let Some(bytes) = self.client.as_ref().and_then(|client| client.take_sent_bytes()) {
             limiter.measured(bytes);
         }
         Some(limiter.wait(self.clock.monotonic())).filter(|wait| !wait.is_zero())
@@ -285,7 +300,7 @@ impl Forward {
 
     /// Finds partitions that are new, and shows where it stands.
     fn look(&mut self) {
-        self.next_look = Some(Instant::now() + LOOK_EVERY);
+        self.next_look = Some(self.clock.monotonic() + LOOK_EVERY);
         let known: HashMap<PartitionId, usize> =
             self.places.iter().enumerate().map(|(at, place)| (place.local.id, at)).collect();
         for topic in self.log.topics().into_iter().filter(|topic| self.choice.takes(&topic.name)) {
@@ -346,7 +361,8 @@ impl Forward {
             }
         });
         // A topic that is new is seen at once.
-        if news.has_changed().is_ok() && self.places.iter().all(|place| !place.wants(Instant::now())) {
+        let now = self.clock.monotonic();
+        if news.has_changed().is_ok() && self.places.iter().all(|place| !place.wants(now)) {
             self.next_look = None;
         }
     }

@@ -1,6 +1,6 @@
 //! The hot path: chooses what is next, and hands a piece of it over.
 
-use super::client::{Client, Outgoing};
+use super::centre::{Centre, Outgoing};
 use super::flight::{Flight, Mark};
 use super::place::{Place, Tone};
 use super::record::{Opened, Record};
@@ -12,7 +12,6 @@ use crate::metrics;
 use crate::model::batch::Batch;
 use rdkafka::message::{Header, OwnedHeaders};
 use shared::error::{Error, Kind, Result};
-use std::time::Instant;
 use tokio::runtime::Handle;
 
 /// Bytes of the log that one read takes: reads are short, the log's file is not held up by them.
@@ -38,7 +37,7 @@ enum Pause {
 impl Forward {
     /// The most important place with something to send; among equals the one being read, then the next.
     pub(super) fn choose(&self) -> Option<usize> {
-        let now = Instant::now();
+        let now = self.clock.monotonic();
         let current = self.reading.as_ref().map(|reading| reading.place);
         let begin = current.map_or(0, |at| at + 1);
         let count = self.places.len();
@@ -70,7 +69,7 @@ impl Forward {
         let limit = self.pace.piece();
         let mut hand = Hand {
             config: &self.config,
-            client,
+            client: &**client,
             place,
             schemas: &mut self.schemas,
             flight: &mut self.flight,
@@ -104,7 +103,8 @@ impl Forward {
         }
         if let Some(place) = self.places.get_mut(at) {
             let until = place.sent.next_offset.saturating_add(1);
-            place.hold(error, until, if away { Tone::Silent } else { Tone::Warn });
+            let tone = if away { Tone::Silent } else { Tone::Warn };
+            place.hold(error, until, tone, self.clock.monotonic());
         }
     }
 }
@@ -142,7 +142,7 @@ fn skipped(place: &Place, first: Option<&Batch>) {
 /// What a piece is handed over with.
 struct Hand<'a> {
     config: &'a ForwardConfig,
-    client: &'a Client,
+    client: &'a dyn Centre,
     place: &'a mut Place,
     schemas: &'a mut Schemas,
     flight: &'a mut Flight,

@@ -9,7 +9,7 @@ use shared::error::Error;
 use shared::retry::Backoff;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CEILING: Duration = Duration::from_secs(60);
@@ -41,8 +41,9 @@ pub struct Place {
 pub struct Held {
     pub error: String,
     backoff: Backoff,
-    retry_at: Instant,
-    since: Instant,
+    /// On the monotonic clock, as is the next.
+    retry_at: Duration,
+    since: Duration,
     /// It goes on when what stands here has arrived.
     until: i64,
     said: bool,
@@ -87,7 +88,7 @@ impl Place {
     }
 
     /// Whether there is something to send, and it may be sent now.
-    pub fn wants(&self, now: Instant) -> bool {
+    pub fn wants(&self, now: Duration) -> bool {
         // What was removed from the log, or deleted with its topic, is not waited for.
         self.sent.next_offset.max(self.local.start()) < self.local.end()
             && self.held.as_ref().is_none_or(|held| now >= held.retry_at)
@@ -135,12 +136,11 @@ impl Place {
     }
 
     /// Not to be sent for a while; `until`: the offset behind what it stops at. Said once per episode.
-    pub fn hold(&mut self, error: &Error, until: i64, tone: Tone) {
+    pub fn hold(&mut self, error: &Error, until: i64, tone: Tone, now: Duration) {
         let first = match tone {
             Tone::Patient => RETRY_QUICK,
             Tone::Warn | Tone::Silent => RETRY_FIRST,
         };
-        let now = Instant::now();
         let held = self.held.get_or_insert_with(|| Held {
             error: String::new(),
             backoff: Backoff::new(first, RETRY_CEILING),
@@ -155,7 +155,7 @@ impl Place {
         let loud = match tone {
             Tone::Warn => true,
             Tone::Silent => false,
-            Tone::Patient => held.since.elapsed() >= PATIENCE,
+            Tone::Patient => now.saturating_sub(held.since) >= PATIENCE,
         };
         if loud && !std::mem::replace(&mut held.said, true) {
             tracing::warn!(

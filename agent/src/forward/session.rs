@@ -1,15 +1,15 @@
 //! The client's life: begun, asked how far we are, seen home, dropped when it failed.
 
-use super::client::{self, ANSWER_LIMIT, Client};
+use super::centre::{Centre, Position};
+use super::client::ANSWER_LIMIT;
 use super::flight::Mark;
 use super::place::{Place, Tone};
-use super::{Forward, SLICE, STOP_LIMIT, committed, cursor, record};
+use super::{Forward, SLICE, STOP_LIMIT, cursor, record};
 use crate::metrics;
 use crate::model::batch::PartitionId;
-use rdkafka::TopicPartitionList;
 use rusqlite::Connection;
 use shared::error::{Error, Kind, Result};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// The file's note is written this often: each is a synced commit.
@@ -18,8 +18,12 @@ const NOTE_EVERY: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(10);
 
 impl Forward {
-    pub(super) fn client(&self) -> Result<&Client> {
-        self.client.as_ref().ok_or_else(|| Error::new(Kind::Bug, "there is no client"))
+    fn since(&self, moment: Duration) -> Duration {
+        self.clock.monotonic().saturating_sub(moment)
+    }
+
+    pub(super) fn client(&self) -> Result<&dyn Centre> {
+        self.client.as_deref().ok_or_else(|| Error::new(Kind::Bug, "there is no client"))
     }
 
     /// Makes a client if there is none, and begins.
@@ -29,7 +33,7 @@ impl Forward {
         }
         let client = match &mut self.client {
             Some(client) => client,
-            none => none.insert(Client::new(&self.config, &self.name, &self.clock)?),
+            none => none.insert((self.make)(&self.config, &self.name, &self.clock)?),
         };
         let cluster = client.cluster()?;
         client.start()?;
@@ -40,7 +44,7 @@ impl Forward {
         self.flight.forget();
         self.uncommitted = (0, 0);
         self.reading = None;
-        self.last_arrival = Instant::now();
+        self.last_arrival = self.clock.monotonic();
         self.started = true;
         self.works();
         Ok(())
@@ -63,7 +67,7 @@ impl Forward {
     }
 
     /// After an error: a client that had begun may be of no use any more.
-    pub(super) fn leave(&mut self, error: &Error) {
+    pub fn leave(&mut self, error: &Error) {
         tracing::debug!(event = "forward_left", %error, "the client is given up");
         if self.started || !error.retryable() {
             self.drop_client();
@@ -84,7 +88,7 @@ impl Forward {
             return Ok(true);
         };
         let topic = place.topic().to_owned();
-        let client = self.client.as_ref().ok_or_else(|| Error::new(Kind::Bug, "there is no client"))?;
+        let client = self.client.as_deref().ok_or_else(|| Error::new(Kind::Bug, "there is no client"))?;
         let partitions = match self.topics.partitions(client, &topic, runtime) {
             Ok(Some(partitions)) => partitions,
             Ok(None) => {
@@ -116,14 +120,14 @@ impl Forward {
 
     pub(super) fn hold_topic(&mut self, topic: &str, error: &Error, tone: Tone) {
         self.topics.forget(topic);
-        let now = Instant::now();
+        let now = self.clock.monotonic();
         for place in self.places.iter_mut().filter(|place| place.topic() == topic) {
             // Those with nothing to send have nothing to stop at.
             if place.wants(now) || place.sent != place.done || place.held.is_some() {
                 // What was handed over is to blame, or else what comes next.
                 let next = i64::from(place.sent == place.done);
                 let until = place.sent.next_offset.saturating_add(next);
-                place.hold(error, until, tone);
+                place.hold(error, until, tone, now);
             }
             place.central = None;
         }
@@ -133,7 +137,7 @@ impl Forward {
     pub(super) fn poll(&mut self, wait: Duration) -> Result<()> {
         let client = self.client.as_ref().ok_or_else(|| Error::new(Kind::Bug, "there is no client"))?;
         let polled = client.poll(wait);
-        client.reports().take(&mut self.acknowledged);
+        client.take(&mut self.acknowledged);
         for (number, records) in self.acknowledged.drain(..) {
             self.flight.acknowledge(number, records);
         }
@@ -170,7 +174,7 @@ impl Forward {
             }
         }
         if any {
-            self.last_arrival = Instant::now();
+            self.last_arrival = self.clock.monotonic();
             if !transactions {
                 self.count();
             }
@@ -180,7 +184,7 @@ impl Forward {
             self.registry_works();
         }
         if self.flight.is_empty() {
-            self.last_arrival = Instant::now();
+            self.last_arrival = self.clock.monotonic();
         }
     }
 
@@ -209,8 +213,8 @@ impl Forward {
         if self.waiting || self.flight.is_empty() {
             return;
         }
-        let lost = self.client.as_ref().and_then(|client| client.reports().lost());
-        if lost.is_some() || self.last_arrival.elapsed() >= SILENCE {
+        let lost = self.client.as_ref().and_then(|client| client.lost());
+        if lost.is_some() || self.since(self.last_arrival) >= SILENCE {
             let what = lost.unwrap_or_else(|| format!("no acknowledgement for {} s", SILENCE.as_secs()));
             let remedy = "check the link and that the brokers run";
             self.waits(&Error::new(Kind::Unreachable, what).remedy(remedy));
@@ -221,12 +225,12 @@ impl Forward {
     pub(super) fn settle(&mut self) -> Result<()> {
         while !self.flight.is_empty() {
             self.poll(SLICE)?;
-            if self.next_look.is_none_or(|at| Instant::now() >= at) {
+            if self.next_look.is_none_or(|at| self.clock.monotonic() >= at) {
                 self.look();
             }
             if self.shutdown.requested() {
-                let stop_by = *self.stop_by.get_or_insert_with(|| Instant::now() + STOP_LIMIT);
-                if Instant::now() >= stop_by {
+                let now = self.clock.monotonic();
+                if now >= *self.stop_by.get_or_insert(now + STOP_LIMIT) {
                     return Err(Error::new(Kind::Unreachable, "the stop does not wait any longer"));
                 }
             }
@@ -239,13 +243,13 @@ impl Forward {
             return Ok(());
         };
         let begun = client.transaction_age();
-        let places = self.committable()?;
+        let positions = self.committable();
         let limit = match self.shutdown.requested() {
             true => STOP_LIMIT,
             false => self.config.transaction_timeout.max(ANSWER_LIMIT),
         };
         if let Some(client) = &mut self.client {
-            client.commit(&places, limit)?;
+            client.commit(&positions, limit)?;
         }
         metrics::FORWARD_TRANSACTIONS.inc();
         tracing::debug!(event = "forward_committed", records = self.uncommitted.0, age = ?begun, "committed");
@@ -257,13 +261,13 @@ impl Forward {
     }
 
     /// How far each topic is that moved, told by all of its partitions.
-    fn committable(&self) -> Result<TopicPartitionList> {
+    fn committable(&self) -> Vec<Position> {
         let moved = |place: &&Place| place.central.is_some() && place.sent != place.done;
         let mut topics: Vec<(&str, u32)> =
             self.places.iter().filter(moved).map(|p| (p.topic(), p.central.unwrap_or(1))).collect();
         topics.sort_unstable();
         topics.dedup();
-        let mut lines = Vec::new();
+        let mut positions = Vec::new();
         for (topic, count) in topics {
             let of_topic: Vec<&Place> = self.places.iter().filter(|place| place.topic() == topic).collect();
             for central in (0i32..).take(count as usize) {
@@ -271,17 +275,17 @@ impl Forward {
                 let here = of_topic.iter().filter(|place| place.local.index % count == central);
                 let marks: Vec<(i32, Mark)> = here.map(|place| (place.local.index, place.sent)).collect();
                 if let Some((_, first)) = marks.first() {
-                    let offset = first.next_offset;
-                    lines.push((topic, central, offset, committed::write(marks.into_iter())));
+                    let (topic, next_offset) = (topic.to_owned(), first.next_offset);
+                    positions.push(Position { topic, partition: central, next_offset, marks });
                 }
             }
         }
-        client::places(lines.into_iter())
+        positions
     }
 
     /// Notes in the file what is done, if that is due. A disk that is full is somebody else's to say.
     pub(super) fn note(&mut self, now: bool) {
-        if self.last_note.elapsed() < NOTE_EVERY && !now {
+        if self.since(self.last_note) < NOTE_EVERY && !now {
             return;
         }
         let moved: Vec<(PartitionId, i64)> = self
@@ -290,7 +294,7 @@ impl Forward {
             .filter(|place| place.done.next_offset > place.noted)
             .map(|place| (place.local.id, place.done.next_offset))
             .collect();
-        self.last_note = Instant::now();
+        self.last_note = self.clock.monotonic();
         if moved.is_empty() {
             return;
         }

@@ -193,7 +193,7 @@ impl Agent {
         let outbox = self.syncing.news();
         let carriers = self.syncing.carriers(&self.config.sync, &self.sync_views, &self.clock)?;
         let consumer = self.consumer(&shutdown)?;
-        let forward = self.forwarder(&shutdown)?;
+        let forward = self.forwarder(forward::kafka(), &shutdown)?;
         let importer = self.importer(&shutdown);
         let consumed = self.config.consume.as_ref().map_or_else(Vec::new, |consume| consume.topics.clone());
         let kept = forward.as_ref().map(Forward::kept);
@@ -254,7 +254,8 @@ impl Agent {
         Consumer::new(settings, db, log, adopt, watch, shutdown.clone()).map(Some)
     }
 
-    fn forwarder(&self, shutdown: &Shutdown) -> Result<Option<Forward>> {
+    /// Brings the log to the centre that `make` reaches, if there is one.
+    pub fn forwarder(&self, make: forward::Make, shutdown: &Shutdown) -> Result<Option<Forward>> {
         let Some(settings) = &self.config.forward else { return Ok(None) };
         let registry = Arc::clone(&self.opening.registry);
         let known: forward::Known = Box::new(move |asked| match asked {
@@ -273,8 +274,10 @@ impl Agent {
             }
         });
         let consumed = self.config.consume.as_ref().map_or(&[][..], |consume| &consume.topics);
-        let (db, watch) = (&self.opening.db, self.forwarding.clone());
-        Forward::new(settings, consumed, db, self.log(), known, watch, shutdown.clone()).map(Some)
+        let (log, watch, shutdown) = (self.log(), self.forwarding.clone(), shutdown.clone());
+        let (db, clock) = (&self.opening.db, &self.clock);
+        let ground = forward::Ground { db, log, known, make, watch, clock, shutdown };
+        Forward::new(settings, consumed, ground).map(Some)
     }
 
     fn retention(&self, forwarded: Option<Kept>, shutdown: &Shutdown) -> Result<Retention> {

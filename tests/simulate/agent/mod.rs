@@ -8,6 +8,7 @@ pub mod batch;
 mod check;
 mod client;
 pub mod disk;
+mod forward;
 mod normal;
 mod process;
 mod transactor;

@@ -32,7 +32,7 @@ const PENDING_ANSWERS: usize = 64;
 
 /// Bytes of requests that may wait for their answers, per connection: as much as a commit is worth. Clients
 /// that send whatever the socket takes would fill the door's memory without being a bit faster.
-const CONNECTION_BYTES: usize = 4 << 20;
+const CONNECTION_BYTES: usize = 3 << 20;
 
 /// Small requests come in one read; larger ones bypass the buffer.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
