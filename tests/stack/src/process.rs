@@ -167,6 +167,9 @@ impl Drop for Process {
             eprintln!("--- {}, the end of {}:\n{}", self.name, self.log.display(), self.last_lines());
         }
         if self.ended().is_none() {
+            // With what it started itself: workers, of a server that has some, would go on without it. While it
+            // runs, its number is that of its group, and of no other.
+            let _ = shell(&format!("kill -s KILL -- -{}", self.id()));
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
@@ -175,8 +178,11 @@ impl Drop for Process {
 
 /// Sends a signal to a process by its id. By way of the shell, as calling the kernel needs unsafe code.
 pub fn send(id: u32, signal: Signal) -> Result<()> {
-    let script = format!("kill -{} {id}", signal.name());
-    let output = Command::new("sh").args(["-c", &script]).output().doing(|| script.clone())?;
+    shell(&format!("kill -{} {id}", signal.name()))
+}
+
+fn shell(script: &str) -> Result<()> {
+    let output = Command::new("sh").args(["-c", script]).output().doing(|| script.to_owned())?;
     if output.status.success() {
         return Ok(());
     }
