@@ -9,10 +9,12 @@
 //! spine.parquet ─> scratch ─ by time ─┐
 //! log ─> decode ─> gate ─ by time ────┴─> engine ─> store ─> values ─> scratch ─ by row ─> train.parquet
 //! ```
+//! Rows that lie in files instead are read into a log of their own first (`fill`).
 //! Memory is bounded by the configuration (`features.cache_bytes`, `db.cache_bytes`), whatever the spine's
 //! or the log's length: what is sorted or large lies in the scratch file beside the output.
 
 mod column;
+mod fill;
 mod replay;
 mod sheet;
 mod source;
@@ -28,6 +30,7 @@ use crate::model::pack;
 use crate::model::value::Value;
 use crate::pipeline::{reach, work};
 use column::{Column, Kind, Seen};
+pub use fill::Files;
 use replay::Replay;
 use rusqlite::{Connection, Transaction, params};
 use shared::error::{Context, Error, Kind as Failure, OrKind, Result};
@@ -51,6 +54,8 @@ pub struct Request {
     pub views: Vec<String>,
     /// Give nulls where the log does not reach back far enough, instead of an error.
     pub partial: bool,
+    /// Rows in files, instead of the agent's log.
+    pub from: Option<Files>,
 }
 
 /// What was made.
@@ -63,6 +68,8 @@ pub struct Made {
     pub incomplete: u64,
     /// Topics that lack records in the midst (compacted, or damaged).
     pub gaps: Vec<String>,
+    /// Rows of files that stand behind later ones.
+    pub unordered: u64,
 }
 
 /// How far it is: what is being done, so much of so much (0: nobody knows).
@@ -103,8 +110,14 @@ pub fn make(
         return Err(Error::new(Failure::Data, "the spine has times that lie in the future")
             .remedy("nobody knows yet what features are then: leave these rows out"));
     }
-    let log = Beside::open(db::beside(&config.db)?, clock)?;
-    let views = chosen(config, request, &spine)?;
+    let mut views = chosen(config, request, &spine)?;
+    let mut filled = None;
+    if let Some(files) = &request.from {
+        let (over, settings) = files.fit(views, &request.views)?;
+        filled = Some(files.read(&settings, config, &request.out, shutdown, progress)?);
+        views = over;
+    }
+    let log = Beside::open(db::beside(filled.as_ref().map_or(&config.db, |filled| filled.db()))?, clock)?;
     let mut asked = Vec::new();
     let topics = work::topics(&views, &config.gate, config.features.unpacked_bytes);
     let topics: Vec<_> =
@@ -120,6 +133,9 @@ pub fn make(
     let mut made = Made { rows: spine.rows, ..Made::default() };
     made.incomplete = run(&tx, &mut replay, &mut source, &mut asked, shutdown, progress)?;
     made.gaps = std::mem::take(&mut source.gaps);
+    if filled.is_some() {
+        made.unordered = source.unordered_to_the_end(shutdown)?;
+    }
     complain(&made, request.partial)?;
     write(&tx, request, &spine, &views, &asked, &mut made, progress)?;
     Ok(made)
@@ -246,6 +262,12 @@ fn run(
 fn complain(made: &Made, partial: bool) -> Result<()> {
     if partial {
         return Ok(());
+    }
+    if made.unordered > 0 {
+        let what = format!("{} rows of the files stand behind later ones", made.unordered);
+        return Err(Error::new(Failure::Data, what).remedy(
+            "sort the rows by their time and name the files in its order; --partial takes each as known from the later one on",
+        ));
     }
     let remedy = "--partial gives nulls there; or raise buffer.keep above the longest window";
     if made.incomplete > 0 {
