@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::reading::Reading;
-use crate::training::{self, Files, Made, Request};
+use crate::training::{self, Files, Made, Request, Rows};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::error::{Context, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;
@@ -41,13 +41,21 @@ pub struct Arguments {
     row_time: Option<String>,
     #[command(flatten)]
     reading: Reading,
+    /// Rows from central Kafka instead of the agent's log: the views' topics, to where they end now, from the
+    /// brokers of `[consume]`, else of `[forward]`.
+    #[arg(long, conflicts_with = "from")]
+    from_kafka: bool,
 }
 
 impl Arguments {
-    fn files(&self) -> Option<Files> {
+    fn rows(&self) -> Option<Rows> {
+        if self.from_kafka {
+            return Some(Rows::Kafka);
+        }
         let topic = self.topic.as_deref().unwrap_or_default();
         let settings = self.reading.settings(topic, self.row_time.as_ref());
-        (!self.from.is_empty()).then(|| Files { paths: self.from.clone(), settings })
+        let files = || Files { paths: self.from.clone(), settings };
+        (!self.from.is_empty()).then(|| Rows::Files(files()))
     }
 }
 
@@ -63,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         time: arguments.time.clone(),
         views: arguments.view.clone(),
         partial: arguments.partial,
-        from: arguments.files(),
+        from: arguments.rows(),
     };
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos} of {len} {eta}").or_kind(Kind::Bug)?);

@@ -1,23 +1,36 @@
-//! Rows from files instead of the agent's log: they are read as `ingest` reads them, into a log of their own
-//! beside the output, so that what is replayed is a log like any other.
+//! Rows from elsewhere instead of the agent's log: from files as `ingest` reads them, or from central Kafka as
+//! `[consume]` reads it. They go into a log of their own beside the output, so that what is replayed is a log
+//! like any other.
 //!
 //! ```text
-//! rows.parquet ─> ingest/file ─> log beside the output ─> replay
+//! rows.parquet ──> ingest/file ────┬─> log beside the output ─> replay
+//! central Kafka ─> ingest/consume ─┘
 //! ```
 
 use crate::buffer::Log;
 use crate::config::Config;
 use crate::config::buffer::BufferConfig;
+use crate::config::consume::{ConsumeConfig, Start};
 use crate::config::db::{DbConfig, Synchronous};
 use crate::config::file::FilesConfig;
 use crate::db::Db;
 use crate::feature::View;
+use crate::ingest::consume::{self, Consumer};
 use crate::ingest::file::Importer;
 use crate::registry::Registry;
 use shared::error::{Context, Error, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+/// Where the rows come from, if not from the agent's log.
+#[derive(Clone, Debug)]
+pub enum Rows {
+    Files(Files),
+    /// The views' topics, as `[consume]` or else `[forward]` says how to reach them.
+    Kafka,
+}
 
 /// Files with a topic's rows, in the order of time.
 #[derive(Clone, Debug)]
@@ -78,9 +91,89 @@ impl Files {
         progress: super::Progress<'_>,
     ) -> Result<Filled> {
         let filled = Filled::beside(out, &config.db)?;
+        let Open { runtime, db, log, registry } = filled.open(config)?;
+        let importer = Importer::new(&db, log, registry, runtime.handle().clone(), shutdown.clone());
+        for path in &self.paths {
+            importer.take(path, settings, &mut |place, end| progress("reading the rows", place, end))?;
+            super::going_on(shutdown)?;
+        }
+        Ok(filled)
+    }
+}
+
+/// Reads the views' topics from central Kafka to where they end now. Blocks.
+///
+/// # Errors
+/// `Config`: there is no such topic, or nothing says where Kafka is; `Unreachable` if the program is to stop.
+pub fn central(
+    views: &[View],
+    config: &Config,
+    out: &Path,
+    shutdown: &Shutdown,
+    progress: super::Progress<'_>,
+) -> Result<Filled> {
+    let forward = config.forward.as_ref();
+    let settings = config
+        .consume
+        .clone()
+        .or_else(|| forward.map(|to| ConsumeConfig::of(to.kafka.clone(), to.registry.clone(), Vec::new())));
+    let settings = settings.ok_or_else(|| {
+        Error::new(Kind::Config, "nothing says where central Kafka is")
+            .remedy("[consume] or [forward] names its brokers and its registry")
+    })?;
+    let mut filled = Filled::beside(out, &config.db)?;
+    let Open { runtime, db, log, registry } = filled.open(config)?;
+    let mut topics: Vec<&str> = views.iter().map(|view| view.topic.as_str()).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    for topic in topics {
+        let settings =
+            ConsumeConfig { topics: vec![topic.to_owned()], start: Start::Earliest, ..settings.clone() };
+        let registry = Arc::clone(&registry);
+        let adopt: consume::Adopt = Box::new(move |subject, text| registry.adopt(subject, text));
+        let (watch, shutdown) = (consume::progress::Watch::default(), shutdown.clone());
+        let consumer = Consumer::new(&settings, &db, Arc::clone(&log), adopt, watch, shutdown.clone())?;
+        let mut show = |records| progress("reading central Kafka", records, 0);
+        let cut = consumer.run_to_end(runtime.handle(), &mut show).doing(|| format!("read topic {topic}"))?;
+        super::going_on(&shutdown)?;
+        if cut {
+            filled.cut.push(topic.to_owned());
+        }
+    }
+    Ok(filled)
+}
+
+/// A log that is gone with this value.
+pub struct Filled {
+    config: DbConfig,
+    /// Topics whose first records were gone when they were read.
+    cut: Vec<String>,
+}
+
+/// What of it is open while it is filled; ends in this order.
+struct Open {
+    registry: Arc<Registry>,
+    log: Arc<Log>,
+    db: Db,
+    runtime: Runtime,
+}
+
+impl Filled {
+    fn beside(out: &Path, like: &DbConfig) -> Result<Filled> {
+        let mut name = out.file_name().unwrap_or_default().to_owned();
+        name.push(".rows");
+        let path = out.with_file_name(name);
+        // Nothing in it is kept: what a power cut takes is read again.
+        let config = DbConfig { path, synchronous: Synchronous::Normal, max_file_bytes: 0, ..like.clone() };
+        let filled = Filled { config, cut: Vec::new() };
+        filled.remove().doing(|| format!("remove what is left of {}", filled.config.path.display()))?;
+        Ok(filled)
+    }
+
+    fn open(&self, config: &Config) -> Result<Open> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.or_kind(Kind::Bug)?;
-        let db = Db::open(filled.db())?;
+        let db = Db::open(&self.config)?;
         // Its room is the disk's.
         let buffer = BufferConfig {
             max_bytes: i64::MAX.unsigned_abs(),
@@ -91,37 +184,20 @@ impl Files {
         };
         let log = Arc::new(Log::open(&db, &buffer)?);
         let registry = Arc::new(Registry::open(&db)?);
-        let importer = Importer::new(&db, log, registry, runtime.handle().clone(), shutdown.clone());
-        for path in &self.paths {
-            importer.take(path, settings, &mut |place, end| progress("reading the rows", place, end))?;
-            super::going_on(shutdown)?;
-        }
-        Ok(filled)
-    }
-}
-
-/// A log that is gone with this value.
-pub struct Filled(DbConfig);
-
-impl Filled {
-    fn beside(out: &Path, like: &DbConfig) -> Result<Filled> {
-        let mut name = out.file_name().unwrap_or_default().to_owned();
-        name.push(".rows");
-        let path = out.with_file_name(name);
-        // Nothing in it is kept: what a power cut takes is read again.
-        let filled =
-            Filled(DbConfig { path, synchronous: Synchronous::Normal, max_file_bytes: 0, ..like.clone() });
-        filled.remove().doing(|| format!("remove what is left of {}", filled.0.path.display()))?;
-        Ok(filled)
+        Ok(Open { registry, log, db, runtime })
     }
 
     pub fn db(&self) -> &DbConfig {
-        &self.0
+        &self.config
+    }
+
+    pub fn is_cut(&self, topic: &str) -> bool {
+        self.cut.iter().any(|cut| cut == topic)
     }
 
     fn remove(&self) -> Result<()> {
         for suffix in ["", "-wal", "-shm", ".lock"] {
-            let mut path = self.0.path.clone().into_os_string();
+            let mut path = self.config.path.clone().into_os_string();
             path.push(suffix);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

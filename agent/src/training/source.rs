@@ -79,6 +79,13 @@ impl<'l> Source<'l> {
         Ok(source)
     }
 
+    /// When the first row of each of a topic's partitions was known, at the latest; before anything is taken.
+    pub fn began_us(&self, topic: &str) -> i64 {
+        let is_of = |stream: &&Stream| self.topics.get(stream.topic).is_some_and(|known| known.name == topic);
+        let first = |stream: &Stream| stream.rows.front().map(|(at_us, _)| *at_us);
+        self.streams.iter().filter(is_of).filter_map(first).max().unwrap_or(0)
+    }
+
     /// When the next row was known.
     pub fn next_us(&self) -> Option<i64> {
         self.heap.peek().map(|Reverse((at_us, _))| *at_us)

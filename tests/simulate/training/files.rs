@@ -6,7 +6,7 @@ use super::shop::{self, TOPIC};
 use super::{TICK_US, World, runtime};
 use crate::seeds::{each, number};
 use agent::config::file::FilesConfig;
-use agent::training::Files;
+use agent::training::{Files, Rows};
 use serde_json::Value as Json;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub fn to_millisecond(now_us: i64) -> i64 {
     next - now_us + if next % TICK_US == 0 { 1_000 } else { 0 }
 }
 
-fn files(folder: &Path, rows: &[Json]) -> Files {
+fn files(folder: &Path, rows: &[Json]) -> Rows {
     let schema = folder.join("row.avsc");
     std::fs::write(&schema, shop::ROW).expect("written");
     let write = |(at, rows): (usize, &[Json])| {
@@ -35,7 +35,7 @@ fn files(folder: &Path, rows: &[Json]) -> Files {
         path: "-".into(),
         ..FilesConfig::for_topic(TOPIC)
     };
-    Files { paths, settings }
+    Rows::Files(Files { paths, settings })
 }
 
 fn simulate(seed: u64, runtime: &tokio::runtime::Runtime, tally: &mut Tally) {

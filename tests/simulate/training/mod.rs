@@ -13,7 +13,7 @@ use agent::db::Db;
 use agent::model::batch::Head;
 use agent::pipeline::{Agent, Processor};
 use agent::store::{self, Serving};
-use agent::training::{self, Files, Made, Request};
+use agent::training::{self, Made, Request, Rows};
 use bytes::BytesMut;
 use compare::{Served, Tally};
 use fastrand::Rng;
@@ -150,7 +150,7 @@ impl<'r> World<'r> {
         &mut self,
         csv: bool,
         partial: bool,
-        from: Option<Files>,
+        from: Option<Rows>,
     ) -> (shared::Result<Made>, PathBuf) {
         self.rng.shuffle(&mut self.served);
         let folder = self.disk.path().parent().expect("a folder").to_owned();
