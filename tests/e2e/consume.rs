@@ -64,7 +64,8 @@ fn central_records_arrive_exactly_once_in_spite_of_kills() {
 
 /// A training set from central Kafka is, byte for byte, that from the agent's log.
 fn trained_alike(launch: &Launch, postgres: &Postgres) {
-    let sql = "SELECT string_agg(format('%s,%s', id, to_char(now() AT TIME ZONE 'UTC' - back * interval '1 second',
+    let sql =
+        "SELECT string_agg(format('%s,%s', id, to_char(now() AT TIME ZONE 'UTC' - back * interval '1 second',
                  'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')), E'\\n')
                FROM generate_series(1, 50) id, unnest(ARRAY[0, 2, 5, 9]) back";
     let rows = postgres.psql("shop", sql).expect("entities and times");
