@@ -1,6 +1,7 @@
 //! The command line: run, check, status, sync, ingest, training, backup, recover.
 
 mod ingest;
+mod reading;
 mod sync;
 mod training;
 

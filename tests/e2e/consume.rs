@@ -57,8 +57,30 @@ fn central_records_arrive_exactly_once_in_spite_of_kills() {
     equal_soon(&postgres, &mut reader);
     let status = agent.status().expect("its status");
     assert_eq!(status["consume"]["connected"], true, "{status}");
+    trained_alike(&agent_launch, &postgres);
     assert_eq!(connector.stop().expect("the connector stops"), 0);
     assert_eq!(agent.stop().expect("the agent stops"), 0);
+}
+
+/// A training set from central Kafka is, byte for byte, that from the agent's log.
+fn trained_alike(launch: &Launch, postgres: &Postgres) {
+    let sql =
+        "SELECT string_agg(format('%s,%s', id, to_char(now() AT TIME ZONE 'UTC' - back * interval '1 second',
+                 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')), E'\\n')
+               FROM generate_series(1, 50) id, unnest(ARRAY[0, 2, 5, 9]) back";
+    let rows = postgres.psql("shop", sql).expect("entities and times");
+    let spine = format!("user_id,event_timestamp\n{}\n", rows.trim());
+    let file = |name: &str| launch.folder().join(name);
+    std::fs::write(file("spine.csv"), spine).expect("written");
+    let made = |out: &str, more: &[&str]| {
+        let words = [&["--spine", "spine.csv", "--out", out], more].concat();
+        let (code, said) = launch.command("training", &words).expect("it runs");
+        assert_eq!(code, 0, "{said}");
+        std::fs::read(file(out)).expect("a training set")
+    };
+    let (log, kafka) = (made("log.parquet", &[]), made("kafka.parquet", &["--from-kafka"]));
+    assert!(log == kafka, "{} and {} bytes", log.len(), kafka.len());
+    assert!(!file("kafka.parquet.rows").exists(), "what was read is gone");
 }
 
 /// A schema id that nobody knows stops its partition and no other; with the record gone by, others flow.

@@ -15,6 +15,7 @@ mod full;
 mod java;
 mod registry;
 mod shop;
+mod serving;
 mod signal;
 mod slo;
 mod transactions;

@@ -2,13 +2,12 @@
 
 use crate::edge::Features;
 use serde_json::{Value as Json, json};
+use stack::feast::Answering;
 use stack::folder::Folder;
 use stack::process::{Process, Signal, command};
 use stack::{Feast, HOST, http};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// A feature repository that `feast apply` has seen.
@@ -18,12 +17,8 @@ pub struct Repository {
     raw: bool,
 }
 
-/// A Python process that holds a `FeatureStore` and answers a line with a line.
-pub struct Reader {
-    child: Child,
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
+/// The SDK, on a repository.
+pub struct Reader(Answering);
 
 /// `feast serve`.
 pub struct Server {
@@ -45,28 +40,19 @@ impl Repository {
         );
         folder.write("feature_store.yaml", &store).expect("written");
         let repository = Repository { feast, folder, raw };
-        let mut apply = repository.command();
-        let applied = apply.args(["-m", "feast.cli.cli", "apply"]).output().expect("feast apply runs");
-        assert!(applied.status.success(), "feast apply: {}", String::from_utf8_lossy(&applied.stderr));
+        repository.feast.apply(repository.folder.path(), &[repository.raw()]).expect("feast apply");
         repository
     }
 
-    fn command(&self) -> Command {
-        let mut command = self.feast.command();
-        command.current_dir(self.folder.path()).env("RAW", if self.raw { "1" } else { "0" });
-        command
+    /// What its definitions ask for in the environment.
+    fn raw(&self) -> (&'static str, &'static str) {
+        ("RAW", if self.raw { "1" } else { "0" })
     }
 
     pub fn reader(&self) -> Reader {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("sync/feast/read.py");
-        let mut command = self.command();
-        command.arg(script).arg(self.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the reader starts");
-        let questions = child.stdin.take().expect("its input");
-        let answers = BufReader::new(child.stdout.take().expect("its output"));
-        let mut reader = Reader { child, questions, answers };
-        assert_eq!(reader.line(), "ready");
-        reader
+        let answering = self.feast.answering(&script, self.folder.path(), &[self.raw()]);
+        Reader(answering.expect("the reader starts"))
     }
 
     pub fn serve(&self) -> Server {
@@ -92,29 +78,14 @@ impl Reader {
     }
 
     fn ask(&mut self, question: &Json) -> Json {
-        writeln!(self.questions, "{question}").expect("ask Feast");
-        serde_json::from_str(&self.line()).expect("Feast answers JSON")
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("Feast answers");
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        // It ends by itself when its input closes; nothing is lost if it is killed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.0.ask(question).expect("Feast answers")
     }
 }
 
 impl Server {
     pub fn start(&mut self, repository: &Repository) {
         let mut serve = command(repository.feast.python(), Signal::Kill, None);
-        serve.current_dir(repository.folder.path()).env("RAW", if repository.raw { "1" } else { "0" });
+        serve.current_dir(repository.folder.path()).envs([repository.raw()]);
         serve.env("FEAST_USAGE", "False").env("PYTHONWARNINGS", "ignore");
         serve.args(["-m", "feast.cli.cli", "serve", "-h", HOST, "-p", &self.port.to_string()]);
         serve.args(["--workers", "1", "--no-access-log"]);

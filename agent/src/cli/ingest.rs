@@ -1,8 +1,9 @@
 //! `ingest FILE…`: back-fill on the file of a stopped agent, with a progress bar on a terminal.
 
 use super::Settings;
+use super::reading::Reading;
 use crate::buffer::Log;
-use crate::config::file::{BadRows, FilesConfig, Format};
+use crate::config::file::FilesConfig;
 use crate::db::Db;
 use crate::ingest::file::{Importer, Taken};
 use crate::registry::Registry;
@@ -24,39 +25,17 @@ pub struct Arguments {
     /// The topic that the rows go to.
     #[arg(short, long)]
     topic: String,
-    /// A column of the record's key; may be given many times.
-    #[arg(short, long)]
-    key: Vec<String>,
     /// The column with the record's time.
     #[arg(long)]
     time: Option<String>,
-    /// What the files hold; by their names when absent.
-    #[arg(long)]
-    format: Option<Format>,
-    /// A file with the Avro schema of the values; when absent the topic's, else one derived from the rows.
-    #[arg(long)]
-    schema: Option<PathBuf>,
-    /// What to do with a row that does not fit.
-    #[arg(long, default_value = "stop")]
-    bad_rows: BadRows,
-    /// Between the columns of CSV.
-    #[arg(long, default_value = ",")]
-    delimiter: char,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let config = arguments.settings.load()?;
     shared::log::start(&config.log)?;
-    let files = FilesConfig {
-        format: arguments.format,
-        key: arguments.key.clone(),
-        time: arguments.time.clone(),
-        schema: arguments.schema.clone(),
-        bad_rows: arguments.bad_rows,
-        delimiter: arguments.delimiter,
-        path: PathBuf::from("-"),
-        ..FilesConfig::for_topic(&arguments.topic)
-    };
+    let files = arguments.reading.settings(&arguments.topic, arguments.time.as_ref());
     files.check()?;
     let runtime = super::runtime()?;
     let shutdown = Shutdown::default();

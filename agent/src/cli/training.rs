@@ -1,7 +1,8 @@
-//! `training`: a training set from the agent's own log, with a progress bar on a terminal.
+//! `training`: a training set from the agent's own log, or from files of rows, with a progress bar on a terminal.
 
 use super::Settings;
-use crate::training::{self, Made, Request};
+use super::reading::Reading;
+use crate::training::{self, Files, Made, Request, Rows};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::error::{Context, Kind, OrKind, Result};
 use shared::shutdown::Shutdown;
@@ -28,6 +29,34 @@ pub struct Arguments {
     /// Give nulls where the log does not reach back far enough, instead of an error.
     #[arg(long)]
     partial: bool,
+    /// Rows from CSV, JSON lines or Parquet instead of the agent's log, read as `ingest` reads them. They stand in
+    /// the order of time, over all files.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    from: Vec<PathBuf>,
+    /// The topic whose rows the files hold; that of the views when absent.
+    #[arg(long, requires = "from")]
+    topic: Option<String>,
+    /// The files' column with the time at which a row was known; the views' `time` when absent.
+    #[arg(long, value_name = "COLUMN", requires = "from")]
+    row_time: Option<String>,
+    #[command(flatten)]
+    reading: Reading,
+    /// Rows from central Kafka instead of the agent's log: the views' topics, to where they end now, from the
+    /// brokers of `[consume]`, else of `[forward]`.
+    #[arg(long, conflicts_with = "from")]
+    from_kafka: bool,
+}
+
+impl Arguments {
+    fn rows(&self) -> Option<Rows> {
+        if self.from_kafka {
+            return Some(Rows::Kafka);
+        }
+        let topic = self.topic.as_deref().unwrap_or_default();
+        let settings = self.reading.settings(topic, self.row_time.as_ref());
+        let files = || Files { paths: self.from.clone(), settings };
+        (!self.from.is_empty()).then(|| Rows::Files(files()))
+    }
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -42,6 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         time: arguments.time.clone(),
         views: arguments.view.clone(),
         partial: arguments.partial,
+        from: arguments.rows(),
     };
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos} of {len} {eta}").or_kind(Kind::Bug)?);
@@ -51,10 +81,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let Made { rows, features, incomplete, gaps } = made.doing(|| "make the training set")?;
+    let Made { rows, features, incomplete, gaps, unordered } = made.doing(|| "make the training set")?;
     super::say(&format!("{}: {rows} rows, {} features", request.out.display(), features.len()))?;
     if incomplete > 0 {
         super::say(&format!("{incomplete} rows have nulls because the log does not reach back far enough"))?;
+    }
+    if unordered > 0 {
+        super::say(&format!(
+            "{unordered} rows of the files stand behind later ones and count from those on"
+        ))?;
     }
     match gaps.as_slice() {
         [] => Ok(()),

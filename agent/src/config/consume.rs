@@ -98,6 +98,20 @@ pub fn means(entry: &str, topic: &str) -> bool {
 }
 
 impl ConsumeConfig {
+    /// All of some topics, with the settings that are usual.
+    pub fn of(kafka: KafkaConfig, registry: RegistryConfig, topics: Vec<String>) -> ConsumeConfig {
+        ConsumeConfig {
+            kafka,
+            registry,
+            topics,
+            start: Start::Earliest,
+            batch_bytes: DEFAULT_BATCH_BYTES,
+            queue_bytes: DEFAULT_QUEUE_BYTES,
+            lost: Lost::Stop,
+            retry_ceiling: DEFAULT_RETRY_CEILING,
+        }
+    }
+
     pub fn check(&self) -> Result<()> {
         if self.kafka.brokers.trim().is_empty() {
             return Err(wrong("consume.kafka.brokers must name a broker, as host:port"));

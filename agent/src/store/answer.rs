@@ -36,8 +36,13 @@ pub struct Request {
 pub enum Refusal {
     UnknownView(String),
     UnknownService(String),
-    UnknownFeature { view: String, feature: String },
+    UnknownFeature {
+        view: String,
+        feature: String,
+    },
     MissingKey(String),
+    /// Lists of entities that are not of one length.
+    Unequal,
     Malformed(String),
 }
 
@@ -74,9 +79,11 @@ impl Request {
             columns.push((name.clone(), list.clone()));
         }
         let count = columns.first().map_or(0, |(_, values)| values.len());
-        if columns.iter().any(|(_, values)| values.len() != count) || count > MAX_ENTITIES {
-            let what = format!("entities must be lists of one length, at most {MAX_ENTITIES}");
-            return Err(Refusal::Malformed(what));
+        if columns.iter().any(|(_, values)| values.len() != count) {
+            return Err(Refusal::Unequal);
+        }
+        if count > MAX_ENTITIES {
+            return Err(Refusal::Malformed(format!("entities must be lists of at most {MAX_ENTITIES}")));
         }
         Ok(Keys { columns, count })
     }
@@ -315,6 +322,7 @@ impl Refusal {
             Refusal::MissingKey(name) => {
                 (500, json!(format!("Missing join key values for keys: ['{name}']")))
             }
+            Refusal::Unequal => (500, json!("All entity rows must have the same columns.")),
             Refusal::Malformed(why) => {
                 (422, json!({"detail": [{"type": "value_error", "loc": ["body"], "msg": why}]}))
             }

@@ -93,7 +93,7 @@ fn refuses_as_feast_does() {
         (json!({"features": ["spend:n"], "entities": {"id": [7]}}), 500, "user_id"),
         (json!({"features": ["spend"], "entities": {"user_id": [7]}}), 422, "view:feature"),
         (json!({"features": ["spend:n"], "entities": {"user_id": 7}}), 422, "no list"),
-        (json!({"features": ["spend:n"], "entities": {"user_id": [7], "b": []}}), 422, "one length"),
+        (json!({"features": ["spend:n"], "entities": {"user_id": [7], "b": []}}), 500, "same columns"),
     ] {
         let refusal = ask(body, None, 0).expect_err(says);
         let (got, text) = refusal.answer();

@@ -9,10 +9,12 @@
 //! spine.parquet ─> scratch ─ by time ─┐
 //! log ─> decode ─> gate ─ by time ────┴─> engine ─> store ─> values ─> scratch ─ by row ─> train.parquet
 //! ```
+//! Rows from files or from central Kafka are read into a log of their own first (`fill`).
 //! Memory is bounded by the configuration (`features.cache_bytes`, `db.cache_bytes`), whatever the spine's
 //! or the log's length: what is sorted or large lies in the scratch file beside the output.
 
 mod column;
+mod fill;
 mod replay;
 mod sheet;
 mod source;
@@ -28,6 +30,8 @@ use crate::model::pack;
 use crate::model::value::Value;
 use crate::pipeline::{reach, work};
 use column::{Column, Kind, Seen};
+use fill::Filled;
+pub use fill::{Files, Rows};
 use replay::Replay;
 use rusqlite::{Connection, Transaction, params};
 use shared::error::{Context, Error, Kind as Failure, OrKind, Result};
@@ -51,6 +55,8 @@ pub struct Request {
     pub views: Vec<String>,
     /// Give nulls where the log does not reach back far enough, instead of an error.
     pub partial: bool,
+    /// Rows from elsewhere, instead of the agent's log.
+    pub from: Option<Rows>,
 }
 
 /// What was made.
@@ -63,6 +69,8 @@ pub struct Made {
     pub incomplete: u64,
     /// Topics that lack records in the midst (compacted, or damaged).
     pub gaps: Vec<String>,
+    /// Rows of files that stand behind later ones.
+    pub unordered: u64,
 }
 
 /// How far it is: what is being done, so much of so much (0: nobody knows).
@@ -103,8 +111,9 @@ pub fn make(
         return Err(Error::new(Failure::Data, "the spine has times that lie in the future")
             .remedy("nobody knows yet what features are then: leave these rows out"));
     }
-    let log = Beside::open(db::beside(&config.db)?, clock)?;
     let views = chosen(config, request, &spine)?;
+    let (views, filled) = fill(config, request, views, shutdown, progress)?;
+    let log = Beside::open(db::beside(filled.as_ref().map_or(&config.db, Filled::db))?, clock)?;
     let mut asked = Vec::new();
     let topics = work::topics(&views, &config.gate, config.features.unpacked_bytes);
     let topics: Vec<_> =
@@ -113,16 +122,41 @@ pub fn make(
         topics.iter().map(|topic| (topic.name.clone(), topic.columns().to_vec())).collect();
     let features = &config.features;
     let mut replay = Replay::open(&tx, views.clone(), &columns, features.cache_bytes, features.tick)?;
-    for (shape, view) in replay.shapes().into_iter().zip(&views) {
-        asked.push(Asked::new(shape, view, &spine, &log)?);
-    }
     let mut source = Source::open(&log, topics)?;
+    for (shape, view) in replay.shapes().into_iter().zip(&views) {
+        let cut = filled.as_ref().is_some_and(|filled| filled.is_cut(&view.topic));
+        let began_us = cut.then(|| source.began_us(&view.topic));
+        asked.push(Asked::new(shape, view, &spine, &log, began_us)?);
+    }
     let mut made = Made { rows: spine.rows, ..Made::default() };
     made.incomplete = run(&tx, &mut replay, &mut source, &mut asked, shutdown, progress)?;
     made.gaps = std::mem::take(&mut source.gaps);
+    if matches!(request.from, Some(Rows::Files(_))) {
+        made.unordered = source.unordered_to_the_end(shutdown)?;
+    }
     complain(&made, request.partial)?;
     write(&tx, request, &spine, &views, &asked, &mut made, progress)?;
     Ok(made)
+}
+
+/// Brings the rows from elsewhere, if they come from there; gives the views that they are for.
+fn fill(
+    config: &Config,
+    request: &Request,
+    views: Vec<View>,
+    shutdown: &Shutdown,
+    progress: Progress<'_>,
+) -> Result<(Vec<View>, Option<Filled>)> {
+    let filled = match &request.from {
+        None => return Ok((views, None)),
+        Some(Rows::Kafka) => fill::central(&views, config, &request.out, shutdown, progress)?,
+        Some(Rows::Files(files)) => {
+            let (views, settings) = files.fit(views, &request.views)?;
+            let filled = files.read(&settings, config, &request.out, shutdown, progress)?;
+            return Ok((views, Some(filled)));
+        }
+    };
+    Ok((views, Some(filled)))
 }
 
 fn going_on(shutdown: &Shutdown) -> Result<()> {
@@ -164,13 +198,22 @@ fn chosen(config: &Config, request: &Request, spine: &Spine) -> Result<Vec<View>
 }
 
 impl Asked {
-    fn new(shape: ViewShape, view: &View, spine: &Spine, log: &Beside) -> Result<Asked> {
+    /// `began_us`: when the topic's first row was known, if those before it are gone.
+    fn new(
+        shape: ViewShape,
+        view: &View,
+        spine: &Spine,
+        log: &Beside,
+        began_us: Option<i64>,
+    ) -> Result<Asked> {
         let place = |name: &String| spine.columns.iter().position(|column| column.name == *name);
         let places = view.entity.iter().filter_map(|(name, _)| place(name)).collect();
-        let mut whole_at_us = 0;
+        let window_us = view.longest_window_us();
+        let cut = |began_us: i64| reach::whole_at_us(began_us.div_euclid(1_000).max(1), window_us);
+        let mut whole_at_us = began_us.map_or(0, cut);
         for partition in log.partitions(&view.topic) {
             let trimmed_ms = log.trimmed_ms(&partition)?;
-            whole_at_us = reach::whole_at_us(trimmed_ms, view.longest_window_us()).max(whole_at_us);
+            whole_at_us = reach::whole_at_us(trimmed_ms, window_us).max(whole_at_us);
         }
         let seen = vec![Seen::default(); shape.features.len()];
         Ok(Asked { shape, places, whole_at_us, seen })
@@ -246,6 +289,12 @@ fn run(
 fn complain(made: &Made, partial: bool) -> Result<()> {
     if partial {
         return Ok(());
+    }
+    if made.unordered > 0 {
+        let what = format!("{} rows of the files stand behind later ones", made.unordered);
+        return Err(Error::new(Failure::Data, what).remedy(
+            "sort the rows by their time and name the files in its order; --partial takes each as known from the later one on",
+        ));
     }
     let remedy = "--partial gives nulls there; or raise buffer.keep above the longest window";
     if made.incomplete > 0 {

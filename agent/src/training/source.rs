@@ -9,6 +9,7 @@ use crate::model::row::Row;
 use crate::pipeline::work::Topic;
 use crate::registry;
 use shared::error::{Error, Kind, Result};
+use shared::shutdown::Shutdown;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Source<'l> {
     read_bytes: usize,
     /// Topics that lack records in the midst.
     pub gaps: Vec<String>,
+    /// Rows that stand behind later ones of their partition, as far as it was read.
+    unordered: u64,
     pub done: u64,
     pub total: u64,
 }
@@ -68,11 +71,19 @@ impl<'l> Source<'l> {
         let total = streams.iter().map(length).sum();
         let read_bytes = (16 * MOST_BYTES / streams.len().max(1)).clamp(LEAST_BYTES, MOST_BYTES);
         let (heap, gaps) = (BinaryHeap::new(), Vec::new());
-        let mut source = Source { log, topics, streams, heap, read_bytes, gaps, done: 0, total };
+        let mut source =
+            Source { log, topics, streams, heap, read_bytes, gaps, unordered: 0, done: 0, total };
         for at in 0..source.streams.len() {
             source.refill(at)?;
         }
         Ok(source)
+    }
+
+    /// When the first row of each of a topic's partitions was known, at the latest; before anything is taken.
+    pub fn began_us(&self, topic: &str) -> i64 {
+        let is_of = |stream: &&Stream| self.topics.get(stream.topic).is_some_and(|known| known.name == topic);
+        let first = |stream: &Stream| stream.rows.front().map(|(at_us, _)| *at_us);
+        self.streams.iter().filter(is_of).filter_map(first).max().unwrap_or(0)
     }
 
     /// When the next row was known.
@@ -90,6 +101,14 @@ impl<'l> Source<'l> {
             None => self.refill(at)?,
         }
         Ok(Some(Known { topic, at_us, row }))
+    }
+
+    /// How many rows stand behind later ones; reads all that is left.
+    pub fn unordered_to_the_end(&mut self, shutdown: &Shutdown) -> Result<u64> {
+        while self.next()?.is_some() {
+            super::going_on(shutdown)?;
+        }
+        Ok(self.unordered)
     }
 
     /// Reads on until there is a row, or the end.
@@ -119,6 +138,7 @@ impl<'l> Source<'l> {
             };
             let next_offset = work.next_offset;
             for row in work.rows.into_iter().filter(|row| row.offset < stream.end_offset) {
+                self.unordered += u64::from(row.committed_us < stream.reached_us);
                 stream.reached_us = stream.reached_us.max(row.committed_us);
                 stream.rows.push_back((stream.reached_us, row));
             }

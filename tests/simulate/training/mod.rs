@@ -3,6 +3,7 @@
 //! afterwards from the log has the same values, bit for bit.
 
 mod compare;
+mod files;
 mod shop;
 
 use crate::agent::disk::{Disk, Image};
@@ -12,7 +13,7 @@ use agent::db::Db;
 use agent::model::batch::Head;
 use agent::pipeline::{Agent, Processor};
 use agent::store::{self, Serving};
-use agent::training::{self, Made, Request};
+use agent::training::{self, Made, Request, Rows};
 use bytes::BytesMut;
 use compare::{Served, Tally};
 use fastrand::Rng;
@@ -135,10 +136,22 @@ impl<'r> World<'r> {
         }
         // No two things happen at one instant, and none on a tick.
         self.pass(1);
+        if self.shop.written.is_some() {
+            self.pass(files::to_millisecond(self.clock.now().micros()));
+        }
     }
 
     /// The training set for all that was served, in an order of its own.
     fn train(&mut self, csv: bool, partial: bool) -> (shared::Result<Made>, PathBuf) {
+        self.train_from(csv, partial, None)
+    }
+
+    fn train_from(
+        &mut self,
+        csv: bool,
+        partial: bool,
+        from: Option<Rows>,
+    ) -> (shared::Result<Made>, PathBuf) {
         self.rng.shuffle(&mut self.served);
         let folder = self.disk.path().parent().expect("a folder").to_owned();
         let spine = folder.join(if csv { "spine.csv" } else { "spine.parquet" });
@@ -148,7 +161,7 @@ impl<'r> World<'r> {
         }
         let out = folder.join("train.parquet");
         let config = agent::config::load(&folder.join("agent.toml")).expect("a configuration");
-        let request = Request { spine, out: out.clone(), time: None, views: Vec::new(), partial };
+        let request = Request { spine, out: out.clone(), time: None, views: Vec::new(), partial, from };
         let shutdown = Shutdown::default();
         (training::make(&config, &request, self.clock.clone(), &shutdown, &mut |_, _, _| {}), out)
     }

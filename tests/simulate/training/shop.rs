@@ -124,13 +124,29 @@ pub struct Shop {
     value: SchemaId,
     next: i64,
     alive: BTreeSet<i64>,
+    /// The rows that were written, if they are wanted as a file can hold them: in the order of their commits,
+    /// and none is ever deleted.
+    pub written: Option<Vec<Json>>,
 }
+
+/// The row of [`VALUE`] alone, with the milliseconds of its commit.
+pub const ROW: &str = r#"{"type": "record", "name": "Row", "fields": [
+    {"name": "id", "type": "int"},
+    {"name": "user_id", "type": ["null", "long"], "default": null},
+    {"name": "shop", "type": "string"},
+    {"name": "amount", "type": ["null", "double"], "default": null},
+    {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2}},
+    {"name": "quantity", "type": "long"},
+    {"name": "note", "type": ["null", "string"], "default": null},
+    {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+    {"name": "committed", "type": "long"}]}"#;
 
 impl Shop {
     pub fn new(registry: &Registry) -> Shop {
         let register =
             |part: &str, text| registry.register(&format!("{TOPIC}-{part}"), text).expect("a schema");
-        Shop { key: register("key", KEY), value: register("value", VALUE), next: 0, alive: BTreeSet::new() }
+        let (key, value) = (register("key", KEY), register("value", VALUE));
+        Shop { key, value, next: 0, alive: BTreeSet::new(), written: None }
     }
 
     /// What a partition gets at this moment, the newest commit first: those that follow it in the log were
@@ -139,7 +155,8 @@ impl Shop {
         let count = [0, 1, 1, 2, 5, 30][rng.usize(0..6)];
         let mut pairs = Vec::new();
         for at in 0..count {
-            let committed_us = if at == 0 { now_us } else { now_us - rng.i64(0..9_000_000) };
+            let late = at > 0 && self.written.is_none();
+            let committed_us = if late { now_us - rng.i64(0..9_000_000) } else { now_us };
             pairs.push(self.change(partition, committed_us, now_us, rng));
         }
         (!pairs.is_empty()).then(|| assembled(0, (-1, -1, -1), pairs.into_iter(), now_us / 1_000))
@@ -155,9 +172,12 @@ impl Shop {
         let (op, id) = match (rng.u32(0..10), alive.is_empty()) {
             (0..5, _) | (_, true) => {
                 self.next += i64::from(PARTITIONS);
-                (if rng.u32(0..10) == 0 { "r" } else { "c" }, self.next + i64::from(partition))
+                // A snapshot's read is no change, and a file cannot tell one from a row that was written.
+                let read = rng.u32(0..10) == 0 && self.written.is_none();
+                (if read { "r" } else { "c" }, self.next + i64::from(partition))
             }
             (5..8, false) => ("u", alive[rng.usize(0..alive.len())]),
+            _ if self.written.is_some() => ("u", alive[rng.usize(0..alive.len())]),
             _ => ("d", alive[rng.usize(0..alive.len())]),
         };
         let mut key = prefix(self.key).to_vec();
@@ -170,7 +190,12 @@ impl Shop {
         } else {
             self.alive.insert(id);
             put_long(&mut value, 1);
-            put_row(&mut value, id, now_us, rng);
+            let row = put_row(&mut value, id, now_us, rng);
+            if let Some(written) = &mut self.written {
+                let mut row = row;
+                row["committed"] = json!(committed_us / 1_000);
+                written.push(row);
+            }
         }
         put_long(&mut value, committed_us);
         put_text(&mut value, op);
@@ -178,30 +203,47 @@ impl Shop {
     }
 }
 
-fn put_row(value: &mut Vec<u8>, id: i64, now_us: i64, rng: &mut Rng) {
+/// Gives the same row as JSON.
+fn put_row(value: &mut Vec<u8>, id: i64, now_us: i64, rng: &mut Rng) -> Json {
     put_long(value, id);
-    nullable(value, rng, |value, rng| put_long(value, rng.i64(1..=USERS)));
-    put_text(value, SHOPS[rng.usize(0..SHOPS.len())]);
-    nullable(value, rng, |value, rng| {
-        let amount = [rng.f64() * 1e3, 0.1, -0.0, 1e17][rng.usize(0..4)];
-        value.extend_from_slice(&amount.to_le_bytes());
+    let user = nullable(value, rng, |value, rng| {
+        let user = rng.i64(1..=USERS);
+        put_long(value, user);
+        json!(user)
     });
-    let price = rng.i16(-999..9_999).to_be_bytes();
+    let shop = SHOPS[rng.usize(0..SHOPS.len())];
+    put_text(value, shop);
+    let amount = nullable(value, rng, |value, rng| {
+        let amount: f64 = [rng.f64() * 1e3, 0.1, -0.0, 1e17][rng.usize(0..4)];
+        value.extend_from_slice(&amount.to_le_bytes());
+        json!(amount)
+    });
+    let price = rng.i16(-999..9_999);
     put_long(value, 2);
-    value.extend_from_slice(&price);
-    put_long(value, rng.i64(0..10));
-    nullable(value, rng, |value, rng| put_text(value, ["", "gift", "zurück", "5"][rng.usize(0..4)]));
+    value.extend_from_slice(&price.to_be_bytes());
+    let quantity = rng.i64(0..10);
+    put_long(value, quantity);
+    let note = nullable(value, rng, |value, rng| {
+        let note = ["", "gift", "zurück", "5"][rng.usize(0..4)];
+        put_text(value, note);
+        json!(note)
+    });
     // Late, on time, or ahead.
-    put_long(
-        value,
-        now_us + [-rng.i64(0..15_000_000), -rng.i64(0..300_000), rng.i64(0..2_000_000)][rng.usize(0..3)],
-    );
+    let at = now_us + [-rng.i64(0..15_000_000), -rng.i64(0..300_000), rng.i64(0..2_000_000)][rng.usize(0..3)];
+    put_long(value, at);
+    let sign = if price < 0 { "-" } else { "" };
+    let (whole, cents) = (price.unsigned_abs() / 100, price.unsigned_abs() % 100);
+    json!({
+        "id": id, "user_id": user, "shop": shop, "amount": amount, "price": format!("{sign}{whole}.{cents:02}"),
+        "quantity": quantity, "note": note, "at": at
+    })
 }
 
-fn nullable(value: &mut Vec<u8>, rng: &mut Rng, put: impl FnOnce(&mut Vec<u8>, &mut Rng)) {
+fn nullable(value: &mut Vec<u8>, rng: &mut Rng, put: impl FnOnce(&mut Vec<u8>, &mut Rng) -> Json) -> Json {
     if rng.u32(0..8) == 0 {
-        return put_long(value, 0);
+        put_long(value, 0);
+        return Json::Null;
     }
     put_long(value, 1);
-    put(value, rng);
+    put(value, rng)
 }

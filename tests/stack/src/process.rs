@@ -133,12 +133,15 @@ impl Process {
         }
     }
 
-    /// Asks it to end by `signal`, and kills it if it has not after `limit`.
+    /// Asks it to end by `signal`, and kills it, with what it started, if it has not after `limit`.
     pub fn stop(&mut self, signal: Signal, limit: Duration) -> Result<ExitStatus> {
         self.signal(signal)?;
         match self.wait_end(limit) {
             Ok(status) => Ok(status),
-            Err(_) => self.kill(),
+            Err(_) => {
+                self.kill_workers();
+                self.kill()
+            }
         }
     }
 
@@ -148,6 +151,15 @@ impl Process {
         let status = self.child.wait().doing(|| format!("wait for the end of {}", self.name))?;
         self.ended = Some(status);
         Ok(status)
+    }
+
+    /// Kills all of its group: workers, of a server that has some, would go on without it. While it runs, its
+    /// number is that of its group, and of no other.
+    fn kill_workers(&mut self) {
+        if self.ended().is_none() {
+            // It may be the last of its group, and just have ended.
+            let _ = shell(&format!("kill -s KILL -- -{}", self.id()));
+        }
     }
 
     /// The last lines of its log.
@@ -167,6 +179,7 @@ impl Drop for Process {
             eprintln!("--- {}, the end of {}:\n{}", self.name, self.log.display(), self.last_lines());
         }
         if self.ended().is_none() {
+            self.kill_workers();
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
@@ -175,8 +188,11 @@ impl Drop for Process {
 
 /// Sends a signal to a process by its id. By way of the shell, as calling the kernel needs unsafe code.
 pub fn send(id: u32, signal: Signal) -> Result<()> {
-    let script = format!("kill -{} {id}", signal.name());
-    let output = Command::new("sh").args(["-c", &script]).output().doing(|| script.clone())?;
+    shell(&format!("kill -{} {id}", signal.name()))
+}
+
+fn shell(script: &str) -> Result<()> {
+    let output = Command::new("sh").args(["-c", script]).output().doing(|| script.to_owned())?;
     if output.status.success() {
         return Ok(());
     }

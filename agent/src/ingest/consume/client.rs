@@ -54,6 +54,8 @@ pub(super) enum Polled<'a> {
     Record(BorrowedMessage<'a>),
     /// Some partition's place is gone from the brokers.
     PlaceGone,
+    /// The end of a partition of this number, if ends were asked for.
+    End(i32),
     /// Nothing to be done about it.
     Nothing,
 }
@@ -64,6 +66,11 @@ impl Client {
     /// # Errors
     /// `Config`: librdkafka does not take a property.
     pub fn new(config: &ConsumeConfig) -> Result<Client> {
+        Client::with_ends(config, false)
+    }
+
+    /// That tells of each partition's end as it is reached, or not.
+    pub fn with_ends(config: &ConsumeConfig, ends: bool) -> Result<Client> {
         let mut client = ClientConfig::new();
         client.set_log_level(RDKafkaLogLevel::Info);
         let queue_kib = (config.queue_bytes / 1024).max(1);
@@ -91,7 +98,7 @@ impl Client {
             ("group.id", "tidegate-agent"), // asked for by librdkafka, never joined
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
-            ("enable.partition.eof", "false"),
+            ("enable.partition.eof", if ends { "true" } else { "false" }),
             ("allow.auto.create.topics", "false"),
             ("auto.offset.reset", when_lost),
         ] {
@@ -170,6 +177,7 @@ impl Client {
         match self.0.poll(limit) {
             None => Ok(None),
             Some(Ok(message)) => Ok(Some(Polled::Record(message))),
+            Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Some(Polled::End(partition))),
             Some(Err(error)) => match error.rdkafka_error_code() {
                 Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Ok(Some(Polled::PlaceGone)),
                 // Of the group, which is never joined; of one broker, which librdkafka comes back to.
@@ -179,12 +187,16 @@ impl Client {
                     | Code::NotCoordinator
                     | Code::BrokerTransportFailure
                     | Code::Resolve
-                    | Code::AllBrokersDown
-                    | Code::PartitionEOF,
+                    | Code::AllBrokersDown,
                 ) => Ok(Some(Polled::Nothing)),
                 _ => Err(said(error)),
             },
         }
+    }
+
+    /// Whether the brokers no longer have a partition's first record.
+    pub fn is_cut(&self, topic: &str, partition: i32) -> Result<bool> {
+        self.0.fetch_watermarks(topic, partition, ANSWER_LIMIT).map(|(low, _)| low > 0).map_err(said)
     }
 
     /// Whether the brokers still have (or will have next) this offset.

@@ -120,6 +120,50 @@ impl Consumer {
         Ok(())
     }
 
+    /// Reads one topic to where it ends now, for whoever has no agent; `show` is told how many records came. True
+    /// if the brokers no longer have the first ones. Blocks; waits while they are away, until the program stops.
+    ///
+    /// # Errors
+    /// `Config` if there is no such topic; `Data` for a record that cannot be taken.
+    pub fn run_to_end(mut self, runtime: &Handle, show: &mut dyn FnMut(u64)) -> Result<bool> {
+        self.client = Client::with_ends(&self.config, true)?;
+        let mut backoff = Backoff::new(RETRY_FIRST, self.config.retry_ceiling);
+        while !self.shutdown.requested() {
+            match self.turn(runtime) {
+                Ok(()) => {
+                    backoff.reset();
+                    self.works();
+                    if self.is_at_end()? {
+                        break;
+                    }
+                }
+                Err(error) if error.retryable() => {
+                    self.waits(&error);
+                    self.next_look = None;
+                    self.pause(runtime, backoff.delay());
+                }
+                Err(error) => return Err(error),
+            }
+            show(self.watch.get().records);
+        }
+        let mut cut = false;
+        for place in &self.places {
+            cut |= self.client.is_cut(&place.topic, place.partition)?;
+        }
+        Ok(cut)
+    }
+
+    fn is_at_end(&self) -> Result<bool> {
+        if let Some(topic) = self.missing.first() {
+            return Err(Error::new(Kind::Config, format!("central Kafka has no topic {topic}")));
+        }
+        let stopped = |place: &Place| Some((place.partition, place.stopped.as_ref()?.error.clone()));
+        match self.places.iter().find_map(stopped) {
+            Some((partition, why)) => Err(Error::new(Kind::Data, format!("partition {partition}: {why}"))),
+            None => Ok(self.places.iter().all(|place| place.at_end)),
+        }
+    }
+
     /// Said once per outage, and once when it is over.
     fn waits(&mut self, error: &Error) {
         if !std::mem::replace(&mut self.waiting, true) {
@@ -290,6 +334,11 @@ impl Consumer {
                 Polled::Record(message) => message,
                 Polled::PlaceGone => {
                     gone = true;
+                    continue;
+                }
+                Polled::End(partition) => {
+                    let ended = self.places.iter_mut().filter(|place| place.partition == partition);
+                    ended.for_each(|place| place.at_end = true);
                     continue;
                 }
                 Polled::Nothing => continue,

@@ -22,6 +22,8 @@ pub struct Place {
     /// The one after the last record in `writer`.
     after: Option<i64>,
     writer: Writer,
+    /// Whether its end was reached, for a reader that goes no further.
+    pub at_end: bool,
     /// What it waits for, if it does.
     pub stopped: Option<Stopped>,
     subjects: (String, String),
@@ -53,6 +55,7 @@ impl Place {
             next_offset,
             after: None,
             writer: Writer::default(),
+            at_end: false,
             stopped: None,
             subjects: (format!("{topic}-key"), format!("{topic}-value")),
         }

@@ -50,8 +50,13 @@ fn ticks_per_second() -> f64 {
 
 /// Milliseconds since 1970, as Kafka stamps records.
 pub fn now_ms() -> i64 {
+    now_us() / 1_000
+}
+
+/// Microseconds since 1970.
+pub fn now_us() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// A number in a program's answer, or an error that shows the answer.

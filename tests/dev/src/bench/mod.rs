@@ -7,6 +7,7 @@ mod backlog;
 mod features;
 mod flags;
 mod forward;
+mod fresh;
 mod large;
 mod latency;
 pub mod meter;
@@ -32,7 +33,8 @@ cargo dev bench start [--rounds N]
 cargo dev bench once [--rows N]
 cargo dev bench forward [--records N] [--bytes N]
 cargo dev bench features [--rows N] [--users N,N,…] [--step-ms N,N] [--batch N] [--compare ROWS]
-cargo dev bench serve [--rate N] [--feast-rate N] [--seconds N] [--program PATH]
+cargo dev bench serve [--rate N] [--rows N] [--feast-rate N] [--seconds N] [--program PATH]
+cargo dev bench fresh [--rate N] [--seconds N] [--users N]
 cargo dev bench row";
 
 /// So many times more rows than the test itself takes.
@@ -50,6 +52,7 @@ pub fn run(words: &[&str]) -> Result<()> {
         ["forward", rest @ ..] => forward::run(&Flags::parse(rest, &forward::KNOWN)?),
         ["start", rest @ ..] => start::run(&Flags::parse(rest, &start::KNOWN)?),
         ["serve", rest @ ..] => serve::run(&Flags::parse(rest, &serve::KNOWN)?),
+        ["fresh", rest @ ..] => fresh::run(&Flags::parse(rest, &fresh::KNOWN)?),
         ["row"] => row(),
         _ => Err(Error::new("which bench?").remedy(USAGE)),
     }

@@ -1,6 +1,9 @@
 //! Local feature reads over HTTP at a steady rate: ours, and Feast's own Python server with the same data at
 //! a rate that it bears. One entity and five features a request, over connections that stay open.
 //!
+//! Ours is read twice: while the agent does nothing else, and while rows arrive, are logged and change the
+//! features that are read.
+//!
 //! The load is open: each request has its time, whether or not those before it were answered. One that
 //! could not be sent because its connection still waited counts from the time that it had; a client that
 //! merely woke late does not count against the server.
@@ -18,11 +21,16 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-pub const KNOWN: [&str; 4] = ["--rate", "--feast-rate", "--seconds", "--program"];
+pub const KNOWN: [&str; 5] = ["--rate", "--feast-rate", "--seconds", "--rows", "--program"];
 const RATE: u64 = 5_000;
 const FEAST_RATE: u64 = 200;
+/// Rows a second that arrive while it is read, and how many requests bring them.
+const ROWS: u64 = 1_000;
+const PUSHES: u64 = 20;
 const SECONDS: u64 = 20;
 const USERS: u64 = 1_000;
 const CONNECTIONS: u64 = 16;
@@ -60,9 +68,11 @@ struct Found {
 
 pub fn run(flags: &Flags) -> Result<()> {
     let (rate, seconds) = (flags.number("--rate", RATE)?, flags.number("--seconds", SECONDS)?);
-    let ours = ours(&program(flags.text("--program"))?, rate, seconds)?;
+    let (ours, busy) =
+        ours(&program(flags.text("--program"))?, rate, seconds, flags.number("--rows", ROWS)?)?;
     ratio("p99 of a read, ms", ours.p99, 1.0, false);
     ratio("CPU of a read, ms", ours.cpu_us / 1e3, 0.1, false);
+    ratio("p99 of a read while rows arrive, over that", busy.p99 / ours.p99, 10.0, false);
     let feast_rate = flags.number("--feast-rate", FEAST_RATE)?;
     if feast_rate > 0 {
         let theirs = feast(feast_rate, seconds)?;
@@ -85,7 +95,8 @@ fn program(named: Option<&str>) -> Result<PathBuf> {
     }
 }
 
-fn ours(program: &Path, rate: u64, seconds: u64) -> Result<Found> {
+/// While nothing else happens, and while `rows` a second arrive.
+fn ours(program: &Path, rate: u64, seconds: u64, rows: u64) -> Result<(Found, Found)> {
     let folder = Folder::new("bench-serve")?;
     let mut ports = [0; 5];
     for port in &mut ports {
@@ -102,11 +113,37 @@ fn ours(program: &Path, rate: u64, seconds: u64) -> Result<Found> {
     run.arg("run").arg("-c").arg(config);
     let mut process = Process::spawn("tidegate-agent", run, &folder.path().join("agent.log"))?;
     process.wait_ready(START, || http::answers(&format!("http://{HOST}:{admin}/readyz")))?;
-    let rows: Vec<Value> = (1..=USERS).map(row).collect();
-    http::post(&format!("http://{HOST}:{push}/topics/bench.users"), &json!(rows))?.json()?;
-    let found = measure("tidegate-agent", &mut process, features, rate, seconds)?;
+    let url = format!("http://{HOST}:{push}/topics/bench.users");
+    http::post(&url, &json!((1..=USERS).map(row).collect::<Vec<Value>>()))?.json()?;
+    let quiet = measure("tidegate-agent", &mut process, features, rate, seconds)?;
+    let ended = Arc::new(AtomicBool::new(false));
+    let until = Arc::clone(&ended);
+    let writer = std::thread::spawn(move || arrive(&url, rows, &until));
+    let busy = measure(&format!("… {rows} rows/s"), &mut process, features, rate, seconds);
+    ended.store(true, Ordering::Relaxed);
+    writer.join().map_err(|_| Error::new("the writer broke off"))??;
     process.stop(Signal::Term, Duration::from_secs(15))?;
-    Ok(found)
+    Ok((quiet, busy?))
+}
+
+/// Rows for one user after the other, each with another value than before.
+fn arrive(url: &str, rows: u64, ended: &AtomicBool) -> Result<()> {
+    let (began, each) = (Instant::now(), rows / PUSHES);
+    for turn in 0.. {
+        if ended.load(Ordering::Relaxed) || each == 0 {
+            break;
+        }
+        let changed = |at: u64| {
+            let n = turn * each + at;
+            let mut row = row(1 + n % USERS);
+            row["max_10m"] = json!(n);
+            row
+        };
+        http::post(url, &json!((0..each).map(changed).collect::<Vec<Value>>()))?.json()?;
+        let due = began + Duration::from_nanos((turn + 1) * 1_000_000_000 / PUSHES);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    Ok(())
 }
 
 fn row(user: u64) -> Value {

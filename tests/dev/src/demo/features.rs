@@ -2,12 +2,10 @@
 
 use serde_json::{Value, json};
 use stack::error::Doing;
+use stack::feast::Answering;
 use stack::folder::Folder;
 use stack::{Error, Feast, Redis, Result, http};
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 const VIEW: &str = "user_spend";
 
@@ -57,58 +55,23 @@ fn columns(answer: &Value) -> Option<Value> {
     names.iter().zip(results).map(column).collect::<Option<serde_json::Map<_, _>>>().map(Value::Object)
 }
 
-/// A Python process that holds Feast's `FeatureStore` and answers a line with a line. Its files are those
-/// of the end-to-end test.
+/// The Feast SDK, on the files of the end-to-end test.
 pub struct Reader {
-    child: Child,
-    questions: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    feast: Answering,
     _folder: Folder,
 }
 
 impl Reader {
     pub fn start(redis: &Redis) -> Result<Reader> {
-        let feast = Feast::install()?;
-        let folder = Folder::new("feast")?;
+        let (feast, folder) = (Feast::install()?, Folder::new("feast")?);
         lay(&folder, redis)?;
-        let mut apply = feast.command();
-        apply.args(["-m", "feast.cli.cli", "apply"]).current_dir(folder.path());
-        stack::process::run("run feast apply", &mut apply)?;
-        let what = || "start the Feast SDK".to_owned();
-        let mut command = feast.command();
-        command.arg(source().join("read.py")).arg(folder.path()).current_dir(folder.path());
-        // Ctrl-C is for us alone: features are still asked for after it.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().doing(what)?;
-        let missing = || Error::new("the Feast SDK has no input or output");
-        let questions = child.stdin.take().ok_or_else(missing)?;
-        let answers = BufReader::new(child.stdout.take().ok_or_else(missing)?);
-        let mut reader = Reader { child, questions, answers, _folder: folder };
-        match reader.line()?.as_str() {
-            "ready" => Ok(reader),
-            other => Err(Error::new(format!("the Feast SDK did not start: {other}"))),
-        }
+        feast.apply(folder.path(), &[])?;
+        let feast = feast.answering(&source().join("read.py"), folder.path(), &[])?;
+        Ok(Reader { feast, _folder: folder })
     }
 
     fn ask(&mut self, ids: &[i64]) -> Result<Value> {
-        writeln!(self.questions, "{}", json!(ids)).doing(|| "ask the Feast SDK".to_owned())?;
-        let line = self.line()?;
-        serde_json::from_str(&line)
-            .map_err(|error| Error::new(format!("the Feast SDK answered {line}: {error}")))
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).doing(|| "read the Feast SDK's answer".to_owned())?;
-        Ok(line.trim().to_owned())
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        // It holds nothing that could be lost.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.feast.ask(&json!(ids))
     }
 }
 
