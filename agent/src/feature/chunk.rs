@@ -102,6 +102,31 @@ fn block<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(block)
 }
 
+/// Calls `each` with the rows at some slots, which rise; those between are passed over unread. `None` if
+/// the bytes are damaged.
+pub fn pick<'a>(
+    mut bytes: &'a [u8],
+    slots: impl IntoIterator<Item = u16>,
+    mut each: impl FnMut(u16, Stored<'a>),
+) -> Option<()> {
+    let mut at = 0;
+    for slot in slots {
+        while at < u32::from(slot) && !bytes.is_empty() {
+            block(&mut bytes)?;
+            at += 1;
+        }
+        if bytes.is_empty() {
+            break;
+        }
+        let row = block(&mut bytes)?;
+        at += 1;
+        if !row.is_empty() {
+            each(slot, read(row)?);
+        }
+    }
+    Some(())
+}
+
 /// The row at a slot; `None` if it was taken back or there is no such slot.
 pub fn row(bytes: &[u8], slot: u16) -> Option<Stored<'_>> {
     rows(bytes).nth(usize::from(slot)).flatten()
@@ -179,6 +204,10 @@ mod tests {
             [0, 70_000, 3_000, 4_000]
         );
         assert!(replaced(&bytes, 5, None).is_none());
+        let mut picked = Vec::new();
+        pick(&bytes, [0, 1, 2, 4, 9], |slot, row| picked.push((slot, row.time_us))).expect("sound");
+        assert_eq!(picked, [(0, 0), (2, 70_000), (4, 4_000)]);
+        assert!(pick(&bytes[..bytes.len() - 1], [4], |_, _| {}).is_none());
         for end in 1..bytes.len() {
             let _ = (sound(&bytes[..end]), rows(&bytes[..end]).count());
         }

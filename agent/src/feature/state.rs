@@ -219,6 +219,13 @@ pub fn chunk(connection: &Connection, chunk: i64) -> Result<Option<Vec<u8>>> {
         .transpose()
 }
 
+/// What `read` makes of a chunk's bytes, without a copy, if it is still there.
+pub fn in_chunk<T>(connection: &Connection, chunk: i64, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+    one(connection, "SELECT rows FROM feature_chunk WHERE id = ?1", [chunk], |r| {
+        Ok(read(r.get_ref(0)?.as_blob()?))
+    })
+}
+
 fn checked(rows: Vec<u8>) -> Result<Vec<u8>> {
     if chunk::sound(&rows) { Ok(rows) } else { Err(damaged()) }
 }

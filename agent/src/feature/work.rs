@@ -386,15 +386,25 @@ impl<'a> Work<'a> {
         let (mut rows, mut alive) = (Vec::with_capacity(places.len()), Vec::new());
         for of_chunk in places.chunk_by(|a, b| a.chunk == b.chunk) {
             let Some(number) = of_chunk.first().map(|place| place.chunk) else { continue };
-            let Some(bytes) = state::chunk(self.tx, number)? else { continue };
-            let mut wanted = of_chunk.iter().peekable();
-            for (slot, row) in (0..).zip(chunk::rows(&bytes)) {
-                let Some(place) = wanted.next_if(|place| place.slot == slot) else { continue };
-                if let Some(row) = row.filter(|row| row.entity == entity) {
-                    let columns = row.columns().ok_or_else(state::damaged)?;
-                    rows.push(Found { time_us: row.time_us, key: row.key.to_vec(), columns });
-                    alive.push(*place);
-                }
+            let slots = of_chunk.iter().map(|place| place.slot);
+            let read = state::in_chunk(self.tx, number, |bytes| {
+                let mut sound = true;
+                let walked = chunk::pick(bytes, slots, |slot, row| {
+                    if row.entity != entity {
+                        return;
+                    }
+                    match row.columns() {
+                        Some(columns) => {
+                            rows.push(Found { time_us: row.time_us, key: row.key.to_vec(), columns })
+                        }
+                        None => sound = false,
+                    }
+                    alive.push(Place { chunk: number, slot });
+                });
+                walked.filter(|()| sound)
+            });
+            if let Some(None) = read? {
+                return Err(state::damaged());
             }
         }
         if filed_rows > OUTDATED_PLACES && alive.len() < filed_rows / 2 {
