@@ -58,6 +58,36 @@ pub fn encode(out: &mut Vec<u8>, key: &[u8], kept: &Kept) {
     pack::pack_into(out, &kept.columns);
 }
 
+/// [`encode`] without entity, and with only the wanted columns: nulls stand in place of the others.
+pub fn encode_some(out: &mut Vec<u8>, key: &[u8], kept: &Kept, wanted: &[bool]) {
+    encode_parts(out, key, (kept.time_us, &kept.columns), wanted);
+}
+
+/// [`encode_some`] of a time and columns.
+pub fn encode_parts(out: &mut Vec<u8>, key: &[u8], (time_us, columns): (i64, &[Value]), wanted: &[bool]) {
+    put_long(out, time_us);
+    put_long(out, 0);
+    put_long(out, key.len() as i64);
+    out.extend_from_slice(key);
+    let some = columns.iter().zip(wanted).map(|(column, wanted)| if *wanted { column } else { &Value::Null });
+    pack::pack_into(out, some);
+}
+
+/// Takes a key's row out; false if it is not there.
+pub fn remove(bytes: &mut Vec<u8>, key: &[u8]) -> bool {
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        let from = bytes.len() - rest.len();
+        let Some(row) = block(&mut rest) else { return false };
+        let to = bytes.len() - rest.len();
+        if read(row).is_some_and(|row| row.key == key) {
+            bytes.drain(from..to);
+            return true;
+        }
+    }
+    false
+}
+
 /// Appends an encoded row to a chunk.
 pub fn put(out: &mut Vec<u8>, row: &[u8]) {
     put_long(out, row.len() as i64);

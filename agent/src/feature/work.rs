@@ -11,10 +11,10 @@ use super::Live;
 use super::accumulator::{Accumulator, Item};
 use super::aggregate::declared;
 use super::chunk::{self, Place};
-use super::definition::{Compute, View};
+use super::definition::{Compute, View, wanted};
 use super::intake::{self, Kept};
 use super::keys::Change;
-use super::memory::Memory;
+use super::memory::{Memory, State};
 use super::pending::{Pending, Said};
 use super::state::{self, Standing};
 use super::window::Edge;
@@ -26,12 +26,17 @@ use crate::model::value::Value;
 use crate::model::verdict::Reason;
 use rusqlite::Transaction;
 use shared::error::{Error, Kind, Result};
+use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 
 /// Chunks that one call forgets.
 const TRIM_CHUNKS: usize = 512;
 /// Places of an entity are written anew when more than this many, and most of them, are outdated.
 const OUTDATED_PLACES: usize = 256;
+/// Rows of an entity up to which they themselves are kept at hand, and not what is made of them.
+const FEW_ROWS: usize = 6;
+/// ... and bytes, whatever comes within one transaction.
+const FEW_BYTES: usize = 1_024;
 /// What `count` without a column counts.
 static ROW: Value = Value::Bool(true);
 
@@ -53,15 +58,12 @@ impl Passing {
             let (mut changes, mut columns) = (Vec::new(), Vec::new());
             for (at, aggregated) in view.aggregates.iter().enumerate() {
                 let comes = aggregated.window.upper() == Some(edge);
-                if !comes && aggregated.window.lower() != Some(edge) {
-                    continue;
-                }
-                changes.push((at, comes));
-                if let Some(of) = aggregated.of {
-                    columns.resize(columns.len().max(of + 1), false);
-                    columns.iter_mut().skip(of).take(1).for_each(|wanted| *wanted = true);
+                if comes || aggregated.window.lower() == Some(edge) {
+                    changes.push((at, comes));
+                    columns.extend(aggregated.of);
                 }
             }
+            let columns = wanted(columns.into_iter());
             Passing { edge, changes, columns }
         };
         view.edges().into_iter().map(passing).collect()
@@ -74,8 +76,9 @@ pub struct Work<'a> {
     memory: MutexGuard<'a, Memory>,
     standing: Standing,
     pending: Pending,
-    /// One row's columns, for no allocation a row.
+    /// One row's columns, for no allocation a row; and bytes.
     columns: Vec<Value>,
+    bytes: Vec<u8>,
 }
 
 /// Where a row was found.
@@ -85,9 +88,9 @@ enum At {
 }
 
 /// A row of an entity, in window order when sorted.
-struct Found {
+struct Found<K> {
     time_us: i64,
-    key: Vec<u8>,
+    key: K,
     columns: Vec<Value>,
 }
 
@@ -96,7 +99,7 @@ impl<'a> Work<'a> {
         let memory = live.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = state::standing(tx, live.id)?;
         let (pending, columns) = (Pending::default(), Vec::new());
-        let mut work = Work { tx, live, memory, standing, pending, columns };
+        let mut work = Work { tx, live, memory, standing, pending, columns, bytes: Vec::new() };
         if work.memory.revision != Some(standing.revision) {
             work.restore()?;
         }
@@ -108,18 +111,22 @@ impl<'a> Work<'a> {
     /// Reads back what is not filed by entity.
     fn restore(&mut self) -> Result<()> {
         self.memory.reset();
+        self.memory.filed = state::has_placed(self.tx, self.live.id)?;
+        let nothing = self.features(&self.accumulators::<&[u8]>(&mut [])?);
+        self.memory.nothing = self.hash(&nothing);
         self.memory.last_chunk = self.standing.placed_chunk;
         self.memory.greatest_key = state::greatest_key(self.tx, self.live.id)?;
-        for one in state::chunks_after(self.tx, self.live.id, self.standing.placed_chunk)? {
-            if !chunk::sound(&one.rows) {
+        let memory = &mut *self.memory;
+        state::each_after(self.tx, self.live.id, self.standing.placed_chunk, |chunk, rows| {
+            if !chunk::sound(rows) {
                 return Err(state::damaged());
             }
-            for (slot, row) in (0..).zip(chunk::rows(&one.rows)) {
+            for (slot, row) in (0..).zip(chunk::rows(rows)) {
                 let Some(row) = row else { continue };
-                self.memory.add_place(row.entity, Place { chunk: one.id, slot }, row.time_us);
+                memory.add_place(row.entity, Place { chunk, slot }, row.time_us);
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn now_us(&self) -> i64 {
@@ -155,7 +162,7 @@ impl<'a> Work<'a> {
     /// An edge passed a row.
     fn pass(&mut self, passing: &Passing, row: &chunk::Stored<'_>) -> Result<()> {
         let Some(windows) = self.memory.touch(row.entity) else { return Ok(()) };
-        let Some(accumulators) = &mut windows.accumulators else { return Ok(()) };
+        let State::Full(accumulators) = &mut windows.state else { return Ok(()) };
         row.columns_into(&passing.columns, &mut self.columns).ok_or_else(state::damaged)?;
         let mut exact = true;
         for (at, comes) in &passing.changes {
@@ -169,7 +176,7 @@ impl<'a> Work<'a> {
             exact &= if *comes { accumulator.add(item) } else { accumulator.leave(item) };
         }
         if !exact {
-            windows.accumulators = None;
+            windows.state = State::Unknown;
         }
         Ok(())
     }
@@ -218,10 +225,10 @@ impl<'a> Work<'a> {
 
     fn change(&mut self, key: &[u8], old: Option<(At, Kept)>, new: Option<Kept>) -> Result<()> {
         if let Some((_, old)) = &old {
-            self.alter(key, old, false);
+            self.alter(key, old, false)?;
         }
         if let Some(new) = &new {
-            self.alter(key, new, true);
+            self.alter(key, new, true)?;
         }
         if let Some((At::Stored(place, rows), old)) = &old {
             // In its place if it stays where time and entity look for it.
@@ -242,12 +249,30 @@ impl<'a> Work<'a> {
     }
 
     /// Keeps up the row's entity, if it is at hand.
-    fn alter(&mut self, key: &[u8], kept: &Kept, comes: bool) {
-        let now_us = self.now_us();
-        let Some(windows) = self.memory.touch(&kept.entity) else { return };
-        let Some(accumulators) = &mut windows.accumulators else { return };
+    fn alter(&mut self, key: &[u8], kept: &Kept, comes: bool) -> Result<()> {
+        let (now_us, view) = (self.now_us(), &self.live.view);
+        let Some(windows) = self.memory.touch(&kept.entity) else { return Ok(()) };
+        let accumulators = match &mut windows.state {
+            State::Unknown => return Ok(()),
+            State::Full(accumulators) => accumulators,
+            State::Few(rows) => {
+                let mut all = std::mem::take(rows).into_vec();
+                let known = match comes {
+                    true => {
+                        self.bytes.clear();
+                        chunk::encode_some(&mut self.bytes, key, kept, &self.live.aggregated);
+                        all.reserve_exact(self.bytes.len() + 2);
+                        chunk::put(&mut all, &self.bytes);
+                        all.len() <= FEW_BYTES
+                    }
+                    false => chunk::remove(&mut all, key),
+                };
+                windows.state = if known { State::Few(all.into()) } else { State::Unknown };
+                return Ok(());
+            }
+        };
         let mut exact = true;
-        for (aggregated, accumulator) in self.live.view.aggregates.iter().zip(accumulators) {
+        for (aggregated, accumulator) in view.aggregates.iter().zip(accumulators) {
             if !aggregated.window.contains(kept.time_us, now_us) {
                 continue;
             }
@@ -256,8 +281,9 @@ impl<'a> Work<'a> {
             exact &= if comes { accumulator.add(item) } else { accumulator.remove(item) };
         }
         if !exact {
-            windows.accumulators = None;
+            windows.state = State::Unknown;
         }
+        Ok(())
     }
 
     fn truncate(&mut self) -> Result<()> {
@@ -276,7 +302,9 @@ impl<'a> Work<'a> {
         for entity in state::entities(self.tx, self.live.id)? {
             self.memory.touch(&entity);
         }
-        self.memory.touch_unplaced();
+        for (entity, _) in self.waiting()? {
+            self.memory.touch(&entity);
+        }
         Ok(())
     }
 
@@ -333,40 +361,112 @@ impl<'a> Work<'a> {
     fn values(&mut self, id: u32) -> Result<FeatureRow> {
         let nobody = || Error::new(Kind::Bug, "a touched entity has no name");
         let windows = self.memory.at(id).ok_or_else(nobody)?;
-        let entity = windows.name.to_vec();
-        if windows.accumulators.is_none() {
-            let accumulators = self.compute(&entity)?;
-            self.memory.at(id).ok_or_else(nobody)?.accumulators = Some(accumulators);
+        let (entity, given) = (windows.name.to_vec(), windows.given);
+        let values = match std::mem::replace(&mut windows.state, State::Unknown) {
+            State::Full(accumulators) => {
+                let values = self.features(&accumulators);
+                self.memory.at(id).ok_or_else(nobody)?.state = State::Full(accumulators);
+                values
+            }
+            State::Few(rows) => self.of_few(id, rows)?,
+            State::Unknown => {
+                let mut rows = self.rows(&entity)?;
+                let accumulators = self.accumulators(&mut rows)?;
+                let values = self.features(&accumulators);
+                let state = self.kept_at_hand(&rows, accumulators);
+                self.memory.at(id).ok_or_else(nobody)?.state = state;
+                values
+            }
+        };
+        let hash = self.hash(&values);
+        self.memory.at(id).ok_or_else(nobody)?.given = hash;
+        self.memory.settle(id);
+        Ok(FeatureRow { view: self.live.id, entity, values, differs: given != 0 && given != hash })
+    }
+
+    /// The values of an entity whose rows are at hand; those that are out for good go.
+    fn of_few(&mut self, id: u32, bytes: Box<[u8]>) -> Result<Vec<Value>> {
+        let gone_us = self.live.gone_us(self.now_us());
+        let (mut rows, mut left, mut all) = (Vec::new(), Vec::new(), true);
+        for row in chunk::rows(&bytes).flatten() {
+            if gone_us.is_some_and(|to_us| row.time_us <= to_us) {
+                all = false;
+                continue;
+            }
+            let mut columns = Vec::new();
+            row.columns_into(&self.live.aggregated, &mut columns).ok_or_else(state::damaged)?;
+            rows.push(Found { time_us: row.time_us, key: row.key, columns });
         }
+        let accumulators = self.accumulators(&mut rows)?;
+        let values = self.features(&accumulators);
+        let state = if rows.len() > FEW_ROWS {
+            State::Full(accumulators)
+        } else if all {
+            State::Few(bytes)
+        } else {
+            for row in &rows {
+                self.bytes.clear();
+                let kept = (row.time_us, &row.columns[..]);
+                chunk::encode_parts(&mut self.bytes, row.key, kept, &self.live.aggregated);
+                chunk::put(&mut left, &self.bytes);
+            }
+            State::Few(left.into())
+        };
+        if let Some(windows) = self.memory.at(id) {
+            windows.state = state;
+        }
+        Ok(values)
+    }
+
+    /// What stays at hand of an entity that was read from the file.
+    fn kept_at_hand(&mut self, rows: &[Found<Vec<u8>>], accumulators: Box<[Accumulator]>) -> State {
+        if rows.len() > FEW_ROWS {
+            return State::Full(accumulators);
+        }
+        let gone_us = self.live.gone_us(self.now_us());
+        let mut few = Vec::new();
+        for row in rows.iter().filter(|row| gone_us.is_none_or(|to_us| row.time_us > to_us)) {
+            self.bytes.clear();
+            let kept = (row.time_us, &row.columns[..]);
+            chunk::encode_parts(&mut self.bytes, &row.key, kept, &self.live.aggregated);
+            chunk::put(&mut few, &self.bytes);
+        }
+        if few.len() > FEW_BYTES { State::Full(accumulators) } else { State::Few(few.into()) }
+    }
+
+    /// The features of finished aggregates.
+    fn features(&self, accumulators: &[Accumulator]) -> Vec<Value> {
         let view = &self.live.view;
         let mut values: Vec<Value> = Vec::with_capacity(view.features.len());
-        let accumulators = self.memory.at(id).and_then(|windows| windows.accumulators.as_deref());
         for feature in &view.features {
             let of = |places: &[usize]| places.iter().filter_map(|at| values.get(*at)).collect::<Vec<_>>();
             let value = match &feature.compute {
-                Compute::Aggregate(at) => {
-                    accumulators.and_then(|all| all.get(*at)).map_or(Value::Null, Accumulator::value)
-                }
+                Compute::Aggregate(at) => accumulators.get(*at).map_or(Value::Null, Accumulator::value),
                 Compute::Derived(formula, places) => formula.evaluate(&of(places)),
                 Compute::Vector(places) => vector(&of(places)),
             };
             values.push(declared(value, feature.kind));
         }
-        self.memory.settle(id);
-        Ok(FeatureRow { view: self.live.id, entity, values })
+        values
     }
 
-    /// An entity's windows from its rows.
-    fn compute(&mut self, entity: &[u8]) -> Result<Box<[Accumulator]>> {
-        let rows = self.rows(entity)?;
-        let now_us = self.now_us();
+    fn hash(&mut self, values: &[Value]) -> u64 {
+        self.bytes.clear();
+        pack::pack_into(&mut self.bytes, values);
+        self.memory.hash(&self.bytes)
+    }
+
+    /// An entity's windows from its rows, which it puts in order.
+    fn accumulators<K: AsRef<[u8]>>(&self, rows: &mut [Found<K>]) -> Result<Box<[Accumulator]>> {
+        rows.sort_unstable_by(|a, b| (a.time_us, a.key.as_ref()).cmp(&(b.time_us, b.key.as_ref())));
+        let (rows, now_us) = (&*rows, self.now_us());
         let built = self.live.view.aggregates.iter().map(|aggregated| {
             let start = |keep| {
                 let mut accumulator = Accumulator::start(aggregated.aggregate, keep);
                 let mut inside = rows.iter().filter(|row| aggregated.window.contains(row.time_us, now_us));
                 let exact = inside.all(|Found { time_us, key, columns }| {
                     let value = aggregated.of.map_or(&ROW, |at| columns.get(at).unwrap_or(&Value::Null));
-                    accumulator.add(Item { time_us: *time_us, key, value })
+                    accumulator.add(Item { time_us: *time_us, key: key.as_ref(), value })
                 });
                 exact.then_some(accumulator)
             };
@@ -375,12 +475,14 @@ impl<'a> Work<'a> {
         Ok(built.collect())
     }
 
-    /// An entity's rows in the order of (time, key).
-    fn rows(&mut self, entity: &[u8]) -> Result<Vec<Found>> {
-        let filed = state::places(self.tx, self.live.id, entity)?;
-        let filed_rows = filed.len();
-        let mut places = filed;
-        places.extend(self.memory.unplaced.get(entity).into_iter().flatten());
+    /// An entity's rows.
+    fn rows(&mut self, entity: &[u8]) -> Result<Vec<Found<Vec<u8>>>> {
+        let mut places = match self.memory.filed {
+            true => state::places(self.tx, self.live.id, entity)?,
+            false => Vec::new(),
+        };
+        let filed_rows = places.len();
+        places.extend(self.memory.places(entity));
         places.sort_unstable();
         places.dedup();
         let (mut rows, mut alive) = (Vec::with_capacity(places.len()), Vec::new());
@@ -410,7 +512,6 @@ impl<'a> Work<'a> {
         if filed_rows > OUTDATED_PLACES && alive.len() < filed_rows / 2 {
             self.place_anew(entity, &alive, rows.iter().map(|row| row.time_us).max())?;
         }
-        rows.sort_unstable_by(|a, b| (a.time_us, &a.key).cmp(&(b.time_us, &b.key)));
         Ok(rows)
     }
 
@@ -425,12 +526,31 @@ impl<'a> Work<'a> {
     /// Files the places that wait, by entity.
     fn place(&mut self) -> Result<()> {
         let (tx, view, last) = (self.tx, self.live.id, self.memory.last_chunk);
-        let last_us = self.memory.unplaced_last_us;
-        for (entity, places) in self.memory.take_unplaced() {
+        for (entity, places) in self.waiting()? {
             state::put_places(tx, view, &entity, last, &places)?;
         }
+        let last_us = self.memory.waiting.last_us();
+        self.memory.waiting.clear();
+        self.memory.filed = true;
         self.standing.placed_chunk = last;
         state::put_placed(tx, view, last, last_us)
+    }
+
+    /// The places that wait, by entity, as the chunks say it.
+    fn waiting(&self) -> Result<BTreeMap<Box<[u8]>, Vec<Place>>> {
+        let mut waiting: BTreeMap<Box<[u8]>, Vec<Place>> = BTreeMap::new();
+        state::each_after(self.tx, self.live.id, self.standing.placed_chunk, |chunk, rows| {
+            for (slot, row) in (0..).zip(chunk::rows(rows)) {
+                let Some(row) = row else { continue };
+                let place = Place { chunk, slot };
+                match waiting.get_mut(row.entity) {
+                    Some(places) => places.push(place),
+                    None => drop(waiting.insert(row.entity.into(), vec![place])),
+                }
+            }
+            Ok(())
+        })?;
+        Ok(waiting)
     }
 
     /// How far the windows may move so that about `limit` rows are passed.
@@ -466,7 +586,12 @@ impl<'a> Work<'a> {
         for one in &chunks {
             state::drop_chunk(self.tx, one.id)?;
         }
-        state::drop_placed(self.tx, self.live.id, to_us)
+        self.memory.waiting.forget_until(to_us);
+        if self.memory.filed {
+            state::drop_placed(self.tx, self.live.id, to_us)?;
+            self.memory.filed = state::has_placed(self.tx, self.live.id)?;
+        }
+        Ok(())
     }
 }
 
