@@ -12,7 +12,10 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
 /// Memory of an entity beside its name and state: its slot, the table's, and what allocating costs.
-const ENTRY_BYTES: usize = 110;
+const ENTRY_BYTES: usize = 104;
+/// Of the bytes for entities, one in so many is for what was given of those that went, and as many for tables
+/// to grow in.
+const GIVEN_PART: usize = 16;
 /// A row whose place waits takes a quarter of this; the rest is for the tables to grow in.
 const WAITING_ROW_BYTES: usize = 64;
 const LEAST_WAITING_ROWS: usize = 64 * 1024;
@@ -48,7 +51,7 @@ pub struct Windows {
     pub name: Box<[u8]>,
     pub state: State,
     /// A hash of the values given last; 0 if it is not known.
-    pub given: u64,
+    pub given: u32,
     bytes: u32,
     newer: u32,
     older: u32,
@@ -82,12 +85,15 @@ pub struct Memory {
     newest: u32,
     oldest: u32,
     bytes: usize,
+    /// What was given last of entities that went, a hash of each, by a hash of their names; the newest of those
+    /// that share a place.
+    given: Vec<(u32, u32)>,
     /// Places that are not in the file's index by entity yet.
     pub waiting: Waiting,
     /// Whether the file's index by entity may have something.
     pub filed: bool,
     /// The hash of the values of an entity without rows.
-    pub nothing: u64,
+    pub nothing: u32,
     pub last_chunk: i64,
     /// The greatest key that was ever stored: a greater one is new, without a look.
     pub greatest_key: Vec<u8>,
@@ -106,6 +112,7 @@ impl Memory {
             newest: NONE,
             oldest: NONE,
             bytes: 0,
+            given: Vec::new(),
             waiting: Waiting::default(),
             filed: true,
             nothing: 0,
@@ -160,7 +167,7 @@ impl Memory {
         let (name, bytes) = (Box::from(entity), ENTRY_BYTES + entity.len());
         // Without a row anywhere: nothing has to be looked up.
         let (state, given) = match self.filed || self.waiting.has(hash as u32) {
-            true => (State::Unknown, 0),
+            true => (State::Unknown, self.given_of(hash)),
             false => (State::Few(Box::default()), self.nothing),
         };
         self.bytes += bytes;
@@ -240,7 +247,8 @@ impl Memory {
         if matches!(&slot.state, State::Few(rows) if rows.is_empty()) {
             self.forget(id);
         }
-        while self.bytes > self.limits.cache_bytes && self.forget_oldest() {}
+        let limit = self.limits.cache_bytes - 2 * (self.limits.cache_bytes / GIVEN_PART);
+        while self.bytes > limit && self.forget_oldest() {}
     }
 
     /// False if nothing may go.
@@ -257,13 +265,14 @@ impl Memory {
         let Some(slot) = self.slots.get_mut(id as usize) else { return };
         slot.state = State::Unknown;
         self.bytes = self.bytes.saturating_sub(slot.bytes as usize);
-        let name = std::mem::take(&mut slot.name);
+        let (name, given) = (std::mem::take(&mut slot.name), slot.given);
         let hash = self.hasher.hash_one(&*name);
         if let Ok(entry) = self.by_name.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
         self.unlink(id);
         self.free.push(id);
+        self.keep_given(hash, given);
     }
 
     pub fn add_place(&mut self, entity: &[u8], place: Place, time_us: i64) {
@@ -276,9 +285,31 @@ impl Memory {
         self.waiting.places(self.hasher.hash_one(entity) as u32)
     }
 
-    pub fn hash(&self, bytes: &[u8]) -> u64 {
+    pub fn hash(&self, bytes: &[u8]) -> u32 {
         // 0 says that it is not known.
-        self.hasher.hash_one(bytes).max(1)
+        (self.hasher.hash_one(bytes) as u32).max(1)
+    }
+
+    fn given_place(&self, hash: u64) -> usize {
+        (hash >> 32) as usize % self.given.len().max(1)
+    }
+
+    /// A hash of what was given last of an entity that went, if it is known.
+    fn given_of(&self, hash: u64) -> u32 {
+        match self.given.get(self.given_place(hash)) {
+            Some((name, given)) if *name == hash as u32 => *given,
+            _ => 0,
+        }
+    }
+
+    fn keep_given(&mut self, hash: u64, given: u32) {
+        if self.given.is_empty() {
+            self.given = vec![(0, 0); self.limits.cache_bytes / GIVEN_PART / size_of::<(u32, u32)>()];
+        }
+        let place = self.given_place(hash);
+        if let Some(kept) = self.given.get_mut(place) {
+            *kept = (hash as u32, given);
+        }
     }
 }
 
@@ -319,7 +350,10 @@ mod tests {
         for n in 0..100u32 {
             memory.touch(&n.to_be_bytes());
         }
-        assert!(memory.slots.iter().all(|slot| matches!(slot.state, State::Unknown)), "something may be filed");
+        assert!(
+            memory.slots.iter().all(|slot| matches!(slot.state, State::Unknown)),
+            "something may be filed"
+        );
         let touched = memory.take_touched();
         assert_eq!(touched.len(), 100);
         for (n, id) in (0..100u32).zip(touched) {

@@ -14,7 +14,7 @@
 //! waiting, memory                     places not yet filed, entities at hand
 //! pending                             a transaction's new rows
 //! version                             a changed definition beside the one that is served
-//! work                                a view's part of a transaction
+//! work, values                        a view's part of a transaction: rows in, touched entities out
 //! ```
 
 mod accumulator;
@@ -30,6 +30,7 @@ mod memory;
 mod pending;
 mod state;
 mod total;
+mod values;
 mod version;
 mod waiting;
 mod window;

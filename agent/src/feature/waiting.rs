@@ -105,7 +105,8 @@ impl Waiting {
 
     /// Forgets chunks all of whose rows lie at or before `to_us`, as long as the oldest is one.
     pub fn forget_until(&mut self, to_us: i64) {
-        while let Some((_, chunk)) = self.chunks.front().copied().filter(|(_, chunk)| chunk.last_us <= to_us) {
+        while let Some((_, chunk)) = self.chunks.front().copied().filter(|(_, chunk)| chunk.last_us <= to_us)
+        {
             self.chunks.pop_front();
             for _ in 0..chunk.rows {
                 let Some(row) = self.rows.pop_front() else { break };

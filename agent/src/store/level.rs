@@ -77,19 +77,22 @@ fn one<T>(
 
 impl Standing {
     pub fn read(connection: &Connection, view: ViewId) -> Result<Standing> {
-        let sql = "SELECT latest_ns, newest, blocks, oldest, rest, moving, moved FROM store_view WHERE view = ?1";
+        let sql =
+            "SELECT latest_ns, newest, blocks, oldest, rest, moving, moved FROM store_view WHERE view = ?1";
         let found = one(connection, sql, [view.0], |r| {
             let moving = r.get::<_, Option<i64>>(5)?.zip(r.get(6)?);
             let (latest_ns, newest, blocks) = (r.get(0)?, r.get(1)?, r.get(2)?);
             Ok(Standing { latest_ns, newest, blocks, oldest: r.get(3)?, rest: r.get(4)?, moving })
         })?;
-        let empty = Standing { latest_ns: i64::MIN, newest: 1, blocks: 0, oldest: 1, rest: false, moving: None };
+        let empty =
+            Standing { latest_ns: i64::MIN, newest: 1, blocks: 0, oldest: 1, rest: false, moving: None };
         Ok(found.unwrap_or(empty))
     }
 
     pub fn note(&self, tx: &Transaction<'_>, view: ViewId) -> Result<()> {
         let (moving, moved) = self.moving.as_ref().map(|(run, to)| (run, to)).unzip();
-        let sql = "INSERT OR REPLACE INTO store_view (view, latest_ns, newest, blocks, oldest, rest, moving, moved)
+        let sql =
+            "INSERT OR REPLACE INTO store_view (view, latest_ns, newest, blocks, oldest, rest, moving, moved)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let (newest, blocks, oldest) = (self.newest, self.blocks, self.oldest);
         execute(tx, sql, params![view.0, self.latest_ns, newest, blocks, oldest, self.rest, moving, moved])

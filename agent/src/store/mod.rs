@@ -51,7 +51,8 @@ pub fn write(tx: &Transaction<'_>, mut rows: Vec<FeatureRow>, now_us: i64) -> Re
         let Some(view) = rows.first().map(|row| row.view) else { continue };
         write_view(tx, view, rows, now_us, &mut times)?;
     }
-    let stored = rows.into_iter().zip(times).filter_map(|(row, as_of)| Some(StoredRow { row, as_of: as_of? }));
+    let stored =
+        rows.into_iter().zip(times).filter_map(|(row, as_of)| Some(StoredRow { row, as_of: as_of? }));
     Ok(stored.collect())
 }
 

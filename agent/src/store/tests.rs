@@ -35,7 +35,8 @@ fn only_changes_are_written_and_time_only_grows() {
 #[test]
 fn many_entities_as_a_map_has_them() {
     let (mut connection, mut random) = (connection(), fastrand::Rng::with_seed(4));
-    let mut model: std::collections::BTreeMap<Vec<u8>, (AsOf, Vec<Value>)> = std::collections::BTreeMap::new();
+    let mut model: std::collections::BTreeMap<Vec<u8>, (AsOf, Vec<Value>)> =
+        std::collections::BTreeMap::new();
     let (mut now_us, mut rests) = (1_000, 0);
     for round in 0..90 {
         let tx = connection.transaction().expect("begins");
