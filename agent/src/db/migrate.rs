@@ -29,6 +29,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0035_feature_keys", include_str!("migrations/0035_feature_keys.sql")),
     ("0036_feature_version", include_str!("migrations/0036_feature_version.sql")),
     ("0040_sync_targets", include_str!("migrations/0040_sync_targets.sql")),
+    ("0041_store_block", include_str!("migrations/0041_store_block.sql")),
 ];
 
 /// How many migrations the file has seen.

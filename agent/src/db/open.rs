@@ -4,6 +4,7 @@
 use super::mark::{Ended, Mark};
 use super::{OrDb, aside, check, migrate, wal};
 use crate::config::db::{DbConfig, OnDamage, Synchronous};
+use rusqlite::config::DbConfig as DbConfigFlag;
 use rusqlite::{Connection, OpenFlags};
 use shared::error::{Context, OrKind};
 use shared::{Error, Kind, Result};
@@ -82,7 +83,7 @@ fn open_writer(config: &DbConfig, mark: &Mark) -> Result<Connection> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&config.path, flags).or_db("open")?;
     connection.busy_timeout(BUSY_TIMEOUT).or_db("set the time to wait for a lock")?;
-    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    keep_statements(&connection)?;
     if fresh {
         create(&connection, config)?;
     }
@@ -134,11 +135,21 @@ pub fn reader(config: &DbConfig) -> Result<Connection> {
     open_reader(config).doing(|| format!("open the database {} for reading", config.path.display()))
 }
 
+/// Statements are planned once, whatever values they get: with statistics built in, SQLite would else plan
+/// a statement with a range anew for each value.
+fn keep_statements(connection: &Connection) -> Result<()> {
+    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    connection
+        .set_db_config(DbConfigFlag::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .or_db("set up the connection")?;
+    Ok(())
+}
+
 fn open_reader(config: &DbConfig) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&config.path, flags).or_db("open")?;
     connection.busy_timeout(BUSY_TIMEOUT).or_db("set the time to wait for a lock")?;
-    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    keep_statements(&connection)?;
     pragma(&connection, "query_only", "ON")?;
     pragma(&connection, "cache_size", kibibytes(config.cache_bytes / 8))?;
     Ok(connection)

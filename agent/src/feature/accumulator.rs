@@ -225,20 +225,20 @@ impl Accumulator {
         }
     }
 
-    /// Memory it takes beyond itself, roughly.
+    /// Memory it takes beyond itself, roughly: its first value stands for the others.
     pub fn bytes(&self) -> usize {
         match self {
             Accumulator::Count(_) | Accumulator::Total(..) => 0,
             Accumulator::Distinct(distinct) => distinct.bytes(),
             Accumulator::Extreme(_, best) => {
-                let values: usize = best.iter().map(|(_, value)| value.heap_bytes()).sum();
+                let values = best.front().map_or(0, |(_, value)| value.heap_bytes()) * best.len();
                 values + best.capacity() * size_of::<(i64, Value)>()
             }
             Accumulator::Last(last) => {
                 last.as_ref().map_or(0, |(_, key, value)| key.len() + value.heap_bytes() + 32)
             }
             Accumulator::Kept(_, rows) => {
-                let values: usize = rows.iter().map(|(_, _, value)| value.heap_bytes()).sum();
+                let values = rows.front().map_or(0, |(_, _, value)| value.heap_bytes()) * rows.len();
                 values + rows.capacity() * (size_of::<(i64, Box<[u8]>, Value)>() + 24)
             }
         }

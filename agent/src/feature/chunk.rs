@@ -58,6 +58,36 @@ pub fn encode(out: &mut Vec<u8>, key: &[u8], kept: &Kept) {
     pack::pack_into(out, &kept.columns);
 }
 
+/// [`encode`] without entity, and with only the wanted columns: nulls stand in place of the others.
+pub fn encode_some(out: &mut Vec<u8>, key: &[u8], kept: &Kept, wanted: &[bool]) {
+    encode_parts(out, key, (kept.time_us, &kept.columns), wanted);
+}
+
+/// [`encode_some`] of a time and columns.
+pub fn encode_parts(out: &mut Vec<u8>, key: &[u8], (time_us, columns): (i64, &[Value]), wanted: &[bool]) {
+    put_long(out, time_us);
+    put_long(out, 0);
+    put_long(out, key.len() as i64);
+    out.extend_from_slice(key);
+    let some = columns.iter().zip(wanted).map(|(column, wanted)| if *wanted { column } else { &Value::Null });
+    pack::pack_into(out, some);
+}
+
+/// Takes a key's row out; false if it is not there.
+pub fn remove(bytes: &mut Vec<u8>, key: &[u8]) -> bool {
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        let from = bytes.len() - rest.len();
+        let Some(row) = block(&mut rest) else { return false };
+        let to = bytes.len() - rest.len();
+        if read(row).is_some_and(|row| row.key == key) {
+            bytes.drain(from..to);
+            return true;
+        }
+    }
+    false
+}
+
 /// Appends an encoded row to a chunk.
 pub fn put(out: &mut Vec<u8>, row: &[u8]) {
     put_long(out, row.len() as i64);
@@ -100,6 +130,31 @@ fn block<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (block, rest) = bytes.split_at_checked(length)?;
     *bytes = rest;
     Some(block)
+}
+
+/// Calls `each` with the rows at some slots, which rise; those between are passed over unread. `None` if
+/// the bytes are damaged.
+pub fn pick<'a>(
+    mut bytes: &'a [u8],
+    slots: impl IntoIterator<Item = u16>,
+    mut each: impl FnMut(u16, Stored<'a>),
+) -> Option<()> {
+    let mut at = 0;
+    for slot in slots {
+        while at < u32::from(slot) && !bytes.is_empty() {
+            block(&mut bytes)?;
+            at += 1;
+        }
+        if bytes.is_empty() {
+            break;
+        }
+        let row = block(&mut bytes)?;
+        at += 1;
+        if !row.is_empty() {
+            each(slot, read(row)?);
+        }
+    }
+    Some(())
 }
 
 /// The row at a slot; `None` if it was taken back or there is no such slot.
@@ -179,6 +234,10 @@ mod tests {
             [0, 70_000, 3_000, 4_000]
         );
         assert!(replaced(&bytes, 5, None).is_none());
+        let mut picked = Vec::new();
+        pick(&bytes, [0, 1, 2, 4, 9], |slot, row| picked.push((slot, row.time_us))).expect("sound");
+        assert_eq!(picked, [(0, 0), (2, 70_000), (4, 4_000)]);
+        assert!(pick(&bytes[..bytes.len() - 1], [4], |_, _| {}).is_none());
         for end in 1..bytes.len() {
             let _ = (sound(&bytes[..end]), rows(&bytes[..end]).count());
         }

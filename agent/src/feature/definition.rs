@@ -113,6 +113,16 @@ impl View {
     }
 }
 
+/// Which columns are among these, up to the last one.
+pub fn wanted(columns: impl Iterator<Item = usize>) -> Vec<bool> {
+    let mut wanted: Vec<bool> = Vec::new();
+    for at in columns {
+        wanted.resize(wanted.len().max(at + 1), false);
+        wanted.iter_mut().skip(at).take(1).for_each(|wanted| *wanted = true);
+    }
+    wanted
+}
+
 /// Compiles all views.
 pub fn compile(configs: &[ViewConfig]) -> Result<Vec<View>> {
     let mut names = HashSet::new();

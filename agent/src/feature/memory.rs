@@ -7,11 +7,18 @@
 
 use super::accumulator::Accumulator;
 use super::chunk::Place;
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use super::waiting::Waiting;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
-/// Memory of an entity beside its name and accumulators: its slot, the table's, and what allocating costs.
-const ENTRY_BYTES: usize = 140;
+/// Memory of an entity beside its name and state: its slot, the table's, and what allocating costs.
+const ENTRY_BYTES: usize = 104;
+/// Of the bytes for entities, one in so many is for what was given of those that went, and as many for tables
+/// to grow in.
+const GIVEN_PART: usize = 16;
+/// A row whose place waits takes a quarter of this; the rest is for the tables to grow in.
+const WAITING_ROW_BYTES: usize = 64;
+const LEAST_WAITING_ROWS: usize = 64 * 1024;
 /// No entity.
 const NONE: u32 = u32::MAX;
 
@@ -26,9 +33,15 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// With as many rows waiting as measured well: those of 10,000 entities take 3 MiB.
     pub fn with_cache(cache_bytes: usize) -> Limits {
-        Limits { cache_bytes, unplaced_rows: 64 * 1024 }
+        Limits { cache_bytes, unplaced_rows: (cache_bytes / WAITING_ROW_BYTES).max(LEAST_WAITING_ROWS) }
+    }
+
+    /// The part of one of so many views.
+    pub fn shared_by(self, views: usize) -> Limits {
+        let views = views.max(1);
+        let unplaced_rows = (self.unplaced_rows / views).max(LEAST_WAITING_ROWS.min(self.unplaced_rows));
+        Limits { cache_bytes: self.cache_bytes / views, unplaced_rows }
     }
 }
 
@@ -36,13 +49,26 @@ impl Limits {
 #[derive(Debug)]
 pub struct Windows {
     pub name: Box<[u8]>,
-    /// `None`: to be computed from the rows.
-    pub accumulators: Option<Box<[Accumulator]>>,
-    /// Its values are asked for at the end of the transaction.
-    touched: bool,
-    bytes: usize,
+    pub state: State,
+    /// A hash of the values given last; 0 if it is not known.
+    pub given: u32,
+    bytes: u32,
     newer: u32,
     older: u32,
+    /// Its values are asked for at the end of the transaction.
+    touched: bool,
+}
+
+/// What is at hand of an entity.
+#[derive(Debug)]
+pub enum State {
+    /// To be computed from the rows in the file.
+    Unknown,
+    /// All of its rows that are not out for good, as a chunk has them, without entity and with only the
+    /// columns that are aggregated: most entities have a few, and no more than that is needed.
+    Few(Box<[u8]>),
+    /// Kept up row by row.
+    Full(Box<[Accumulator]>),
 }
 
 /// Those touched longest ago go first. Whatever a transaction touches stays until it has been asked for.
@@ -59,11 +85,15 @@ pub struct Memory {
     newest: u32,
     oldest: u32,
     bytes: usize,
+    /// What was given last of entities that went, a hash of each, by a hash of their names; the newest of those
+    /// that share a place.
+    given: Vec<(u32, u32)>,
     /// Places that are not in the file's index by entity yet.
-    pub unplaced: HashMap<Box<[u8]>, Vec<Place>>,
-    pub unplaced_rows: usize,
-    /// The latest time among their rows.
-    pub unplaced_last_us: i64,
+    pub waiting: Waiting,
+    /// Whether the file's index by entity may have something.
+    pub filed: bool,
+    /// The hash of the values of an entity without rows.
+    pub nothing: u32,
     pub last_chunk: i64,
     /// The greatest key that was ever stored: a greater one is new, without a look.
     pub greatest_key: Vec<u8>,
@@ -82,45 +112,36 @@ impl Memory {
             newest: NONE,
             oldest: NONE,
             bytes: 0,
-            unplaced: HashMap::new(),
-            unplaced_rows: 0,
-            unplaced_last_us: i64::MIN,
+            given: Vec::new(),
+            waiting: Waiting::default(),
+            filed: true,
+            nothing: 0,
             last_chunk: 0,
             greatest_key: Vec::new(),
         }
     }
 
     pub fn reset(&mut self) {
-        *self = Memory::new(self.limits);
+        *self = Memory { nothing: self.nothing, ..Memory::new(self.limits) };
     }
 
     /// Whether it is time to file.
     pub fn is_full(&self) -> bool {
-        self.unplaced_rows >= self.limits.unplaced_rows
+        self.waiting.len() >= self.limits.unplaced_rows
     }
 
     /// Forgets what is in the windows; who was touched stays so.
     pub fn forget_windows(&mut self) {
         for slot in &mut self.slots {
-            slot.accumulators = None;
+            slot.state = State::Unknown;
         }
     }
 
     /// The view has no rows any more.
     pub fn empty(&mut self) {
         self.forget_windows();
-        self.unplaced.clear();
-        (self.unplaced_rows, self.unplaced_last_us) = (0, i64::MIN);
+        self.waiting.clear();
         self.greatest_key.clear();
-    }
-
-    /// Touches every entity whose rows' places wait.
-    pub fn touch_unplaced(&mut self) {
-        let unplaced = std::mem::take(&mut self.unplaced);
-        for entity in unplaced.keys() {
-            self.touch(entity);
-        }
-        self.unplaced = unplaced;
     }
 
     /// Notes that an entity's values will be asked for; gives its windows.
@@ -144,8 +165,14 @@ impl Memory {
 
     fn add(&mut self, entity: &[u8], hash: u64) -> u32 {
         let (name, bytes) = (Box::from(entity), ENTRY_BYTES + entity.len());
-        let slot = Windows { name, accumulators: None, touched: false, bytes, newer: NONE, older: NONE };
+        // Without a row anywhere: nothing has to be looked up.
+        let (state, given) = match self.filed || self.waiting.has(hash as u32) {
+            true => (State::Unknown, self.given_of(hash)),
+            false => (State::Few(Box::default()), self.nothing),
+        };
         self.bytes += bytes;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let slot = Windows { name, state, given, bytes, newer: NONE, older: NONE, touched: false };
         let id = self.free.pop().unwrap_or(self.slots.len() as u32);
         match self.slots.get_mut(id as usize) {
             Some(place) => *place = slot,
@@ -207,46 +234,82 @@ impl Memory {
     pub fn settle(&mut self, id: u32) {
         let Some(slot) = self.slots.get_mut(id as usize) else { return };
         let of = |a: &Accumulator| size_of::<Accumulator>() + a.bytes();
-        let accumulators = slot.accumulators.iter().flatten().map(of).sum::<usize>();
-        let bytes = ENTRY_BYTES + slot.name.len() + accumulators;
-        self.bytes = self.bytes.saturating_sub(slot.bytes) + bytes;
+        let state = match &slot.state {
+            State::Unknown => 0,
+            State::Few(rows) => rows.len() + 16,
+            State::Full(accumulators) => accumulators.iter().map(of).sum(),
+        };
+        let bytes = u32::try_from(ENTRY_BYTES + slot.name.len() + state).unwrap_or(u32::MAX);
+        self.bytes = self.bytes.saturating_sub(slot.bytes as usize) + bytes as usize;
         slot.bytes = bytes;
         slot.touched = false;
-        while self.bytes > self.limits.cache_bytes && self.forget_oldest() {}
+        // Without rows it is as one that never came.
+        if matches!(&slot.state, State::Few(rows) if rows.is_empty()) {
+            self.forget(id);
+        }
+        let limit = self.limits.cache_bytes - 2 * (self.limits.cache_bytes / GIVEN_PART);
+        while self.bytes > limit && self.forget_oldest() {}
     }
 
     /// False if nothing may go.
     fn forget_oldest(&mut self) -> bool {
         let id = self.oldest;
-        let Some(slot) = self.slots.get_mut(id as usize).filter(|slot| !slot.touched) else { return false };
-        slot.accumulators = None;
-        self.bytes = self.bytes.saturating_sub(slot.bytes);
-        let name = std::mem::take(&mut slot.name);
+        let may_go = self.slots.get(id as usize).is_some_and(|slot| !slot.touched);
+        if may_go {
+            self.forget(id);
+        }
+        may_go
+    }
+
+    fn forget(&mut self, id: u32) {
+        let Some(slot) = self.slots.get_mut(id as usize) else { return };
+        slot.state = State::Unknown;
+        self.bytes = self.bytes.saturating_sub(slot.bytes as usize);
+        let (name, given) = (std::mem::take(&mut slot.name), slot.given);
         let hash = self.hasher.hash_one(&*name);
         if let Ok(entry) = self.by_name.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
         self.unlink(id);
         self.free.push(id);
-        true
+        self.keep_given(hash, given);
     }
 
     pub fn add_place(&mut self, entity: &[u8], place: Place, time_us: i64) {
-        match self.unplaced.get_mut(entity) {
-            Some(places) => places.push(place),
-            None => drop(self.unplaced.insert(entity.into(), vec![place])),
-        }
-        self.unplaced_rows += 1;
-        self.unplaced_last_us = self.unplaced_last_us.max(time_us);
+        self.waiting.add(self.hasher.hash_one(entity) as u32, place, time_us);
         self.last_chunk = self.last_chunk.max(place.chunk);
     }
 
-    /// Gives out what is to be filed, by entity.
-    pub fn take_unplaced(&mut self) -> Vec<(Box<[u8]>, Vec<Place>)> {
-        let mut all: Vec<_> = std::mem::take(&mut self.unplaced).into_iter().collect();
-        all.sort_unstable();
-        (self.unplaced_rows, self.unplaced_last_us) = (0, i64::MIN);
-        all
+    /// Places that wait and may be an entity's.
+    pub fn places(&self, entity: &[u8]) -> impl Iterator<Item = Place> {
+        self.waiting.places(self.hasher.hash_one(entity) as u32)
+    }
+
+    pub fn hash(&self, bytes: &[u8]) -> u32 {
+        // 0 says that it is not known.
+        (self.hasher.hash_one(bytes) as u32).max(1)
+    }
+
+    fn given_place(&self, hash: u64) -> usize {
+        (hash >> 32) as usize % self.given.len().max(1)
+    }
+
+    /// A hash of what was given last of an entity that went, if it is known.
+    fn given_of(&self, hash: u64) -> u32 {
+        match self.given.get(self.given_place(hash)) {
+            Some((name, given)) if *name == hash as u32 => *given,
+            _ => 0,
+        }
+    }
+
+    fn keep_given(&mut self, hash: u64, given: u32) {
+        if self.given.is_empty() {
+            self.given = vec![(0, 0); self.limits.cache_bytes / GIVEN_PART / size_of::<(u32, u32)>()];
+        }
+        let place = self.given_place(hash);
+        if let Some(kept) = self.given.get_mut(place) {
+            *kept = (hash as u32, given);
+        }
     }
 }
 
@@ -267,13 +330,14 @@ mod tests {
             assert!(known(&memory, b"often") || n == 0);
             for name in [&b"often"[..], &n.to_be_bytes()] {
                 let windows = memory.touch(name).expect("there");
-                windows.accumulators = Some(Box::new([Accumulator::start(Aggregate::Count, false)]));
+                windows.state = State::Full(Box::new([Accumulator::start(Aggregate::Count, false)]));
                 assert!(windows.touched);
             }
             for id in memory.take_touched() {
                 memory.settle(id);
             }
-            let bytes: usize = memory.by_name.iter().map(|id| memory.slots[*id as usize].bytes).sum();
+            let of = |id: &u32| memory.slots[*id as usize].bytes as usize;
+            let bytes: usize = memory.by_name.iter().map(of).sum();
             assert!(bytes == memory.bytes && bytes <= 100_000, "{bytes}, {}", memory.bytes);
         }
         assert!(known(&memory, &9_999u32.to_be_bytes()) && !known(&memory, &1u32.to_be_bytes()));
@@ -286,6 +350,10 @@ mod tests {
         for n in 0..100u32 {
             memory.touch(&n.to_be_bytes());
         }
+        assert!(
+            memory.slots.iter().all(|slot| matches!(slot.state, State::Unknown)),
+            "something may be filed"
+        );
         let touched = memory.take_touched();
         assert_eq!(touched.len(), 100);
         for (n, id) in (0..100u32).zip(touched) {

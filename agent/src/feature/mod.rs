@@ -11,10 +11,10 @@
 //! window, aggregate                   which rows, and what of them; accumulator, kept, total: how
 //! intake                              a row → what a view keeps of it
 //! chunk, keys, state                  rows in the file
-//! memory                              entities at hand
+//! waiting, memory                     places not yet filed, entities at hand
 //! pending                             a transaction's new rows
 //! version                             a changed definition beside the one that is served
-//! work                                a view's part of a transaction
+//! work, values                        a view's part of a transaction: rows in, touched entities out
 //! ```
 
 mod accumulator;
@@ -30,7 +30,9 @@ mod memory;
 mod pending;
 mod state;
 mod total;
+mod values;
 mod version;
+mod waiting;
 mod window;
 mod work;
 
@@ -69,6 +71,8 @@ struct Live {
     edges: Vec<Passing>,
     /// The longest time between two rows of a chunk.
     span_us: i64,
+    /// Columns that are aggregated, up to the last one.
+    aggregated: Vec<bool>,
     memory: Mutex<Memory>,
 }
 
@@ -102,7 +106,7 @@ impl Engine {
         now_us: i64,
         limits: Limits,
     ) -> Result<(Engine, Opened)> {
-        let limits = Limits { cache_bytes: limits.cache_bytes / views.len().max(1), ..limits };
+        let limits = limits.shared_by(views.len());
         let mut known = state::views(tx)?;
         let mut opened = Opened::default();
         let mut live = Vec::with_capacity(views.len());
@@ -232,7 +236,9 @@ impl Live {
     fn new((id, version): (ViewId, i64), view: View, places: Places, limits: Limits) -> Live {
         let edges = Passing::of(&view);
         let span_us = view.shortest_window_us() / CHUNKS_PER_WINDOW;
-        Live { id, version, view, places, edges, span_us, memory: Mutex::new(Memory::new(limits)) }
+        let aggregated = definition::wanted(view.aggregates.iter().filter_map(|one| one.of));
+        let memory = Mutex::new(Memory::new(limits));
+        Live { id, version, view, places, edges, span_us, aggregated, memory }
     }
 
     /// Whether a row is, or may after a step of the clock be, in a window.
@@ -240,10 +246,14 @@ impl Live {
         self.forgotten_us(now_us).is_none_or(|to_us| kept.time_us > to_us)
     }
 
-    /// Rows up to this time are in no window any more; `None` if all rows are.
+    /// Rows up to this time are in no window any more, unless the clock is set back; `None` if all are.
+    fn gone_us(&self, now_us: i64) -> Option<i64> {
+        Some(now_us.saturating_sub(self.view.longest_window_us()?))
+    }
+
+    /// Rows up to this time are forgotten; `None` if none are.
     fn forgotten_us(&self, now_us: i64) -> Option<i64> {
-        let longest = self.view.longest_window_us()?;
-        Some(now_us.saturating_sub(longest).saturating_sub(CLOCK_GRACE_US))
+        Some(self.gone_us(now_us)?.saturating_sub(CLOCK_GRACE_US))
     }
 }
 

@@ -20,6 +20,7 @@ struct Slot {
 pub struct Pending {
     bytes: Vec<u8>,
     slots: Vec<Slot>,
+    /// Empty while keys rise, as most do: then the slots are in their order.
     by_key: HashTable<u32>,
     hasher: DefaultHashBuilder,
 }
@@ -38,15 +39,40 @@ fn encoded<'a>(bytes: &'a [u8], slot: &Slot) -> Option<Stored<'a>> {
 }
 
 impl Pending {
+    fn key(&self, at: u32) -> &[u8] {
+        let row = self.slots.get(at as usize).and_then(|slot| encoded(&self.bytes, slot));
+        row.map_or(&[], |row| row.key)
+    }
+
     fn place(&self, key: &[u8]) -> Option<u32> {
-        if self.slots.is_empty() {
+        let last = self.slots.len().checked_sub(1)? as u32;
+        if !self.by_key.is_empty() {
+            return self.by_key.find(self.hasher.hash_one(key), |at| self.key(*at) == key).copied();
+        }
+        if self.key(last) < key {
             return None;
         }
-        let (bytes, slots) = (&self.bytes, &self.slots);
-        let same = |at: &u32| {
-            slots.get(*at as usize).and_then(|slot| encoded(bytes, slot)).is_some_and(|row| row.key == key)
+        let of = |slot: &Slot| encoded(&self.bytes, slot).map_or(&[][..], |row| row.key);
+        self.slots.binary_search_by(|slot| of(slot).cmp(key)).ok().map(|at| at as u32)
+    }
+
+    /// A key that is new got a slot.
+    fn note(&mut self, at: u32) {
+        let rises = at.checked_sub(1).is_none_or(|before| self.key(before) < self.key(at));
+        let from = match self.by_key.is_empty() {
+            true if rises => return,
+            true => 0,
+            false => at,
         };
-        self.by_key.find(self.hasher.hash_one(key), same).copied()
+        for at in from..=at {
+            let hash = self.hasher.hash_one(self.key(at));
+            let (bytes, slots, hasher) = (&self.bytes, &self.slots, &self.hasher);
+            let again = |at: &u32| {
+                let row = slots.get(*at as usize).and_then(|slot| encoded(bytes, slot));
+                hasher.hash_one(row.map_or(&[][..], |row| row.key))
+            };
+            self.by_key.insert_unique(hash, at, again);
+        }
     }
 
     pub fn find(&self, key: &[u8]) -> Said<'_> {
@@ -79,12 +105,7 @@ impl Pending {
             None => {
                 let at = self.slots.len() as u32;
                 self.slots.push(slot);
-                let (bytes, slots, hasher) = (&self.bytes, &self.slots, &self.hasher);
-                let again = |at: &u32| {
-                    let row = slots.get(*at as usize).and_then(|slot| encoded(bytes, slot));
-                    hasher.hash_one(row.map_or(&[][..], |row| row.key))
-                };
-                self.by_key.insert_unique(hasher.hash_one(key), at, again);
+                self.note(at);
             }
         }
     }
@@ -140,6 +161,15 @@ mod tests {
         assert_eq!(pending.gone().count(), 2);
         assert_eq!(pending.entities().count(), 199);
         pending.put(b"stored", &kept(9, 3));
-        assert!(matches!(pending.find(b"stored"), Said::Row(_)));
+        assert!(matches!(pending.find(b"stored"), Said::Row(_)) && pending.by_key.is_empty());
+        for n in (300..500i64).rev() {
+            assert_eq!(pending.find(&n.to_be_bytes()), Said::Nothing);
+            pending.put(&n.to_be_bytes(), &kept(n, n));
+        }
+        for n in (0..500i64).filter(|n| *n != 8) {
+            let found =
+                matches!(pending.find(&n.to_be_bytes()), Said::Row(row) if row.key == n.to_be_bytes());
+            assert_eq!(found, !(200..300).contains(&n), "{n}");
+        }
     }
 }

@@ -219,6 +219,13 @@ pub fn chunk(connection: &Connection, chunk: i64) -> Result<Option<Vec<u8>>> {
         .transpose()
 }
 
+/// What `read` makes of a chunk's bytes, without a copy, if it is still there.
+pub fn in_chunk<T>(connection: &Connection, chunk: i64, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+    one(connection, "SELECT rows FROM feature_chunk WHERE id = ?1", [chunk], |r| {
+        Ok(read(r.get_ref(0)?.as_blob()?))
+    })
+}
+
 fn checked(rows: Vec<u8>) -> Result<Vec<u8>> {
     if chunk::sound(&rows) { Ok(rows) } else { Err(damaged()) }
 }
@@ -272,10 +279,21 @@ pub fn chunks_until(tx: &Transaction<'_>, view: ViewId, to_us: i64, limit: usize
     all(tx, sql, params![view.0, to_us, limit], |r| Ok(Chunk { id: r.get(0)?, rows: r.get(1)? }))
 }
 
-/// The view's chunks with a greater number.
-pub fn chunks_after(tx: &Transaction<'_>, view: ViewId, chunk: i64) -> Result<Vec<Chunk>> {
+/// Calls `each` with the number and rows of the view's chunks that have a greater number.
+pub fn each_after(
+    tx: &Transaction<'_>,
+    view: ViewId,
+    chunk: i64,
+    mut each: impl FnMut(i64, &[u8]) -> Result<()>,
+) -> Result<()> {
     let sql = "SELECT id, rows FROM feature_chunk WHERE +view = ?1 AND id > ?2 ORDER BY id";
-    all(tx, sql, params![view.0, chunk], |r| Ok(Chunk { id: r.get(0)?, rows: r.get(1)? }))
+    let mut statement = tx.prepare_cached(sql).or_db(DOING)?;
+    let mut rows = statement.query(params![view.0, chunk]).or_db(DOING)?;
+    while let Some(row) = rows.next().or_db(DOING)? {
+        let bytes = row.get_ref(1).and_then(|b| Ok(b.as_blob()?)).or_db(DOING)?;
+        each(row.get(0).or_db(DOING)?, bytes)?;
+    }
+    Ok(())
 }
 
 /// Files an entity's places under the last chunk that the filing covers.
@@ -295,6 +313,12 @@ pub fn put_placed(tx: &Transaction<'_>, view: ViewId, last: i64, last_us: i64) -
     let sql = "INSERT INTO feature_placed (view, last, last_us) VALUES (?1, ?2, ?3)
                ON CONFLICT (view, last) DO UPDATE SET last_us = max(last_us, excluded.last_us)";
     execute(tx, sql, params![view.0, last, last_us]).map(drop)
+}
+
+/// Whether something is filed.
+pub fn has_placed(tx: &Transaction<'_>, view: ViewId) -> Result<bool> {
+    let sql = "SELECT 1 FROM feature_placed WHERE view = ?1 LIMIT 1";
+    Ok(one(tx, sql, [view.0], |_| Ok(()))?.is_some())
 }
 
 /// Forgets the filings all of whose rows lie at or before `to_us`.

@@ -8,15 +8,15 @@
 //! taken back, the clock went back) is forgotten and computed from the rows, which are the truth.
 
 use super::Live;
-use super::accumulator::{Accumulator, Item};
-use super::aggregate::declared;
+use super::accumulator::Item;
 use super::chunk::{self, Place};
-use super::definition::{Compute, View};
+use super::definition::{View, wanted};
 use super::intake::{self, Kept};
 use super::keys::Change;
-use super::memory::Memory;
+use super::memory::{Memory, State};
 use super::pending::{Pending, Said};
 use super::state::{self, Standing};
+use super::values::FEW_BYTES;
 use super::window::Edge;
 use crate::config::feature::Meaning;
 use crate::model::feature::FeatureRow;
@@ -25,15 +25,14 @@ use crate::model::row::{Op, Row};
 use crate::model::value::Value;
 use crate::model::verdict::Reason;
 use rusqlite::Transaction;
-use shared::error::{Error, Kind, Result};
+use shared::error::Result;
+use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 
 /// Chunks that one call forgets.
 const TRIM_CHUNKS: usize = 512;
-/// Places of an entity are written anew when more than this many, and most of them, are outdated.
-const OUTDATED_PLACES: usize = 256;
 /// What `count` without a column counts.
-static ROW: Value = Value::Bool(true);
+pub(super) static ROW: Value = Value::Bool(true);
 
 /// What an edge does to a row that it passes.
 #[derive(Clone, Debug)]
@@ -53,15 +52,12 @@ impl Passing {
             let (mut changes, mut columns) = (Vec::new(), Vec::new());
             for (at, aggregated) in view.aggregates.iter().enumerate() {
                 let comes = aggregated.window.upper() == Some(edge);
-                if !comes && aggregated.window.lower() != Some(edge) {
-                    continue;
-                }
-                changes.push((at, comes));
-                if let Some(of) = aggregated.of {
-                    columns.resize(columns.len().max(of + 1), false);
-                    columns.iter_mut().skip(of).take(1).for_each(|wanted| *wanted = true);
+                if comes || aggregated.window.lower() == Some(edge) {
+                    changes.push((at, comes));
+                    columns.extend(aggregated.of);
                 }
             }
+            let columns = wanted(columns.into_iter());
             Passing { edge, changes, columns }
         };
         view.edges().into_iter().map(passing).collect()
@@ -69,13 +65,14 @@ impl Passing {
 }
 
 pub struct Work<'a> {
-    tx: &'a Transaction<'a>,
-    live: &'a Live,
-    memory: MutexGuard<'a, Memory>,
-    standing: Standing,
+    pub(super) tx: &'a Transaction<'a>,
+    pub(super) live: &'a Live,
+    pub(super) memory: MutexGuard<'a, Memory>,
+    pub(super) standing: Standing,
     pending: Pending,
-    /// One row's columns, for no allocation a row.
+    /// One row's columns, for no allocation a row; and bytes.
     columns: Vec<Value>,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Where a row was found.
@@ -84,19 +81,12 @@ enum At {
     Stored(Place, Vec<u8>),
 }
 
-/// A row of an entity, in window order when sorted.
-struct Found {
-    time_us: i64,
-    key: Vec<u8>,
-    columns: Vec<Value>,
-}
-
 impl<'a> Work<'a> {
     pub fn begin(live: &'a Live, tx: &'a Transaction<'a>) -> Result<Work<'a>> {
         let memory = live.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = state::standing(tx, live.id)?;
         let (pending, columns) = (Pending::default(), Vec::new());
-        let mut work = Work { tx, live, memory, standing, pending, columns };
+        let mut work = Work { tx, live, memory, standing, pending, columns, bytes: Vec::new() };
         if work.memory.revision != Some(standing.revision) {
             work.restore()?;
         }
@@ -108,21 +98,25 @@ impl<'a> Work<'a> {
     /// Reads back what is not filed by entity.
     fn restore(&mut self) -> Result<()> {
         self.memory.reset();
+        self.memory.filed = state::has_placed(self.tx, self.live.id)?;
+        let nothing = self.features(&self.accumulators::<&[u8]>(&mut [])?);
+        self.memory.nothing = self.hash(&nothing);
         self.memory.last_chunk = self.standing.placed_chunk;
         self.memory.greatest_key = state::greatest_key(self.tx, self.live.id)?;
-        for one in state::chunks_after(self.tx, self.live.id, self.standing.placed_chunk)? {
-            if !chunk::sound(&one.rows) {
+        let memory = &mut *self.memory;
+        state::each_after(self.tx, self.live.id, self.standing.placed_chunk, |chunk, rows| {
+            if !chunk::sound(rows) {
                 return Err(state::damaged());
             }
-            for (slot, row) in (0..).zip(chunk::rows(&one.rows)) {
+            for (slot, row) in (0..).zip(chunk::rows(rows)) {
                 let Some(row) = row else { continue };
-                self.memory.add_place(row.entity, Place { chunk: one.id, slot }, row.time_us);
+                memory.add_place(row.entity, Place { chunk, slot }, row.time_us);
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    fn now_us(&self) -> i64 {
+    pub(super) fn now_us(&self) -> i64 {
         self.standing.expired_to_us
     }
 
@@ -155,7 +149,7 @@ impl<'a> Work<'a> {
     /// An edge passed a row.
     fn pass(&mut self, passing: &Passing, row: &chunk::Stored<'_>) -> Result<()> {
         let Some(windows) = self.memory.touch(row.entity) else { return Ok(()) };
-        let Some(accumulators) = &mut windows.accumulators else { return Ok(()) };
+        let State::Full(accumulators) = &mut windows.state else { return Ok(()) };
         row.columns_into(&passing.columns, &mut self.columns).ok_or_else(state::damaged)?;
         let mut exact = true;
         for (at, comes) in &passing.changes {
@@ -169,7 +163,7 @@ impl<'a> Work<'a> {
             exact &= if *comes { accumulator.add(item) } else { accumulator.leave(item) };
         }
         if !exact {
-            windows.accumulators = None;
+            windows.state = State::Unknown;
         }
         Ok(())
     }
@@ -218,10 +212,10 @@ impl<'a> Work<'a> {
 
     fn change(&mut self, key: &[u8], old: Option<(At, Kept)>, new: Option<Kept>) -> Result<()> {
         if let Some((_, old)) = &old {
-            self.alter(key, old, false);
+            self.alter(key, old, false)?;
         }
         if let Some(new) = &new {
-            self.alter(key, new, true);
+            self.alter(key, new, true)?;
         }
         if let Some((At::Stored(place, rows), old)) = &old {
             // In its place if it stays where time and entity look for it.
@@ -242,12 +236,30 @@ impl<'a> Work<'a> {
     }
 
     /// Keeps up the row's entity, if it is at hand.
-    fn alter(&mut self, key: &[u8], kept: &Kept, comes: bool) {
-        let now_us = self.now_us();
-        let Some(windows) = self.memory.touch(&kept.entity) else { return };
-        let Some(accumulators) = &mut windows.accumulators else { return };
+    fn alter(&mut self, key: &[u8], kept: &Kept, comes: bool) -> Result<()> {
+        let (now_us, view) = (self.now_us(), &self.live.view);
+        let Some(windows) = self.memory.touch(&kept.entity) else { return Ok(()) };
+        let accumulators = match &mut windows.state {
+            State::Unknown => return Ok(()),
+            State::Full(accumulators) => accumulators,
+            State::Few(rows) => {
+                let mut all = std::mem::take(rows).into_vec();
+                let known = match comes {
+                    true => {
+                        self.bytes.clear();
+                        chunk::encode_some(&mut self.bytes, key, kept, &self.live.aggregated);
+                        all.reserve_exact(self.bytes.len() + 2);
+                        chunk::put(&mut all, &self.bytes);
+                        all.len() <= FEW_BYTES
+                    }
+                    false => chunk::remove(&mut all, key),
+                };
+                windows.state = if known { State::Few(all.into()) } else { State::Unknown };
+                return Ok(());
+            }
+        };
         let mut exact = true;
-        for (aggregated, accumulator) in self.live.view.aggregates.iter().zip(accumulators) {
+        for (aggregated, accumulator) in view.aggregates.iter().zip(accumulators) {
             if !aggregated.window.contains(kept.time_us, now_us) {
                 continue;
             }
@@ -256,8 +268,9 @@ impl<'a> Work<'a> {
             exact &= if comes { accumulator.add(item) } else { accumulator.remove(item) };
         }
         if !exact {
-            windows.accumulators = None;
+            windows.state = State::Unknown;
         }
+        Ok(())
     }
 
     fn truncate(&mut self) -> Result<()> {
@@ -276,7 +289,9 @@ impl<'a> Work<'a> {
         for entity in state::entities(self.tx, self.live.id)? {
             self.memory.touch(&entity);
         }
-        self.memory.touch_unplaced();
+        for (entity, _) in self.waiting()? {
+            self.memory.touch(&entity);
+        }
         Ok(())
     }
 
@@ -330,97 +345,34 @@ impl<'a> Work<'a> {
         Ok(values)
     }
 
-    fn values(&mut self, id: u32) -> Result<FeatureRow> {
-        let nobody = || Error::new(Kind::Bug, "a touched entity has no name");
-        let windows = self.memory.at(id).ok_or_else(nobody)?;
-        let entity = windows.name.to_vec();
-        if windows.accumulators.is_none() {
-            let accumulators = self.compute(&entity)?;
-            self.memory.at(id).ok_or_else(nobody)?.accumulators = Some(accumulators);
-        }
-        let view = &self.live.view;
-        let mut values: Vec<Value> = Vec::with_capacity(view.features.len());
-        let accumulators = self.memory.at(id).and_then(|windows| windows.accumulators.as_deref());
-        for feature in &view.features {
-            let of = |places: &[usize]| places.iter().filter_map(|at| values.get(*at)).collect::<Vec<_>>();
-            let value = match &feature.compute {
-                Compute::Aggregate(at) => {
-                    accumulators.and_then(|all| all.get(*at)).map_or(Value::Null, Accumulator::value)
-                }
-                Compute::Derived(formula, places) => formula.evaluate(&of(places)),
-                Compute::Vector(places) => vector(&of(places)),
-            };
-            values.push(declared(value, feature.kind));
-        }
-        self.memory.settle(id);
-        Ok(FeatureRow { view: self.live.id, entity, values })
-    }
-
-    /// An entity's windows from its rows.
-    fn compute(&mut self, entity: &[u8]) -> Result<Box<[Accumulator]>> {
-        let rows = self.rows(entity)?;
-        let now_us = self.now_us();
-        let built = self.live.view.aggregates.iter().map(|aggregated| {
-            let start = |keep| {
-                let mut accumulator = Accumulator::start(aggregated.aggregate, keep);
-                let mut inside = rows.iter().filter(|row| aggregated.window.contains(row.time_us, now_us));
-                let exact = inside.all(|Found { time_us, key, columns }| {
-                    let value = aggregated.of.map_or(&ROW, |at| columns.get(at).unwrap_or(&Value::Null));
-                    accumulator.add(Item { time_us: *time_us, key, value })
-                });
-                exact.then_some(accumulator)
-            };
-            start(false).or_else(|| start(true)).unwrap_or(Accumulator::start(aggregated.aggregate, true))
-        });
-        Ok(built.collect())
-    }
-
-    /// An entity's rows in the order of (time, key).
-    fn rows(&mut self, entity: &[u8]) -> Result<Vec<Found>> {
-        let filed = state::places(self.tx, self.live.id, entity)?;
-        let filed_rows = filed.len();
-        let mut places = filed;
-        places.extend(self.memory.unplaced.get(entity).into_iter().flatten());
-        places.sort_unstable();
-        places.dedup();
-        let (mut rows, mut alive) = (Vec::with_capacity(places.len()), Vec::new());
-        for of_chunk in places.chunk_by(|a, b| a.chunk == b.chunk) {
-            let Some(number) = of_chunk.first().map(|place| place.chunk) else { continue };
-            let Some(bytes) = state::chunk(self.tx, number)? else { continue };
-            let mut wanted = of_chunk.iter().peekable();
-            for (slot, row) in (0..).zip(chunk::rows(&bytes)) {
-                let Some(place) = wanted.next_if(|place| place.slot == slot) else { continue };
-                if let Some(row) = row.filter(|row| row.entity == entity) {
-                    let columns = row.columns().ok_or_else(state::damaged)?;
-                    rows.push(Found { time_us: row.time_us, key: row.key.to_vec(), columns });
-                    alive.push(*place);
-                }
-            }
-        }
-        if filed_rows > OUTDATED_PLACES && alive.len() < filed_rows / 2 {
-            self.place_anew(entity, &alive, rows.iter().map(|row| row.time_us).max())?;
-        }
-        rows.sort_unstable_by(|a, b| (a.time_us, &a.key).cmp(&(b.time_us, &b.key)));
-        Ok(rows)
-    }
-
-    /// Files only what is alive; a place that waits as well is dropped when it is read twice.
-    fn place_anew(&self, entity: &[u8], alive: &[Place], last_us: Option<i64>) -> Result<()> {
-        let (tx, view, last) = (self.tx, self.live.id, self.standing.placed_chunk);
-        state::drop_places(tx, view, entity)?;
-        state::put_places(tx, view, entity, last, alive)?;
-        state::put_placed(tx, view, last, last_us.unwrap_or(i64::MIN))
-    }
-
     /// Files the places that wait, by entity.
     fn place(&mut self) -> Result<()> {
         let (tx, view, last) = (self.tx, self.live.id, self.memory.last_chunk);
-        let last_us = self.memory.unplaced_last_us;
-        for (entity, places) in self.memory.take_unplaced() {
+        for (entity, places) in self.waiting()? {
             state::put_places(tx, view, &entity, last, &places)?;
         }
+        let last_us = self.memory.waiting.last_us();
+        self.memory.waiting.clear();
+        self.memory.filed = true;
         self.standing.placed_chunk = last;
         state::put_placed(tx, view, last, last_us)
+    }
+
+    /// The places that wait, by entity, as the chunks say it.
+    fn waiting(&self) -> Result<BTreeMap<Box<[u8]>, Vec<Place>>> {
+        let mut waiting: BTreeMap<Box<[u8]>, Vec<Place>> = BTreeMap::new();
+        state::each_after(self.tx, self.live.id, self.standing.placed_chunk, |chunk, rows| {
+            for (slot, row) in (0..).zip(chunk::rows(rows)) {
+                let Some(row) = row else { continue };
+                let place = Place { chunk, slot };
+                match waiting.get_mut(row.entity) {
+                    Some(places) => places.push(place),
+                    None => drop(waiting.insert(row.entity.into(), vec![place])),
+                }
+            }
+            Ok(())
+        })?;
+        Ok(waiting)
     }
 
     /// How far the windows may move so that about `limit` rows are passed.
@@ -456,12 +408,11 @@ impl<'a> Work<'a> {
         for one in &chunks {
             state::drop_chunk(self.tx, one.id)?;
         }
-        state::drop_placed(self.tx, self.live.id, to_us)
+        self.memory.waiting.forget_until(to_us);
+        if self.memory.filed {
+            state::drop_placed(self.tx, self.live.id, to_us)?;
+            self.memory.filed = state::has_placed(self.tx, self.live.id)?;
+        }
+        Ok(())
     }
-}
-
-/// Null if one of them is no number.
-fn vector(values: &[&Value]) -> Value {
-    let floats: Option<Vec<Value>> = values.iter().map(|value| value.to_f64().map(Value::Float)).collect();
-    floats.map_or(Value::Null, Value::List)
 }

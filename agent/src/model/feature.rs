@@ -28,6 +28,8 @@ pub struct FeatureRow {
     pub entity: Vec<u8>,
     /// In the order of the view's definition.
     pub values: Vec<Value>,
+    /// Known to be other values than the entity's last ones; if false, nobody looked.
+    pub differs: bool,
 }
 
 /// A [`FeatureRow`] that was stored, with the time it got.

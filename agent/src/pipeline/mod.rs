@@ -48,6 +48,8 @@ use tokio::sync::watch;
 use upkeep::Upkeep;
 use work::Topic;
 
+/// Values of an earlier layout that one transaction brings over.
+const ADOPTED_ROWS: usize = 20_000;
 /// Connections for local feature reads.
 const SERVE_READERS: usize = 4;
 
@@ -408,6 +410,7 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
     let limits = Limits::with_cache(config.features.cache_bytes);
     let targets: Vec<(String, String)> =
         config.sync.iter().map(|(name, target)| (name.clone(), target.identity())).collect();
+    while db.write(|tx| store::adopt(tx, ADOPTED_ROWS))? {}
     let opened = db.write(move |tx| {
         let of = |name: &str| columns.iter().find(|(topic, _)| topic == name).map_or(&[][..], |(_, c)| c);
         let (engine, opened) = Engine::open(tx, views, of, now_us, limits)?;

@@ -30,13 +30,15 @@ const KEPT: [&str; 15] = [
     "quarantine",
 ];
 /// What is computed from the log: all of it or nothing.
-const COMPUTED: [&str; 10] = [
+const COMPUTED: [&str; 12] = [
     "feature_view",
     "feature_chunk",
     "feature_key",
     "feature_place",
     "feature_placed",
     "store_value",
+    "store_block",
+    "store_view",
     "sync_outbox",
     "sync_target",
     "sync_refused",

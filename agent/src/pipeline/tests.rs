@@ -35,7 +35,7 @@ fn a_former_version_is_read_until_the_new_one_is_complete() {
     let (db, id, served) = (agent.db(), agent.views[0].id, agent.known.views.clone());
     let mut processor = agent.processor(None, Shutdown::default()).expect("a processor");
     processor.build().expect("built");
-    let row = FeatureRow { view: id, entity, values: vec![Value::Int(3)] };
+    let row = FeatureRow { view: id, entity, values: vec![Value::Int(3)], differs: false };
     db.write(move |tx| store::write(tx, vec![row], 5).map(drop)).expect("stored");
     let was = read(&db, &served);
     assert_eq!(was, (1, vec!["n".to_owned()], Some(vec![Value::Int(3)])));

@@ -1,20 +1,24 @@
-//! Features at the edge: the latest values of each view per entity. This room's table: `store_value`.
+//! Features at the edge: the latest values of each view per entity. This room's tables: `store_block`,
+//! `store_view`; `store_value` is of an earlier layout.
 //!
 //! Windows are looked at every tick, so the stored value is the value as of now, and a read is one
 //! look-up.
 
 mod answer;
+mod block;
 mod known;
+mod level;
 mod serve;
 
 pub use known::{Known, resolve};
+pub use level::adopt;
 pub use serve::{Serving, serve};
 
-use crate::db::OrDb;
 use crate::model::feature::{AsOf, FeatureRow, StoredRow, ViewId, ViewShape};
 use crate::model::pack;
 use crate::model::value::Value;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use level::Standing;
+use rusqlite::{Connection, Transaction};
 use shared::error::{Error, Kind, Result};
 
 const DOING: &str = "use the feature store";
@@ -27,49 +31,81 @@ pub struct Latest {
 }
 
 /// Stores values; gives back those that changed, with their time, which is later than the one
-/// before. What is the same, bit for bit, is left alone: neither store nor centre need it again.
-pub fn write(tx: &Transaction<'_>, rows: Vec<FeatureRow>, now_us: i64) -> Result<Vec<StoredRow>> {
-    let prepare = |sql| tx.prepare_cached(sql).or_db(DOING);
-    let mut read = prepare("SELECT as_of_ns, vals FROM store_value WHERE view = ?1 AND entity = ?2")?;
-    let mut add = prepare("INSERT INTO store_value (as_of_ns, vals, view, entity) VALUES (?1, ?2, ?3, ?4)")?;
-    let mut set = prepare("UPDATE store_value SET as_of_ns = ?1, vals = ?2 WHERE view = ?3 AND entity = ?4")?;
-    let mut changed = Vec::with_capacity(rows.len());
-    let mut packed = Vec::with_capacity(64);
-    for row in rows {
-        packed.clear();
-        pack::pack_into(&mut packed, &row.values);
-        let previous = read
-            .query_row(params![row.view.0, row.entity], |r| {
-                Ok((AsOf(r.get(0)?), r.get_ref(1)?.as_blob()? == packed))
-            })
-            .optional()
-            .or_db(DOING)?;
-        let as_of = AsOf::after(previous.as_ref().map(|(as_of, _)| *as_of), now_us);
-        let write = match previous {
-            Some((_, true)) => continue,
-            Some((_, false)) => &mut set,
-            None => &mut add,
-        };
-        write.execute(params![as_of.0, packed, row.view.0, row.entity]).or_db(DOING)?;
-        changed.push(StoredRow { row, as_of });
+/// before. What is the same, bit for bit, is left alone: neither store nor centre need it again. Of an entity
+/// that comes twice the later values count.
+pub fn write(tx: &Transaction<'_>, mut rows: Vec<FeatureRow>, now_us: i64) -> Result<Vec<StoredRow>> {
+    if !rows.is_sorted_by(|a, b| (a.view, &a.entity) < (b.view, &b.entity)) {
+        // As stable as the order in which they came.
+        rows.sort_by(|a, b| (a.view, &a.entity).cmp(&(b.view, &b.entity)));
+        rows.reverse();
+        rows.dedup_by(|earlier, later| {
+            let same = earlier.view == later.view && earlier.entity == later.entity;
+            // It differs from the earlier ones, which may have been others than those that are stored.
+            later.differs &= !same;
+            same
+        });
+        rows.reverse();
     }
-    Ok(changed)
+    let mut times = Vec::with_capacity(rows.len());
+    for rows in rows.chunk_by(|a, b| a.view == b.view) {
+        let Some(view) = rows.first().map(|row| row.view) else { continue };
+        write_view(tx, view, rows, now_us, &mut times)?;
+    }
+    let stored =
+        rows.into_iter().zip(times).filter_map(|(row, as_of)| Some(StoredRow { row, as_of: as_of? }));
+    Ok(stored.collect())
 }
 
-fn read_packed(connection: &Connection, view: ViewId, entity: &[u8]) -> Result<Option<(AsOf, Vec<u8>)>> {
-    let sql = "SELECT as_of_ns, vals FROM store_value WHERE view = ?1 AND entity = ?2";
-    connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| {
-            statement.query_row(params![view.0, entity], |r| Ok((AsOf(r.get(0)?), r.get(1)?))).optional()
-        })
-        .or_db(DOING)
+/// Notes the time of each of the rows, which are in order; none for those that did not change.
+fn write_view(
+    tx: &Transaction<'_>,
+    view: ViewId,
+    rows: &[FeatureRow],
+    now_us: i64,
+    times: &mut Vec<Option<AsOf>>,
+) -> Result<()> {
+    let mut standing = Standing::read(tx, view)?;
+    let (before, latest, was) = (standing.blocks(), standing.latest_ns, standing.clone());
+    let (mut packed, mut ends) = (Vec::with_capacity(rows.len() * 32), Vec::with_capacity(rows.len()));
+    for row in rows {
+        let from = packed.len();
+        pack::pack_into(&mut packed, &row.values);
+        ends.push(from..packed.len());
+    }
+    let entities: Vec<&[u8]> = rows.iter().map(|row| &row.entity[..]).collect();
+    // Later than every time that is stored, so later than the entity's own.
+    let now_is_later = AsOf::after(None, now_us).0 > latest;
+    let mut greatest = latest;
+    level::write(tx, view, &mut standing, &entities, |at, recent| {
+        let (Some(row), Some(range)) = (rows.get(at), ends.get(at)) else { return Ok(None) };
+        let values = packed.get(range.clone()).unwrap_or_default();
+        let compare = |entry: &block::Entry<'_>| (AsOf(entry.as_of_ns), entry.values == values);
+        let previous = match recent {
+            Some(entry) => Some(compare(entry)),
+            None if row.differs && now_is_later => None,
+            None => level::find(tx, view, &was, &row.entity, compare)?,
+        };
+        if let Some((_, true)) = previous {
+            times.push(None);
+            return Ok(None);
+        }
+        let as_of = AsOf::after(previous.map(|(as_of, _)| as_of), now_us);
+        greatest = greatest.max(as_of.0);
+        times.push(Some(as_of));
+        Ok(Some(block::Entry { entity: &row.entity, as_of_ns: as_of.0, values }))
+    })?;
+    standing.latest_ns = greatest;
+    level::settle(tx, view, &mut standing, before)?;
+    if standing == was { Ok(()) } else { standing.note(tx, view) }
 }
 
 /// The latest values of an entity.
 pub fn read(connection: &Connection, view: ViewId, entity: &[u8]) -> Result<Option<Latest>> {
-    let Some((as_of, packed)) = read_packed(connection, view, entity)? else { return Ok(None) };
-    Ok(Some(Latest { values: unpack(&packed)?, as_of }))
+    let standing = Standing::read(connection, view)?;
+    level::find(connection, view, &standing, entity, |entry| {
+        Ok(Latest { values: unpack(entry.values)?, as_of: AsOf(entry.as_of_ns) })
+    })?
+    .transpose()
 }
 
 /// What a reader is given at `now_us`: `None` for an entity that was never seen, and for values that are
@@ -94,32 +130,29 @@ impl Latest {
 
 /// All values of a view, for a target that has none yet.
 pub fn all(tx: &Transaction<'_>, view: ViewId) -> Result<Vec<StoredRow>> {
-    let mut statement =
-        tx.prepare_cached("SELECT entity, as_of_ns, vals FROM store_value WHERE view = ?1").or_db(DOING)?;
-    let mut rows = statement.query([view.0]).or_db(DOING)?;
     let mut all = Vec::new();
-    while let Some(row) = rows.next().or_db(DOING)? {
-        let packed: Vec<u8> = row.get(2).or_db(DOING)?;
-        let row_of = FeatureRow { view, entity: row.get(0).or_db(DOING)?, values: unpack(&packed)? };
-        all.push(StoredRow { row: row_of, as_of: AsOf(row.get(1).or_db(DOING)?) });
-    }
+    level::each(tx, view, |entry| {
+        let (entity, values) = (entry.entity.to_vec(), unpack(entry.values)?);
+        let row = FeatureRow { view, entity, values, differs: false };
+        all.push(StoredRow { row, as_of: AsOf(entry.as_of_ns) });
+        Ok(())
+    })?;
     Ok(all)
 }
 
 /// Forgets a view's values.
 pub fn clear(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
-    tx.prepare_cached("DELETE FROM store_value WHERE view = ?1")
-        .and_then(|mut statement| statement.execute([view.0]))
-        .or_db(DOING)
-        .map(drop)
+    level::clear(tx, view)
 }
 
 /// Entities that have values.
 pub fn size(connection: &Connection, view: ViewId) -> Result<i64> {
-    connection
-        .prepare_cached("SELECT count(*) FROM store_value WHERE view = ?1")
-        .and_then(|mut statement| statement.query_row([view.0], |row| row.get(0)))
-        .or_db(DOING)
+    let mut size = 0;
+    level::each(connection, view, |_| {
+        size += 1;
+        Ok(())
+    })?;
+    Ok(size)
 }
 
 fn unpack(packed: &[u8]) -> Result<Vec<Value>> {

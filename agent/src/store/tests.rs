@@ -8,11 +8,12 @@ use serde_json::{Value as Json, json};
 fn connection() -> Connection {
     let connection = Connection::open_in_memory().expect("in memory");
     connection.execute_batch(include_str!("../db/migrations/0012_store.sql")).expect("the layout");
+    connection.execute_batch(include_str!("../db/migrations/0041_store_block.sql")).expect("the layout");
     connection
 }
 
 fn row(user: i64, values: Vec<Value>) -> FeatureRow {
-    FeatureRow { view: ViewId(1), entity: pack::sortable([&Value::Int(user)]), values }
+    FeatureRow { view: ViewId(1), entity: pack::sortable([&Value::Int(user)]), values, differs: false }
 }
 
 #[test]
@@ -28,6 +29,74 @@ fn only_changes_are_written_and_time_only_grows() {
     assert_eq!(back.first().map(|s| s.as_of), Some(AsOf(50_002)), "the clock went back");
     assert_eq!(all(&tx, ViewId(1)).expect("reads"), back);
     assert_eq!(size(&tx, ViewId(1)).expect("reads"), 1);
+}
+
+/// Runs that fill, stand still and are brought to the rest, while the clock also goes back.
+#[test]
+fn many_entities_as_a_map_has_them() {
+    let (mut connection, mut random) = (connection(), fastrand::Rng::with_seed(4));
+    let mut model: std::collections::BTreeMap<Vec<u8>, (AsOf, Vec<Value>)> =
+        std::collections::BTreeMap::new();
+    let (mut now_us, mut rests) = (1_000, 0);
+    for round in 0..90 {
+        let tx = connection.transaction().expect("begins");
+        now_us += if random.u8(0..9) == 0 { -3 } else { 2 };
+        let users = if round < 60 { 60_000 } else { 4_000 };
+        let mut rows: Vec<FeatureRow> = (0..random.usize(1..500))
+            .map(|_| row(random.i64(0..users), vec![Value::Bytes(vec![random.u8(0..3); 500])]))
+            .collect();
+        for row in &mut rows {
+            let last = model.get(&row.entity).map(|(_, values)| values);
+            row.differs = random.bool() && last != Some(&row.values);
+        }
+        let mut wanted: std::collections::BTreeMap<Vec<u8>, (AsOf, Vec<Value>)> =
+            std::collections::BTreeMap::new();
+        for row in &rows {
+            let previous = model.get(&row.entity);
+            wanted.remove(&row.entity);
+            if previous.is_none_or(|(_, values)| *values != row.values) {
+                let as_of = AsOf::after(previous.map(|(as_of, _)| *as_of), now_us);
+                wanted.insert(row.entity.clone(), (as_of, row.values.clone()));
+            }
+        }
+        let stored = write(&tx, rows, now_us).expect("stored");
+        let stored: Vec<_> = stored.into_iter().map(|s| (s.row.entity, (s.as_of, s.row.values))).collect();
+        assert!(stored.iter().map(|(entity, new)| (entity, new)).eq(&wanted), "round {round}");
+        model.extend(stored);
+        for _ in 0..20 {
+            let entity = pack::sortable([&Value::Int(random.i64(0..users))]);
+            let found = read(&tx, ViewId(1), &entity).expect("reads").map(|l| (l.as_of, l.values));
+            assert_eq!(found.as_ref(), model.get(&entity));
+        }
+        rests += i32::from(Standing::read(&tx, ViewId(1)).expect("reads").has_rest());
+        tx.commit().expect("commits");
+    }
+    let tx = connection.transaction().expect("begins");
+    let all = all(&tx, ViewId(1)).expect("reads");
+    let all: Vec<_> = all.into_iter().map(|s| (s.row.entity, (s.as_of, s.row.values))).collect();
+    assert!(all.iter().map(|(entity, new)| (entity, new)).eq(&model) && (1..89).contains(&rests));
+    assert_eq!(size(&tx, ViewId(1)).expect("reads") as usize, model.len());
+    clear(&tx, ViewId(1)).expect("cleared");
+    assert_eq!((size(&tx, ViewId(1)).expect("reads"), tx.changes() > 0), (0, true));
+}
+
+#[test]
+fn values_of_an_earlier_layout_are_brought_over() {
+    let mut connection = connection();
+    let tx = connection.transaction().expect("begins");
+    for user in 0..700i64 {
+        let (entity, values) = (pack::sortable([&Value::Int(user)]), pack::pack([&Value::Int(user * 2)]));
+        let sql = "INSERT INTO store_value (view, entity, as_of_ns, vals) VALUES (?1, ?2, ?3, ?4)";
+        tx.execute(sql, rusqlite::params![user % 2, entity, user, values]).expect("stored");
+    }
+    while adopt(&tx, 100).expect("brought over") {}
+    for user in 0..700i64 {
+        let found = read(&tx, ViewId(user % 2), &pack::sortable([&Value::Int(user)])).expect("reads");
+        assert_eq!(found, Some(Latest { values: vec![Value::Int(user * 2)], as_of: AsOf(user) }));
+    }
+    let again = FeatureRow { view: ViewId(0), differs: true, ..row(8, vec![Value::Int(5)]) };
+    assert_eq!(write(&tx, vec![again], 0).expect("stored").first().map(|s| s.as_of), Some(AsOf(9)));
+    assert_eq!(size(&tx, ViewId(0)).expect("reads"), 350);
 }
 
 fn view(ttl_us: Option<i64>) -> ViewShape {

@@ -5,7 +5,8 @@ use crate::model::feature::FeatureRow;
 use crate::model::value::Value;
 
 fn stored(entity: u8, value: i64) -> StoredRow {
-    let row = FeatureRow { view: ViewId(1), entity: vec![entity], values: vec![Value::Int(value)] };
+    let row =
+        FeatureRow { view: ViewId(1), entity: vec![entity], values: vec![Value::Int(value)], differs: false };
     StoredRow { row, as_of: AsOf(value) }
 }
 
