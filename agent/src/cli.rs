@@ -9,7 +9,7 @@ use crate::config::{self, Config};
 use crate::feature::{View, definition};
 use crate::forward;
 use crate::ingest::consume;
-use crate::pipeline::{Agent, recover, sync_views};
+use crate::pipeline::{Agent, fit, recover, sync_views};
 use crate::{admin, buffer, db, store, terminal};
 use clap::{Args, Parser, Subcommand};
 use shared::error::{Context, Error, Kind, OrKind, Result};
@@ -168,6 +168,7 @@ fn check(settings: &Settings) -> Result<()> {
         let views = definition::compile(&config.feature_view);
         let for_sync = views.as_ref().map(|views| sync_views(views)).unwrap_or_default();
         findings.push(("feature views", views.and_then(|views| features(config, &views))));
+        findings.push(("views and schemas", fit::check(config)));
         findings.push(("state folder", folder(&config.db.path)));
         for (name, listen) in [
             ("admin address", config.admin.listen),

@@ -320,6 +320,18 @@ fn from_record_to_redis_over_outages_and_kills() {
     let avg = "290000000000001e40";
     world.eventually("user 7 in Redis", |w| w.in_redis(7) == ["2002", avg, "2000"]);
 
+    // Beside the running agent: a definition that does not fit the schema that has come.
+    let checked = |world: &World| {
+        let output = world.program("check").output().expect("check runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(checked(&world).contains("1 of 1 are over topics whose schema is known"), "{}", checked(&world));
+    let sound = std::fs::read_to_string(world.config()).expect("it was written");
+    std::fs::write(world.config(), sound.replace("of = \"amount\"", "of = \"amuont\"")).expect("written");
+    let said = checked(&world);
+    assert!(said.contains("unknown column `amuont`") && said.contains("did you mean `amount`?"), "{said}");
+    std::fs::write(world.config(), sound).expect("written");
+
     // Killed in the middle, the program goes on where its last transaction ended.
     for round in 0..3 {
         let user = 10 + round;

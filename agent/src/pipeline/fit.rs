@@ -3,12 +3,14 @@
 //! Said in the log, not refused: the next schema may have the column, and rows that do not fit are put aside
 //! one by one, with the reason.
 
+use crate::config::Config;
 use crate::config::feature::ViewConfig;
+use crate::db;
 use crate::decode::{self, ColumnKind};
 use crate::feature::{View, definition};
-use crate::registry::Registry;
+use crate::registry::{self, Registry};
 use shared::config::nearest;
-use shared::error::Result;
+use shared::error::{Error, Kind, Result};
 use std::collections::HashSet;
 
 /// The views that were not looked at yet.
@@ -72,6 +74,32 @@ impl Fits {
         }
         Ok(true)
     }
+}
+
+/// Looks at all views whose topic's schema the agent's file knows, for `check`; gives how many those are.
+///
+/// # Errors
+/// `Config`: the first column that does not fit, where it was written and the nearest name.
+pub fn check(config: &Config) -> Result<String> {
+    let views = definition::compile(&config.feature_view)?;
+    if !config.db.path.exists() {
+        return Ok("no schema is known before the first start".to_owned());
+    }
+    let reader = match db::beside(&config.db) {
+        Err(error) if error.kind() == Kind::Unreachable => return Ok(format!("not looked at: {error}")),
+        reader => reader?,
+    };
+    let mut known = 0;
+    for (config, view) in config.feature_view.iter().zip(&views) {
+        let text = registry::latest_schema(&reader, &format!("{}-value", view.topic))?;
+        let Some(columns) = text.and_then(|text| decode::columns(&text).ok()) else { continue };
+        known += 1;
+        if let Some(Misfit { place, what, remedy }) = misfits(config, view, &columns).into_iter().next() {
+            let what = format!("view {} ({place}): {what} in topic {}", view.name, view.topic);
+            return Err(Error::new(Kind::Config, what).remedy(remedy));
+        }
+    }
+    Ok(format!("{known} of {} are over topics whose schema is known", views.len()))
 }
 
 fn misfits(config: &ViewConfig, view: &View, columns: &[(String, ColumnKind)]) -> Vec<Misfit> {

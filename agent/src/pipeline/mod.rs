@@ -5,7 +5,7 @@
 
 mod compact;
 pub mod cursor;
-mod fit;
+pub mod fit;
 mod freshness;
 mod needed;
 pub mod progress;

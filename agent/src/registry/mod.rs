@@ -111,6 +111,13 @@ pub fn whole_schema(reader: &Connection, id: SchemaId) -> Result<Option<Arc<str>
     read().doing(|| format!("read schema {id}"))
 }
 
+/// The text of a subject's newest version, whole; `None` if there is none. For who only has the file.
+pub fn latest_schema(reader: &Connection, subject: &str) -> Result<Option<Arc<str>>> {
+    let latest = subject::version(reader, subject, None, Which::Live);
+    let latest = latest.doing(|| format!("read the versions of subject {subject}"))?;
+    latest.map_or(Ok(None), |version| whole_schema(reader, version.id))
+}
+
 impl Registry {
     pub fn open(db: &Db) -> Result<Registry> {
         Ok(Registry { db: db.clone(), readers: db.readers(READERS) })
