@@ -40,6 +40,16 @@ pub fn ended_children() -> Result<f64> {
     Ok((ticks(13) + ticks(14)) / ticks_per_second())
 }
 
+/// All that the machine's cores have done since it began.
+pub fn machine() -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/stat").doing(|| "read the machine's times".to_owned())?;
+    let ticks = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    let ticks = ticks.map(|t| t.parse::<f64>().unwrap_or_default());
+    // User, nice, system, idle, waiting, interrupts (2); what follows is in them or others' doing.
+    let busy = ticks.take(7).enumerate().filter(|(at, _)| !matches!(at, 3 | 4));
+    Ok(busy.map(|(_, ticks)| ticks).sum::<f64>() / ticks_per_second())
+}
+
 fn ticks_per_second() -> f64 {
     static TICKS: OnceLock<f64> = OnceLock::new();
     *TICKS.get_or_init(|| {

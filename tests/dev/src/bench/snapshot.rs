@@ -1,7 +1,7 @@
 //! A table read whole: our snapshot into Kafka against `COPY … TO STDOUT` to /dev/null.
 
 use super::flags::Flags;
-use super::meter::{ended_children, now_ms, usage};
+use super::meter::{ended_children, machine, now_ms, usage};
 use super::plain::{Line, ratio};
 use super::servers::{DATABASE, Servers, Setup, alive};
 use super::shape::Shape;
@@ -33,9 +33,16 @@ pub fn run(flags: &Flags) -> Result<()> {
         // The first one makes the topic and warms the broker.
         snapshot(&servers, &program, rows, workers, "warm")?;
         let read = snapshot(&servers, &program, rows, workers, "read")?;
-        read.print();
+        read.line.print();
         let what = format!("rows/s against COPY to /dev/null, {workers} at once");
-        ratio(&what, read.rows_per_second / copied.rows_per_second, 0.5, true);
+        ratio(&what, read.line.rows_per_second / copied.rows_per_second, 0.5, true);
+        let (whole, cores) = (read.machine_us, std::thread::available_parallelism().map_or(1, usize::from));
+        let others = whole - read.line.cpu_us_per_row;
+        say(&format!(
+            "of {whole:.2} µs that the machine's cores work on a row, PostgreSQL's, the broker's and all else are \
+             {others:.2}: {cores} cores bear {:.0} rows/s of these alone",
+            cores as f64 * 1e6 / others
+        ));
     }
     Ok(())
 }
@@ -56,22 +63,29 @@ fn copy(servers: &Servers, rows: u64) -> Result<Line> {
     Ok(Line::of("psql COPY to /dev/null", rows, seconds, cpu_seconds, 0.0))
 }
 
+/// A snapshot's line, and what all cores did for a row meanwhile.
+struct Read {
+    line: Line,
+    machine_us: f64,
+}
+
 /// From the start of the process to the last record's arrival at the broker.
-fn snapshot(servers: &Servers, program: &Path, rows: u64, workers: u64, name: &str) -> Result<Line> {
+fn snapshot(servers: &Servers, program: &Path, rows: u64, workers: u64, name: &str) -> Result<Read> {
     let prefix = format!("{name}_{workers}");
     let more = format!("[snapshot]\nmode = \"initial\"\nmax_threads = {workers}\n");
     let setup = Setup { prefix: &prefix, more: &more, ..Setup::stream(&prefix) };
     let folder = Folder::new("bench-snapshot")?;
-    let started_ms = now_ms();
+    let (started_ms, busy) = (now_ms(), machine()?);
     let mut process = servers.connector(program, &setup, &folder)?;
     let id = process.id();
     let topics = Shape::Rows.topics(&prefix);
     servers.wait_records(&topics, rows, || alive(&mut process))?;
-    let used = usage(id)?;
+    let (used, busy) = (usage(id)?, machine()? - busy);
     let (_, last_ms) = servers.times(&topics.concat())?;
     process.stop(Signal::Term, Duration::from_secs(15))?;
     servers.drop_slot(&prefix)?;
     let seconds = (last_ms - started_ms) as f64 / 1e3;
     let what = format!("tidegate-connector, {workers} at once");
-    Ok(Line::of(&what, rows, seconds, used.cpu_seconds, used.peak_mib))
+    let line = Line::of(&what, rows, seconds, used.cpu_seconds, used.peak_mib);
+    Ok(Read { line, machine_us: busy * 1e6 / rows as f64 })
 }
