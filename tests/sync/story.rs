@@ -22,6 +22,10 @@ pub trait Store {
     fn read(&mut self, users: &[i64]) -> BTreeMap<i64, Features>;
     /// Ends it and starts it again on the same data, if it has such.
     fn restart(&mut self) {}
+    /// Whether an older value may stay if two agents write an entity at the same moment.
+    fn has_gap(&self) -> bool {
+        false
+    }
     /// What it has to have, if an agent answers this; `None`: nothing.
     fn wanted(&self, answer: &Features) -> Option<Features> {
         Some(answer.clone())
@@ -42,6 +46,11 @@ pub fn run(store: &mut dyn Store, one: &mut Edge, two: &mut Edge) {
     store.restart();
     one.change(&mut rng, 1..USERS + 1, CHANGES);
     both_settled(one, two);
+    if store.has_gap() {
+        // Whichever came last, the next value is newer than both.
+        users.iter().for_each(|user| one.change(&mut rng, *user..*user + 1, 1));
+        one.settled(NAME);
+    }
     equal(store, &[one, two], &users, "after kills");
 
     // Older values that arrive later, and the other way round.
