@@ -109,11 +109,7 @@ impl Consumer {
                     backoff.reset();
                     self.works();
                 }
-                Err(error) => {
-                    self.waits(&error);
-                    self.next_look = None;
-                    self.pause(runtime, backoff.delay());
-                }
+                Err(error) => self.again(&error, backoff.delay(), runtime),
             }
             self.show();
         }
@@ -137,11 +133,7 @@ impl Consumer {
                         break;
                     }
                 }
-                Err(error) if error.retryable() => {
-                    self.waits(&error);
-                    self.next_look = None;
-                    self.pause(runtime, backoff.delay());
-                }
+                Err(error) if error.retryable() => self.again(&error, backoff.delay(), runtime),
                 Err(error) => return Err(error),
             }
             show(self.watch.get().records);
@@ -162,6 +154,13 @@ impl Consumer {
             Some((partition, why)) => Err(Error::new(Kind::Data, format!("partition {partition}: {why}"))),
             None => Ok(self.places.iter().all(|place| place.at_end)),
         }
+    }
+
+    /// Waits, and looks at everything anew.
+    fn again(&mut self, error: &Error, pause: Duration, runtime: &Handle) {
+        self.waits(error);
+        self.next_look = None;
+        self.pause(runtime, pause);
     }
 
     /// Said once per outage, and once when it is over.
