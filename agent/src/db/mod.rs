@@ -31,7 +31,7 @@ pub use space::Space;
 pub use writer::{Follower, Job};
 
 use crate::config::db::{DbConfig, OnDamage};
-use rusqlite::{Connection, ErrorCode, Transaction};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, Transaction};
 use shared::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -241,6 +241,27 @@ fn closure<T: Send + 'static>(
 ) -> (Box<dyn Job>, oneshot::Receiver<Result<T>>) {
     let (reply, answer) = oneshot::channel();
     (Box::new(Closure::new(work, reply)), answer)
+}
+
+/// Runs a statement that is kept prepared; gives how many rows it changed.
+pub fn execute(
+    connection: &Connection,
+    doing: &'static str,
+    sql: &str,
+    params: impl Params,
+) -> Result<usize> {
+    connection.prepare_cached(sql).and_then(|mut s| s.execute(params)).or_db(doing)
+}
+
+/// What `read` makes of the first row of a statement that is kept prepared, if there is one.
+pub fn one<T>(
+    connection: &Connection,
+    doing: &'static str,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>> {
+    connection.prepare_cached(sql).and_then(|mut s| s.query_row(params, read).optional()).or_db(doing)
 }
 
 /// Gives SQLite's errors their kind.

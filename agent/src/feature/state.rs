@@ -12,9 +12,9 @@
 
 use super::chunk::{self, Place};
 use super::keys::{self, Change, Entries};
-use crate::db::OrDb;
+use crate::db::{self, OrDb};
 use crate::model::feature::ViewId;
-use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, params};
+use rusqlite::{Connection, Params, Row, Transaction, params};
 use shared::error::{Error, Kind, Result};
 
 const DOING: &str = "use the features' state";
@@ -55,19 +55,6 @@ pub struct Chunk {
     pub rows: Vec<u8>,
 }
 
-fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<usize> {
-    connection.prepare_cached(sql).and_then(|mut s| s.execute(params)).or_db(DOING)
-}
-
-fn one<T>(
-    connection: &Connection,
-    sql: &str,
-    params: impl Params,
-    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Option<T>> {
-    connection.prepare_cached(sql).and_then(|mut s| s.query_row(params, read).optional()).or_db(DOING)
-}
-
 fn all<T>(
     connection: &Connection,
     sql: &str,
@@ -102,30 +89,31 @@ pub fn add_view(tx: &Transaction<'_>, name: &str, version: i64, now_us: i64) -> 
 /// Says that the view's state now follows `definition`.
 pub fn set_definition(tx: &Transaction<'_>, view: ViewId, definition: &str) -> Result<()> {
     let sql = "UPDATE feature_view SET definition = ?2, state = 1 WHERE id = ?1";
-    execute(tx, sql, params![view.0, definition]).map(drop)
+    db::execute(tx, DOING, sql, params![view.0, definition]).map(drop)
 }
 
 /// Forgets a view's rows, but not what it was: its values are given out a while longer.
 pub fn retire(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
     clear(tx, view)?;
-    execute(tx, "UPDATE feature_view SET state = 2 WHERE id = ?1", [view.0]).map(drop)
+    db::execute(tx, DOING, "UPDATE feature_view SET state = 2 WHERE id = ?1", [view.0]).map(drop)
 }
 
 pub fn forget_view(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
     clear(tx, view)?;
-    execute(tx, "DELETE FROM feature_view WHERE id = ?1", [view.0]).map(drop)
+    db::execute(tx, DOING, "DELETE FROM feature_view WHERE id = ?1", [view.0]).map(drop)
 }
 
 pub fn standing(connection: &Connection, view: ViewId) -> Result<Standing> {
     let sql = "SELECT revision, expired_to_us, placed_chunk FROM feature_view WHERE id = ?1";
     let read =
         |r: &Row<'_>| Ok(Standing { revision: r.get(0)?, expired_to_us: r.get(1)?, placed_chunk: r.get(2)? });
-    one(connection, sql, [view.0], read)?.ok_or_else(|| Error::new(Kind::Bug, "a feature view has no number"))
+    db::one(connection, DOING, sql, [view.0], read)?
+        .ok_or_else(|| Error::new(Kind::Bug, "a feature view has no number"))
 }
 
 pub fn set_standing(tx: &Transaction<'_>, view: ViewId, to: Standing) -> Result<()> {
     let sql = "UPDATE feature_view SET revision = ?2, expired_to_us = ?3, placed_chunk = ?4 WHERE id = ?1";
-    execute(tx, sql, params![view.0, to.revision, to.expired_to_us, to.placed_chunk]).map(drop)
+    db::execute(tx, DOING, sql, params![view.0, to.revision, to.expired_to_us, to.placed_chunk]).map(drop)
 }
 
 /// A run of keys, by the bound at or above which its keys are.
@@ -138,7 +126,7 @@ struct Run {
 fn run(tx: &Transaction<'_>, view: ViewId, key: &[u8]) -> Result<Option<Run>> {
     let sql =
         "SELECT first, keys FROM feature_key WHERE view = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1";
-    one(tx, sql, params![view.0, key], |r| Ok(Run { first: r.get(0)?, keys: r.get(1)? }))
+    db::one(tx, DOING, sql, params![view.0, key], |r| Ok(Run { first: r.get(0)?, keys: r.get(1)? }))
 }
 
 pub fn find(tx: &Transaction<'_>, view: ViewId, key: &[u8]) -> Result<Option<Place>> {
@@ -152,7 +140,7 @@ pub fn set_keys(tx: &Transaction<'_>, view: ViewId, mut changes: &[Change<'_>]) 
     let put_sql = "INSERT OR REPLACE INTO feature_key (view, first, keys) VALUES (?1, ?2, ?3)";
     while let Some((key, _)) = changes.first() {
         let run = run(tx, view, key)?;
-        let next: Option<Vec<u8>> = one(tx, next_sql, params![view.0, key], |r| r.get(0))?;
+        let next: Option<Vec<u8>> = db::one(tx, DOING, next_sql, params![view.0, key], |r| r.get(0))?;
         let inside = |(key, _): &Change<'_>| next.as_ref().is_none_or(|next| **key < next[..]);
         let (here, rest) = changes.split_at(changes.partition_point(inside).max(1));
         changes = rest;
@@ -163,13 +151,18 @@ pub fn set_keys(tx: &Transaction<'_>, view: ViewId, mut changes: &[Change<'_>]) 
         let merged = keys::merged(&entries, here);
         let runs = keys::runs(&merged, next.is_none());
         if let (Some(first), true) = (&first, runs.is_empty()) {
-            execute(tx, "DELETE FROM feature_key WHERE view = ?1 AND first = ?2", params![view.0, first])?;
+            db::execute(
+                tx,
+                DOING,
+                "DELETE FROM feature_key WHERE view = ?1 AND first = ?2",
+                params![view.0, first],
+            )?;
         }
         // The first of them takes the bound of the run that was there.
         let mut bound = first.as_deref();
         for run in runs {
             let own = run.first().map_or(&[][..], |(key, _)| *key);
-            execute(tx, put_sql, params![view.0, bound.take().unwrap_or(own), keys::put(run)])?;
+            db::execute(tx, DOING, put_sql, params![view.0, bound.take().unwrap_or(own), keys::put(run)])?;
         }
     }
     Ok(())
@@ -178,7 +171,9 @@ pub fn set_keys(tx: &Transaction<'_>, view: ViewId, mut changes: &[Change<'_>]) 
 /// Empty if there is no key.
 pub fn greatest_key(tx: &Transaction<'_>, view: ViewId) -> Result<Vec<u8>> {
     let sql = "SELECT keys FROM feature_key WHERE view = ?1 ORDER BY first DESC LIMIT 1";
-    let Some(run) = one(tx, sql, [view.0], |r| r.get::<_, Vec<u8>>(0))? else { return Ok(Vec::new()) };
+    let Some(run) = db::one(tx, DOING, sql, [view.0], |r| r.get::<_, Vec<u8>>(0))? else {
+        return Ok(Vec::new());
+    };
     let entries = Entries::read(&run).map_err(|keys::Damaged| damaged())?;
     Ok(entries.iter().last().map(|(key, _)| key.to_vec()).unwrap_or_default())
 }
@@ -198,11 +193,11 @@ pub fn set_chunk(tx: &Transaction<'_>, chunk: i64, rows: &[u8]) -> Result<()> {
         return drop_chunk(tx, chunk);
     }
     let sql = "UPDATE feature_chunk SET first_us = ?2, last_us = ?3, alive = ?4, rows = ?5 WHERE id = ?1";
-    execute(tx, sql, params![chunk, first_us, last_us, alive, rows]).map(drop)
+    db::execute(tx, DOING, sql, params![chunk, first_us, last_us, alive, rows]).map(drop)
 }
 
 pub fn drop_chunk(tx: &Transaction<'_>, chunk: i64) -> Result<()> {
-    execute(tx, "DELETE FROM feature_chunk WHERE id = ?1", [chunk]).map(drop)
+    db::execute(tx, DOING, "DELETE FROM feature_chunk WHERE id = ?1", [chunk]).map(drop)
 }
 
 fn span(rows: &[u8]) -> (i64, i64, i64) {
@@ -214,14 +209,14 @@ fn span(rows: &[u8]) -> (i64, i64, i64) {
 
 /// A chunk's rows, if it is still there.
 pub fn chunk(connection: &Connection, chunk: i64) -> Result<Option<Vec<u8>>> {
-    one(connection, "SELECT rows FROM feature_chunk WHERE id = ?1", [chunk], |r| r.get(0))?
+    db::one(connection, DOING, "SELECT rows FROM feature_chunk WHERE id = ?1", [chunk], |r| r.get(0))?
         .map(checked)
         .transpose()
 }
 
 /// What `read` makes of a chunk's bytes, without a copy, if it is still there.
 pub fn in_chunk<T>(connection: &Connection, chunk: i64, read: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
-    one(connection, "SELECT rows FROM feature_chunk WHERE id = ?1", [chunk], |r| {
+    db::one(connection, DOING, "SELECT rows FROM feature_chunk WHERE id = ?1", [chunk], |r| {
         Ok(read(r.get_ref(0)?.as_blob()?))
     })
 }
@@ -267,7 +262,7 @@ pub fn count_between(
     let sql = "SELECT coalesce(sum(alive), 0) FROM feature_chunk
                WHERE view = ?1 AND last_us > ?2 AND last_us <= ?4 AND first_us <= ?3";
     let latest_us = to_us.saturating_add(span_us);
-    let count = one(connection, sql, params![view.0, after_us, to_us, latest_us], |r| r.get(0))?;
+    let count = db::one(connection, DOING, sql, params![view.0, after_us, to_us, latest_us], |r| r.get(0))?;
     Ok(count.unwrap_or(0))
 }
 
@@ -305,28 +300,38 @@ pub fn put_places(
     places: &[Place],
 ) -> Result<()> {
     let sql = "INSERT OR REPLACE INTO feature_place (view, entity, last, places) VALUES (?1, ?2, ?3, ?4)";
-    execute(tx, sql, params![view.0, entity, last, chunk::put_places(places)]).map(drop)
+    db::execute(tx, DOING, sql, params![view.0, entity, last, chunk::put_places(places)]).map(drop)
 }
 
 /// Notes a filing, and until when its rows can be in a window.
 pub fn put_placed(tx: &Transaction<'_>, view: ViewId, last: i64, last_us: i64) -> Result<()> {
     let sql = "INSERT INTO feature_placed (view, last, last_us) VALUES (?1, ?2, ?3)
                ON CONFLICT (view, last) DO UPDATE SET last_us = max(last_us, excluded.last_us)";
-    execute(tx, sql, params![view.0, last, last_us]).map(drop)
+    db::execute(tx, DOING, sql, params![view.0, last, last_us]).map(drop)
 }
 
 /// Whether something is filed.
 pub fn has_placed(tx: &Transaction<'_>, view: ViewId) -> Result<bool> {
     let sql = "SELECT 1 FROM feature_placed WHERE view = ?1 LIMIT 1";
-    Ok(one(tx, sql, [view.0], |_| Ok(()))?.is_some())
+    Ok(db::one(tx, DOING, sql, [view.0], |_| Ok(()))?.is_some())
 }
 
 /// Forgets the filings all of whose rows lie at or before `to_us`.
 pub fn drop_placed(tx: &Transaction<'_>, view: ViewId, to_us: i64) -> Result<()> {
     let sql = "SELECT last FROM feature_placed WHERE view = ?1 AND last_us <= ?2";
     for last in all(tx, sql, params![view.0, to_us], |r| r.get::<_, i64>(0))? {
-        execute(tx, "DELETE FROM feature_place WHERE view = ?1 AND last = ?2", params![view.0, last])?;
-        execute(tx, "DELETE FROM feature_placed WHERE view = ?1 AND last = ?2", params![view.0, last])?;
+        db::execute(
+            tx,
+            DOING,
+            "DELETE FROM feature_place WHERE view = ?1 AND last = ?2",
+            params![view.0, last],
+        )?;
+        db::execute(
+            tx,
+            DOING,
+            "DELETE FROM feature_placed WHERE view = ?1 AND last = ?2",
+            params![view.0, last],
+        )?;
     }
     Ok(())
 }
@@ -342,8 +347,13 @@ pub fn places(tx: &Transaction<'_>, view: ViewId, entity: &[u8]) -> Result<Vec<P
 }
 
 pub fn drop_places(tx: &Transaction<'_>, view: ViewId, entity: &[u8]) -> Result<()> {
-    execute(tx, "DELETE FROM feature_place WHERE view = ?1 AND entity = ?2", params![view.0, entity])
-        .map(drop)
+    db::execute(
+        tx,
+        DOING,
+        "DELETE FROM feature_place WHERE view = ?1 AND entity = ?2",
+        params![view.0, entity],
+    )
+    .map(drop)
 }
 
 /// Every entity that has filed places; some may have no row any more.
@@ -355,14 +365,15 @@ pub fn entities(tx: &Transaction<'_>, view: ViewId) -> Result<Vec<Box<[u8]>>> {
 /// Forgets a view's rows.
 pub fn clear(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
     for table in ["feature_chunk", "feature_key", "feature_place", "feature_placed"] {
-        execute(tx, &format!("DELETE FROM {table} WHERE view = ?1"), [view.0])?;
+        db::execute(tx, DOING, &format!("DELETE FROM {table} WHERE view = ?1"), [view.0])?;
     }
     // Whoever followed the rows that were, follows nothing now.
-    execute(tx, "UPDATE feature_view SET revision = revision + 1 WHERE id = ?1", [view.0]).map(drop)
+    db::execute(tx, DOING, "UPDATE feature_view SET revision = revision + 1 WHERE id = ?1", [view.0])
+        .map(drop)
 }
 
 /// Rows kept, for the status page.
 pub fn size(connection: &Connection, view: ViewId) -> Result<i64> {
     let sql = "SELECT coalesce(sum(alive), 0) FROM feature_chunk WHERE view = ?1";
-    Ok(one(connection, sql, [view.0], |r| r.get(0))?.unwrap_or(0))
+    Ok(db::one(connection, DOING, sql, [view.0], |r| r.get(0))?.unwrap_or(0))
 }

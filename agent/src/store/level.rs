@@ -10,9 +10,9 @@
 
 use super::DOING;
 use super::block::{self, Damaged, Entry};
-use crate::db::OrDb;
+use crate::db::{self, OrDb};
 use crate::model::feature::ViewId;
-use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use shared::error::{Error, Kind, Result};
 
 /// The newest run stands still at so many blocks: half a megabyte, which a page cache holds.
@@ -62,24 +62,11 @@ pub fn damaged(_: Damaged) -> Error {
     Error::new(Kind::Data, "stored feature values are damaged")
 }
 
-fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<usize> {
-    tx.prepare_cached(sql).and_then(|mut s| s.execute(params)).or_db(DOING)
-}
-
-fn one<T>(
-    connection: &Connection,
-    sql: &str,
-    params: impl Params,
-    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Option<T>> {
-    connection.prepare_cached(sql).and_then(|mut s| s.query_row(params, read).optional()).or_db(DOING)
-}
-
 impl Standing {
     pub fn read(connection: &Connection, view: ViewId) -> Result<Standing> {
         let sql =
             "SELECT latest_ns, newest, blocks, oldest, rest, moving, moved FROM store_view WHERE view = ?1";
-        let found = one(connection, sql, [view.0], |r| {
+        let found = db::one(connection, DOING, sql, [view.0], |r| {
             let moving = r.get::<_, Option<i64>>(5)?.zip(r.get(6)?);
             let (latest_ns, newest, blocks) = (r.get(0)?, r.get(1)?, r.get(2)?);
             Ok(Standing { latest_ns, newest, blocks, oldest: r.get(3)?, rest: r.get(4)?, moving })
@@ -95,8 +82,13 @@ impl Standing {
             "INSERT OR REPLACE INTO store_view (view, latest_ns, newest, blocks, oldest, rest, moving, moved)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let (newest, blocks, oldest) = (self.newest, self.blocks, self.oldest);
-        execute(tx, sql, params![view.0, self.latest_ns, newest, blocks, oldest, self.rest, moving, moved])
-            .map(drop)
+        db::execute(
+            tx,
+            DOING,
+            sql,
+            params![view.0, self.latest_ns, newest, blocks, oldest, self.rest, moving, moved],
+        )
+        .map(drop)
     }
 
     /// Blocks of the newest run.
@@ -147,7 +139,7 @@ pub fn find<T>(
     let sql = "SELECT entries FROM store_block WHERE view = ?1 AND run = ?2 AND first <= ?3
                ORDER BY first DESC LIMIT 1";
     for run in standing.runs() {
-        let found = one(connection, sql, params![view.0, run, entity], |r| {
+        let found = db::one(connection, DOING, sql, params![view.0, run, entity], |r| {
             Ok(block::find(r.get_ref(0)?.as_blob()?, entity).map(|entry| entry.as_ref().map(&mut read)))
         })?;
         if let Some(value) = found.transpose().map_err(damaged)?.flatten() {
@@ -199,10 +191,10 @@ fn put(tx: &Transaction<'_>, view: ViewId, run: i64, place: &Place, changed: &[E
     let more = blocks.len() as i64 - i64::from(place.first.is_some());
     for (at, (first, entries)) in blocks.into_iter().enumerate() {
         match (at, &place.first) {
-            (0, Some(bound)) => execute(tx, set_sql, params![view.0, run, bound, entries])?,
+            (0, Some(bound)) => db::execute(tx, DOING, set_sql, params![view.0, run, bound, entries])?,
             // Whatever is smaller belongs to it as well.
-            (0, None) => execute(tx, add_sql, params![view.0, run, &[][..], entries])?,
-            _ => execute(tx, add_sql, params![view.0, run, first, entries])?,
+            (0, None) => db::execute(tx, DOING, add_sql, params![view.0, run, &[][..], entries])?,
+            _ => db::execute(tx, DOING, add_sql, params![view.0, run, first, entries])?,
         };
     }
     Ok(more)
@@ -231,7 +223,7 @@ pub fn settle(tx: &Transaction<'_>, view: ViewId, standing: &mut Standing, befor
             Some(to) => standing.moving = Some((last, to)),
             None => {
                 let sql = "DELETE FROM store_block WHERE view = ?1 AND run BETWEEN ?2 AND ?3";
-                execute(tx, sql, params![view.0, standing.oldest, last])?;
+                db::execute(tx, DOING, sql, params![view.0, standing.oldest, last])?;
                 standing.oldest = last + 1;
             }
         }
@@ -250,7 +242,8 @@ fn bound(
                ORDER BY first LIMIT 1 OFFSET ?4";
     let mut bound: Option<Vec<u8>> = None;
     for run in runs {
-        let of_run = one(connection, sql, params![view.0, run, from, PART_BLOCKS - 1], |r| r.get(0))?;
+        let of_run =
+            db::one(connection, DOING, sql, params![view.0, run, from, PART_BLOCKS - 1], |r| r.get(0))?;
         bound = match (bound, of_run) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -335,8 +328,8 @@ pub fn each(
 }
 
 pub fn clear(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
-    execute(tx, "DELETE FROM store_block WHERE view = ?1", [view.0])?;
-    execute(tx, "DELETE FROM store_view WHERE view = ?1", [view.0]).map(drop)
+    db::execute(tx, DOING, "DELETE FROM store_block WHERE view = ?1", [view.0])?;
+    db::execute(tx, DOING, "DELETE FROM store_view WHERE view = ?1", [view.0]).map(drop)
 }
 
 /// Brings over what an earlier layout held, an entity a row; a bounded number of rows. True if there may be
@@ -344,7 +337,7 @@ pub fn clear(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
 pub fn adopt(tx: &Transaction<'_>, limit: usize) -> Result<bool> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let sql = "SELECT view FROM store_value ORDER BY view LIMIT 1";
-    let Some(view) = one(tx, sql, [], |r| r.get(0).map(ViewId))? else { return Ok(false) };
+    let Some(view) = db::one(tx, DOING, sql, [], |r| r.get(0).map(ViewId))? else { return Ok(false) };
     let sql = "SELECT entity, as_of_ns, vals FROM store_value WHERE view = ?1 ORDER BY entity LIMIT ?2";
     let mut standing = Standing::read(tx, view)?;
     let mut gathered = Gathered::default();
@@ -364,6 +357,11 @@ pub fn adopt(tx: &Transaction<'_>, limit: usize) -> Result<bool> {
     bring(tx, view, &gathered)?;
     standing.rest = true;
     standing.note(tx, view)?;
-    execute(tx, "DELETE FROM store_value WHERE view = ?1 AND entity <= ?2", params![view.0, last])?;
+    db::execute(
+        tx,
+        DOING,
+        "DELETE FROM store_value WHERE view = ?1 AND entity <= ?2",
+        params![view.0, last],
+    )?;
     Ok(true)
 }
