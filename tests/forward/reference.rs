@@ -1,5 +1,5 @@
 //! Schemas that take types from other subjects: these are at the centre first, under their own subjects, and
-//! the references name the centre's versions.
+//! the references name the centre's versions; and so back, into another agent.
 
 use crate::world::{self, LIMIT, Ports, Whole};
 use apache_avro::Schema;
@@ -152,5 +152,22 @@ fn a_referring_schema_goes_with_what_it_refers_to() {
     let (found, want) = (decoded(&centre, &arrived), (0..200).map(|n| (n, wanted(n))).collect());
     assert_eq!(found, want);
     assert_eq!(arrived.len(), 200, "each once");
+    assert_eq!(agent.stop().expect("it stops"), 0);
+    comes_back(&kafka.bootstrap(), &centre, &want);
+}
+
+/// Another agent reads the topic from the centre: there, too, the schemas that are referred to come first, under
+/// versions of that agent, whose registry has no older point.
+fn comes_back(brokers: &str, centre: &str, want: &BTreeMap<i32, Value>) {
+    let ports = Ports::free();
+    let launch = world::consumer(&ports, brokers, centre, "trip");
+    let mut agent = world::started(&launch);
+    let arrived = world::read_soon(&ports.door(), "trip", 200);
+    assert_eq!(&decoded(&ports.registry(), &arrived), want);
+    let version = |subject: &str| {
+        let url = format!("{}/subjects/{subject}/versions", ports.registry());
+        http::get(&url).expect("it answers").json().expect("it is there")
+    };
+    assert_eq!((version("geo.point"), version("geo.line")), (json!([1]), json!([1])));
     assert_eq!(agent.stop().expect("it stops"), 0);
 }

@@ -38,14 +38,25 @@ impl Ports {
 
 /// An agent that brings its log to these brokers.
 pub fn agent(ports: &Ports, brokers: &str, registry: &str) -> Launch {
+    beside(ports, "forward", brokers, registry)
+}
+
+/// An agent that reads a topic of these brokers.
+pub fn consumer(ports: &Ports, brokers: &str, registry: &str, topic: &str) -> Launch {
+    let mut launch = beside(ports, "consume", brokers, registry);
+    launch.set("consume.topics", format!("[\"{topic}\"]"));
+    launch
+}
+
+fn beside(ports: &Ports, way: &str, brokers: &str, registry: &str) -> Launch {
     let mut launch = Launch::new(Binary::Agent, "[db]\npath = \"agent.db\"\n").expect("a launch");
     launch
         .set("door.listen", ports.door())
         .set("registry.listen", format!("{HOST}:{}", ports.registry))
         .set("features.listen", format!("{HOST}:{}", ports.features))
-        .set("forward.kafka.brokers", brokers)
-        .set("forward.registry.url", format!("[\"{registry}\"]"))
-        .set("forward.retry_ceiling", "1s")
+        .set(&format!("{way}.kafka.brokers"), brokers)
+        .set(&format!("{way}.registry.url"), format!("[\"{registry}\"]"))
+        .set(&format!("{way}.retry_ceiling"), "1s")
         // Our own readers name a group, which the door does not keep.
         .allow(&["door_coordinator_refused"]);
     launch

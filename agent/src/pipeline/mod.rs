@@ -251,7 +251,7 @@ impl Agent {
         let Some(settings) = &self.config.consume else { return Ok(None) };
         let (db, log) = (&self.opening.db, self.log());
         let registry = Arc::clone(&self.opening.registry);
-        let adopt: consume::Adopt = Box::new(move |subject, text| registry.adopt(subject, text));
+        let adopt: consume::Adopt = Box::new(move |subject, schema| registry.adopt(subject, schema));
         let watch = self.consuming.clone();
         Consumer::new(settings, db, log, adopt, watch, shutdown.clone()).map(Some)
     }

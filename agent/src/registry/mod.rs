@@ -28,6 +28,7 @@ use compatibility::Earlier;
 use rusqlite::Connection;
 use shared::avro::wire::SchemaId;
 use shared::error::Context;
+use shared::registry::{Registered, Schema};
 use shared::{Error, Kind, Result};
 use std::sync::Arc;
 
@@ -186,31 +187,37 @@ impl Registry {
         Ok(version)
     }
 
-    /// Registers what another registry has judged already: compatibility is not asked again, only
-    /// that rows can be read by it.
-    pub fn adopt(&self, subject: &str, text: &str) -> Result<SchemaId> {
-        let known = |reader: &Connection| subject::find(reader, subject, text, &[], Which::Live);
-        if let Some(known) = self.read(known)? {
-            return Ok(known.id);
+    /// Registers what another registry has judged already, with references to versions of here:
+    /// compatibility is not asked again, only that rows can be read by it.
+    pub fn adopt(&self, subject: &str, schema: &Schema) -> Result<Registered> {
+        let find = |reader: &Connection,
+                    subject: &str,
+                    Schema { text, references }: &Schema|
+         -> Result<Option<Version>> {
+            subject::find(reader, subject, text, references, Which::Live)
+        };
+        let registered = |version: Version| Registered { id: version.id, version: version.version };
+        if let Some(known) = self.read(|reader| find(reader, subject, schema))? {
+            return Ok(registered(known));
         }
-        let sent = Sent { text: text.to_owned(), ..Sent::default() };
-        if let Err(problem) = self.read(|reader| valid(reader, sent))? {
+        let Schema { text, references } = schema.clone();
+        if let Err(problem) =
+            self.read(|reader| valid(reader, Sent { text, references, normalize: false }))?
+        {
             let why = match problem {
                 Problem::InvalidSchema(why) => why,
                 other => format!("{other:?}"),
             };
             return Err(Error::new(Kind::Rejected, format!("the schema cannot be read here: {why}"))
-                .remedy("only Avro schemas without references are understood"));
+                .remedy("only Avro schemas are understood"));
         }
-        let (owned, text) = (subject.to_owned(), text.to_owned());
-        let version = self.db.write(move |transaction| {
-            match subject::find(transaction, &owned, &text, &[], Which::Live)? {
-                Some(known) => Ok(known),
-                None => subject::add(transaction, &owned, &text, &[]),
-            }
+        let (owned, schema) = (subject.to_owned(), schema.clone());
+        let version = self.db.write(move |transaction| match find(transaction, &owned, &schema)? {
+            Some(known) => Ok(known),
+            None => subject::add(transaction, &owned, &schema.text, &schema.references),
         })?;
         metrics::REGISTRY_SCHEMAS.inc();
-        Ok(version.id)
+        Ok(registered(version))
     }
 
     /// Where a schema stands under `subject`.

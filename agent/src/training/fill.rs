@@ -130,7 +130,7 @@ pub fn central(
         let settings =
             ConsumeConfig { topics: vec![topic.to_owned()], start: Start::Earliest, ..settings.clone() };
         let registry = Arc::clone(&registry);
-        let adopt: consume::Adopt = Box::new(move |subject, text| registry.adopt(subject, text));
+        let adopt: consume::Adopt = Box::new(move |subject, schema| registry.adopt(subject, schema));
         let (watch, shutdown) = (consume::progress::Watch::default(), shutdown.clone());
         let consumer = Consumer::new(&settings, &db, Arc::clone(&log), adopt, watch, shutdown.clone())?;
         let mut show = |records| progress("reading central Kafka", records, 0);

@@ -5,6 +5,8 @@
 //! is down (5xx: wait) and from a wrong password (401). The text sent is the text given: the
 //! registry hands out ids by text.
 
+pub mod reference;
+
 use crate::avro::wire::SchemaId;
 use crate::error::{Context, Error, Kind, OrKind, Result};
 use crate::secret::Secret;
@@ -44,6 +46,14 @@ pub struct Reference {
     pub version: u32,
 }
 
+/// Where a schema stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    pub id: SchemaId,
+    /// Of its subject.
+    pub version: u32,
+}
+
 /// Registers, looks up and fetches schemas; no cache (who calls knows what may be kept).
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -56,9 +66,14 @@ struct Id {
     id: u32,
 }
 
-#[derive(Deserialize)]
-struct Text {
-    schema: String,
+/// A schema as registered.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Schema {
+    #[serde(rename = "schema")]
+    pub text: String,
+    /// Types that it takes from other subjects.
+    #[serde(default)]
+    pub references: Vec<Reference>,
 }
 
 #[derive(Deserialize)]
@@ -136,11 +151,14 @@ impl Registry {
         Ok(SchemaId(id.id))
     }
 
-    /// The text of a schema.
-    pub async fn schema(&self, id: SchemaId) -> Result<String> {
-        let text: Text =
-            self.call(&format!("schemas/ids/{id}"), None).await.doing(|| format!("fetch schema {id}"))?;
-        Ok(text.schema)
+    pub async fn schema(&self, id: SchemaId) -> Result<Schema> {
+        self.call(&format!("schemas/ids/{id}"), None).await.doing(|| format!("fetch schema {id}"))
+    }
+
+    /// A version of a subject; one deleted softly too, if the registry knows that of others that refer to it.
+    pub async fn version(&self, subject: &str, version: u32) -> Result<Schema> {
+        let path = format!("subjects/{}/versions/{version}?deleted=true", escape(subject));
+        self.call(&path, None).await.doing(|| format!("fetch version {version} of subject {subject}"))
     }
 
     /// The subject's latest version: its id and text.

@@ -14,6 +14,7 @@ mod client;
 mod place;
 mod position;
 pub mod progress;
+mod reference;
 mod schema_id;
 
 pub use schema_id::Adopt;

@@ -1,21 +1,22 @@
 //! Central schema id → local schema id: the five bytes in front of keys and values are rewritten.
 //!
-//! A text is fetched from the central registry once and registered in the local one; what belongs
-//! together is kept in the file, so that the centre may be away at the next start. This room's
+//! A schema is fetched from the central registry once and registered in the local one, after what it refers to;
+//! what belongs together is kept in the file, so that the centre may be away at the next start. This room's
 //! table: `consume_schema`.
 
+use super::reference;
 use crate::db::{Db, OrDb};
 use crate::ingest::batch::Message;
 use crate::metrics;
 use rusqlite::{Connection, params};
 use shared::avro::wire::{self, SchemaId};
 use shared::error::{Context, Error, Kind, Result};
-use shared::registry::Registry;
+use shared::registry::{Registered, Registry, Schema};
 use std::collections::HashMap;
 use tokio::runtime::Handle;
 
-/// Registers a text under a subject of the local registry: subject, text → local id.
-pub type Adopt = Box<dyn Fn(&str, &str) -> Result<SchemaId> + Send>;
+/// Registers a schema under a subject of the local registry.
+pub type Adopt = Box<dyn Fn(&str, &Schema) -> Result<Registered> + Send>;
 
 pub struct Schemas {
     db: Db,
@@ -53,9 +54,12 @@ impl Schemas {
     }
 
     fn pair(&mut self, subject: &str, central: SchemaId, runtime: &Handle) -> Result<SchemaId> {
-        let text = runtime.block_on(self.central.schema(central)).map_err(|error| unknown(central, error))?;
-        let local = (self.adopt)(subject, &text)
-            .doing(|| format!("register the central schema {central} under subject {subject}"))?;
+        let found =
+            runtime.block_on(self.central.schema(central)).map_err(|error| unknown(central, error))?;
+        let doing = || format!("register the central schema {central} under subject {subject}");
+        let references = reference::local(&self.central, &self.adopt, &found.references, runtime);
+        let schema = Schema { text: found.text, references: references.doing(doing)? };
+        let local = (self.adopt)(subject, &schema).doing(doing)?.id;
         let (address, owned) = (self.address.clone(), subject.to_owned());
         self.db.write(move |tx| {
             tx.execute(
