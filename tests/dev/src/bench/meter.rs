@@ -17,27 +17,35 @@ pub struct Usage {
 pub fn usage(id: u32) -> Result<Usage> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))
         .doing(|| format!("read the times of process {id}"))?;
-    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-    let ticks = |n: usize| fields.get(n).and_then(|t| t.parse::<f64>().ok()).unwrap_or_default();
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
     let mib = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|l| l.split_whitespace().next()).and_then(|k| k.parse::<f64>().ok()).unwrap_or_default()
             / 1024.0
     };
-    Ok(Usage {
-        cpu_seconds: (ticks(11) + ticks(12)) / ticks_per_second(),
-        peak_mib: mib("VmHWM:"),
-        resident_mib: mib("VmRSS:"),
-    })
+    Ok(Usage { cpu_seconds: times(&stat, [11, 12]), peak_mib: mib("VmHWM:"), resident_mib: mib("VmRSS:") })
+}
+
+/// Seconds of two fields of a `stat` file, counted from the one after the name in brackets.
+fn times(stat: &str, fields: [usize; 2]) -> f64 {
+    let given: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+    let ticks = |n: usize| given.get(n).and_then(|t| t.parse::<f64>().ok()).unwrap_or_default();
+    fields.map(ticks).iter().sum::<f64>() / ticks_per_second()
+}
+
+/// The times of the thread that has worked most, in seconds.
+pub fn busiest_thread(id: u32) -> Result<f64> {
+    let tasks =
+        std::fs::read_dir(format!("/proc/{id}/task")).doing(|| format!("list the threads of {id}"))?;
+    // A thread may end meanwhile.
+    let stats = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+    Ok(stats.map(|stat| times(&stat, [11, 12])).fold(0.0, f64::max))
 }
 
 /// Only the children of this process that have ended and been waited for.
 pub fn ended_children() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").doing(|| "read our own times".to_owned())?;
-    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-    let ticks = |n: usize| fields.get(n).and_then(|t| t.parse::<f64>().ok()).unwrap_or_default();
-    Ok((ticks(13) + ticks(14)) / ticks_per_second())
+    Ok(times(&stat, [13, 14]))
 }
 
 /// All that the machine's cores have done since it began.

@@ -1,7 +1,7 @@
 //! A table read whole: our snapshot into Kafka against `COPY … TO STDOUT` to /dev/null.
 
 use super::flags::Flags;
-use super::meter::{ended_children, machine, now_ms, usage};
+use super::meter::{busiest_thread, ended_children, machine, now_ms, usage};
 use super::plain::{Line, ratio};
 use super::servers::{DATABASE, Servers, Setup, alive};
 use super::shape::Shape;
@@ -43,6 +43,13 @@ pub fn run(flags: &Flags) -> Result<()> {
              {others:.2}: {cores} cores bear {:.0} rows/s of these alone",
             cores as f64 * 1e6 / others
         ));
+        let bears = 1e6 / read.busiest_us;
+        say(&format!(
+            "its busiest thread works {:.2} µs on a row: with a core of its own it bears {bears:.0} rows/s, {:.2} of \
+             COPY",
+            read.busiest_us,
+            bears / copied.rows_per_second
+        ));
     }
     Ok(())
 }
@@ -63,10 +70,11 @@ fn copy(servers: &Servers, rows: u64) -> Result<Line> {
     Ok(Line::of("psql COPY to /dev/null", rows, seconds, cpu_seconds, 0.0))
 }
 
-/// A snapshot's line, and what all cores did for a row meanwhile.
+/// A snapshot's line, and what all cores and its busiest thread did for a row meanwhile.
 struct Read {
     line: Line,
     machine_us: f64,
+    busiest_us: f64,
 }
 
 /// From the start of the process to the last record's arrival at the broker.
@@ -80,12 +88,13 @@ fn snapshot(servers: &Servers, program: &Path, rows: u64, workers: u64, name: &s
     let id = process.id();
     let topics = Shape::Rows.topics(&prefix);
     servers.wait_records(&topics, rows, || alive(&mut process))?;
-    let (used, busy) = (usage(id)?, machine()? - busy);
+    let (used, busy, busiest) = (usage(id)?, machine()? - busy, busiest_thread(id)?);
     let (_, last_ms) = servers.times(&topics.concat())?;
     process.stop(Signal::Term, Duration::from_secs(15))?;
     servers.drop_slot(&prefix)?;
     let seconds = (last_ms - started_ms) as f64 / 1e3;
     let what = format!("tidegate-connector, {workers} at once");
     let line = Line::of(&what, rows, seconds, used.cpu_seconds, used.peak_mib);
-    Ok(Read { line, machine_us: busy * 1e6 / rows as f64 })
+    let per_row = |seconds: f64| seconds * 1e6 / rows as f64;
+    Ok(Read { line, machine_us: per_row(busy), busiest_us: per_row(busiest) })
 }
