@@ -3,6 +3,7 @@
 //! Nothing is counted here per row: rooms count in plain numbers and tell them once per read.
 
 pub mod debezium;
+pub mod delay;
 
 use prometheus::{
     Counter, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, PullingGauge, opts,

@@ -32,9 +32,8 @@ const CHANGES: [&str; 10] = [
 ];
 
 /// Equal by meaning, but not in the same moment or of the same queue.
-const OWN_VALUE: [&str; 5] = [
+const OWN_VALUE: [&str; 4] = [
     "MilliSecondsSinceLastEvent",
-    "MilliSecondsBehindSource",
     "SnapshotDurationInSeconds",
     "QueueTotalCapacity",
     "QueueRemainingCapacity",
@@ -43,8 +42,8 @@ const OWN_VALUE: [&str; 5] = [
 /// What our queue's bound in bytes is; Debezium has none by default.
 const BOUNDED: &str = "MaxQueueSizeInBytes";
 
-/// Statistics that we do not keep, and only there once there was an event.
-const NOT_OURS: &str = "MilliSecondsBehindSource";
+/// The delay and its statistics: these have each their own value, too, and appear with the first change.
+const DELAY: &str = "MilliSecondsBehindSource";
 
 type Metrics = BTreeMap<String, f64>;
 
@@ -138,14 +137,13 @@ fn line(line: &str) -> Option<(String, f64)> {
 
 fn differences(theirs: &Metrics, ours: &Metrics) -> Vec<String> {
     let attribute = |name: &str| name.split(',').nth(1).unwrap_or(name).to_owned();
-    let missing =
-        theirs.keys().filter(|name| !ours.contains_key(*name) && !attribute(name).starts_with(NOT_OURS));
+    let missing = theirs.keys().filter(|name| !ours.contains_key(*name));
     let mut found: Vec<String> = missing.map(|name| format!("{name} is missing")).collect();
     for (name, value) in ours {
         let attribute = attribute(name);
         match theirs.get(name) {
             None => found.push(format!("{name} is ours alone")),
-            Some(other) if OWN_VALUE.contains(&attribute.as_str()) => {
+            Some(other) if OWN_VALUE.contains(&attribute.as_str()) || attribute.starts_with(DELAY) => {
                 // -1 is: none so far.
                 if (*other < 0.0) != (*value < 0.0) {
                     found.push(format!("{name}: {other} there, {value} here"));

@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// The operations that are counted, by Debezium's letter.
 const OPS: [&str; 5] = ["r", "c", "u", "d", "t"];
 
+/// Transactions of one read whose delays are told apart.
+const COMMITS: usize = 1_024;
+
 /// A table's counters, one for each operation, looked up once.
 #[derive(Clone, Debug)]
 pub struct Counters(Arc<[IntCounter; 5]>);
@@ -31,8 +34,8 @@ pub struct Tally {
     transactions: u64,
     transaction: Option<u32>,
     snapshot: bool,
-    /// Commit time of the last streamed change, microseconds since 1970.
-    committed_us: Option<i64>,
+    /// Commit times of streamed transactions, microseconds since 1970, and how many changes each had.
+    committed: Vec<(i64, u64)>,
 }
 
 impl Tally {
@@ -47,9 +50,21 @@ impl Tally {
         if *snapshot == Marker::Streamed {
             self.transactions += u64::from(self.transaction != *transaction_id);
             self.transaction = *transaction_id;
-            self.committed_us = Some(*time_us);
+            match self.committed.last_mut() {
+                Some((committed_us, changes)) if *committed_us == *time_us => *changes += 1,
+                _ => self.commits(*time_us),
+            }
         } else {
             self.snapshot = true;
+        }
+    }
+
+    /// The next transaction. Of more than so many in one read the rest counts with the last one.
+    fn commits(&mut self, committed_us: i64) {
+        if self.committed.len() < COMMITS {
+            self.committed.push((committed_us, 1));
+        } else if let Some((last_us, changes)) = self.committed.last_mut() {
+            (*last_us, *changes) = (committed_us, *changes + 1);
         }
     }
 
@@ -80,10 +95,14 @@ impl Tally {
         if std::mem::take(&mut self.snapshot) {
             metrics::seen("snapshot");
         }
-        if let Some(committed_us) = self.committed_us.take() {
-            metrics::seen("stream");
-            let delay_us = clock.now().micros().saturating_sub(committed_us);
-            metrics::EVENT_DELAY.set(delay_us as f64 / 1e6);
+        let Some((last_us, _)) = self.committed.last().copied() else { return };
+        metrics::seen("stream");
+        let now_us = clock.now().micros();
+        metrics::EVENT_DELAY.set(now_us.saturating_sub(last_us) as f64 / 1e6);
+        for (committed_us, _) in &mut self.committed {
+            *committed_us = now_us.saturating_sub(*committed_us).div_euclid(1_000);
         }
+        metrics::delay::note(&self.committed);
+        self.committed.clear();
     }
 }

@@ -2,8 +2,9 @@
 //! `jmx_exporter` makes of Debezium's beans with the rules of Debezium's own example.
 //!
 //! A view over our own metrics, made when it is asked for. Texts (`LastEvent`, `LastTransactionId` …)
-//! are left out, as the exporter leaves them out; of the delay's statistics only the last value is kept.
+//! are left out, as the exporter leaves them out. As there, the delay's statistics appear with the first change.
 
+use super::delay::{self, Statistics};
 use super::{
     EVENT_CHANGES, EVENT_DELAY, EVENT_LAST, EVENT_RECORDS, EVENT_REFUSED, EVENT_TRANSACTIONS,
     EVENT_UNCHANGED, SINK_ACKNOWLEDGED, SINK_LIMIT, SINK_OUTSTANDING, SINK_OUTSTANDING_BYTES,
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 
 /// What an attribute is made of.
 type Read = fn() -> f64;
+type ReadDelays = fn(&Statistics) -> f64;
 
 /// The connector's type in Debezium's beans.
 const PLUGIN: &str = "postgres";
@@ -70,10 +72,21 @@ const OF_STREAM: [(&str, Read); 11] = [
     ("NumberOfCommittedTransactions", || EVENT_TRANSACTIONS.get() as f64),
 ];
 
+/// Of all streamed changes since the start, in milliseconds.
+const OF_DELAYS: [(&str, ReadDelays); 6] = [
+    ("MilliSecondsBehindSourceMinValue", |delays| delays.minimum),
+    ("MilliSecondsBehindSourceMaxValue", |delays| delays.maximum),
+    ("MilliSecondsBehindSourceAverageValue", |delays| delays.average),
+    ("MilliSecondsBehindSourceP50", |delays| delays.p50),
+    ("MilliSecondsBehindSourceP95", |delays| delays.p95),
+    ("MilliSecondsBehindSourceP99", |delays| delays.p99),
+];
+
 /// Names of everything that [`show`] makes visible.
 pub fn names() -> Vec<String> {
     let attributes = BOTH.iter().chain(&OF_SNAPSHOT).chain(&OF_STREAM);
     let mut names: Vec<String> = attributes.map(|(name, _)| full(name)).collect();
+    names.extend(OF_DELAYS.iter().map(|(name, _)| full(name)));
     names.push(full(ROWS_SCANNED));
     names.extend(CONNECT.iter().map(|(name, _)| (*name).to_owned()));
     names.sort();
@@ -106,6 +119,12 @@ impl View {
             for (name, read) in attributes {
                 let family = families.entry(*name).or_insert_with(|| self.family(name, &["context"]));
                 family.iter().for_each(|family| family.with_label_values(&[context]).set(read()));
+            }
+        }
+        if let Some(delays) = delay::statistics() {
+            for (name, read) in OF_DELAYS {
+                let family = families.entry(name).or_insert_with(|| self.family(name, &["context"]));
+                family.iter().for_each(|family| family.with_label_values(&[STREAMING]).set(read(&delays)));
             }
         }
         let rows = self.family(ROWS_SCANNED, &["context", "table"]);

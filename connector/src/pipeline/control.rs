@@ -18,13 +18,25 @@ impl Pipeline<'_> {
                 Vec::new()
             }
         };
-        for request in polled.into_iter().chain(self.asked.drain(..)) {
+        self.hand_on(polled);
+        self.hand_on_asked();
+        self.signals.done();
+        Ok(())
+    }
+
+    /// What rows of the signal table asked for goes to the source before it is polled again: it takes what it
+    /// was not given for what need not be followed.
+    pub(super) fn hand_on_asked(&mut self) {
+        let asked = std::mem::take(&mut self.asked);
+        self.hand_on(asked);
+    }
+
+    fn hand_on(&mut self, requests: Vec<Request>) {
+        for request in requests {
             if let Err(error) = self.source.request(request) {
                 tracing::warn!(event = "signal_refused", %error, remedy = error.hint(), "a signal is passed over");
             }
         }
-        self.signals.done();
-        Ok(())
     }
 }
 

@@ -288,6 +288,7 @@ impl Pipeline<'_> {
             && self.clock.monotonic() < until
         {
             self.way.broken = self.pull(BUSY_WAIT).is_err();
+            self.hand_on_asked();
         }
         let finished = self.way.finish().and_then(|()| self.confirm());
         let stopped = self.source.stop();

@@ -187,7 +187,9 @@ impl Sink for Producer {
             self.transaction = Some(id);
         }
         let (topic, key) = (message.topic.to_owned(), message.key.unwrap_or_default().to_vec());
-        world.note((&topic, &key, message.value));
+        // Marks have names by chance.
+        let by_chance = topic.ends_with(".signals");
+        world.note((&topic, (!by_chance).then_some((&key, message.value))));
         self.queue.push_back(Queued { topic, key, value: message.value.map(<[u8]>::to_vec), unit });
         Ok(true)
     }
@@ -245,6 +247,9 @@ impl Sink for Producer {
             return unreachable("nobody answered, and nothing happened");
         }
         world.broker.end(transaction, State::Committed);
+        if let Some(position) = world.broker.position() {
+            world.is_stored(&position);
+        }
         self.transaction = None;
         drop(world);
         drop(shared.call("committed"));
@@ -295,7 +300,9 @@ impl OffsetStore for Offsets {
             return unreachable("the position was not stored");
         }
         // As it is when it is read again.
-        world.stored = Some(from_stored(as_stored(position).as_bytes())?);
+        let position = from_stored(as_stored(position).as_bytes())?;
+        world.is_stored(&position);
+        world.stored = Some(position);
         drop(world);
         drop(self.world.call("saved"));
         if unanswered { unreachable("the position was stored, but nobody said so") } else { Ok(()) }

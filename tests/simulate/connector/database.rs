@@ -42,6 +42,16 @@ pub struct Commit {
     pub begin: Lsn,
     pub end: Lsn,
     pub changes: Vec<Entry>,
+    /// It is a row of the table of signals, and nothing else.
+    pub signal: Option<Signal>,
+}
+
+/// A row of the table of signals: id, type, data.
+#[derive(Clone, Debug)]
+pub struct Signal {
+    pub op: Op,
+    pub lsn: Lsn,
+    pub row: [String; 3],
 }
 
 #[derive(Default)]
@@ -55,10 +65,13 @@ struct Running {
 struct Heap {
     versions: Vec<Version>,
     file: u32,
+    /// Another number means that the table was altered.
+    shape: u32,
 }
 
 pub struct Database {
     pub tables: Vec<Arc<Table>>,
+    pub signals: TableId,
     heaps: Vec<Heap>,
     running: BTreeMap<u32, Running>,
     committed: BTreeMap<u32, Lsn>,
@@ -82,9 +95,10 @@ impl Database {
             let column = |name: &str| Column::new(name, ColumnType::Int64, name != "id");
             Arc::new(Table::new(id, vec![column("id"), column("v")], vec![0]))
         };
-        let heap = |file| Heap { versions: Vec::new(), file };
+        let heap = |file| Heap { versions: Vec::new(), file, shape: 0 };
         let mut database = Database {
             tables: vec![table("a"), table("b")],
+            signals: TableId { schema: "s".to_owned(), name: "signals".to_owned() },
             heaps: vec![heap(1), heap(2)],
             running: BTreeMap::new(),
             committed: BTreeMap::new(),
@@ -103,7 +117,7 @@ impl Database {
         database
     }
 
-    fn advance(&mut self, rng: &mut Rng) -> Lsn {
+    pub fn advance(&mut self, rng: &mut Rng) -> Lsn {
         self.end.0 += rng.u64(8..60);
         self.end
     }
@@ -202,8 +216,16 @@ impl Database {
         let end = self.advance(rng);
         self.committed.insert(id, end);
         if let Some(begin) = running.begin {
-            self.log.push(Commit { id, begin, end, changes: running.changes });
+            self.log.push(Commit { id, begin, end, changes: running.changes, signal: None });
         }
+    }
+
+    /// A row of the table of signals is written, or deleted, by a transaction of its own.
+    pub fn signal(&mut self, op: Op, row: [String; 3], rng: &mut Rng) {
+        let (id, begin, lsn, end) = (self.next_id, self.advance(rng), self.advance(rng), self.advance(rng));
+        self.next_id += 1;
+        self.committed.insert(id, end);
+        self.log.push(Commit { id, begin, end, changes: Vec::new(), signal: Some(Signal { op, lsn, row }) });
     }
 
     /// The slot's position; makes the slot if there is none.
@@ -243,6 +265,15 @@ impl Database {
         for version in &mut self.heaps[table].versions {
             version.page = rng.u32(0..pages);
         }
+    }
+
+    /// As a column that gets another comment.
+    pub fn alter(&mut self, table: usize) {
+        self.heaps[table].shape += 1;
+    }
+
+    pub fn shape(&self, table: usize) -> u32 {
+        self.heaps[table].shape
     }
 
     /// What the table holds once all transactions have ended.

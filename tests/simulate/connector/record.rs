@@ -14,6 +14,8 @@ pub struct Record {
     /// Debezium's letter.
     pub op: String,
     pub lsn: Lsn,
+    /// Read beside the stream.
+    pub incremental: bool,
     /// After the change; `None` once the row is gone.
     pub value: Option<i64>,
 }
@@ -23,15 +25,23 @@ impl Record {
     pub fn read(topic: &str, key: &[u8], value: Option<&[u8]>) -> Option<Record> {
         let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
         let value = parse(value?)?;
-        let lsn = Lsn(value["source"]["lsn"].as_u64()?);
+        let incremental = value["source"]["snapshot"] == "incremental";
+        let lsn = if incremental { sequence(&value)? } else { Lsn(value["source"]["lsn"].as_u64()?) };
         Some(Record {
             topic: topic.to_owned(),
             key: parse(key)?["id"].as_i64()?,
             op: value["op"].as_str()?.to_owned(),
             lsn,
+            incremental,
             value: value["after"]["v"].as_i64(),
         })
     }
+}
+
+/// Where in the stream a row came that has no place in the log.
+fn sequence(value: &Value) -> Option<Lsn> {
+    let sequence: Value = serde_json::from_str(value["source"]["sequence"].as_str()?).ok()?;
+    Some(Lsn(sequence[1].as_str()?.parse().ok()?))
 }
 
 pub fn topic(database: &Database, table: usize) -> String {
@@ -45,6 +55,7 @@ pub fn wanted(database: &Database, entry: &Entry) -> Vec<Record> {
         key,
         op: op.code().to_owned(),
         lsn: entry.lsn,
+        incremental: false,
         value,
     };
     match (entry.op, entry.before, entry.after) {

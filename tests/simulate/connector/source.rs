@@ -1,19 +1,20 @@
-//! The database as a source: what to read is decided by the connector's own rules, and read from memory.
+//! The database as a source: what a snapshot reads is decided by the connector's own rules, and read from memory;
+//! the stream is read by the connector's own reader.
 
-use super::database::{Commit, Entry, Version};
+use super::database::Version;
+use super::stream::Stream;
 use super::world::{Shared, World, unreachable};
 use connector::config::Config;
-use connector::model::change::{self, Change, Event, Marker, Op, Origin, PostgresOrigin};
+use connector::model::change::{Change, Event, Marker, Op, Origin, PostgresOrigin};
 use connector::model::position::{Lsn, Position, PostgresPosition, SnapshotState};
 use connector::model::progress::{SnapshotProgress, View};
 use connector::model::request::Request;
 use connector::model::value::Value;
 use connector::snapshot::mode::{Plan, plan, steps};
 use connector::snapshot::piece::{Notes, Piece, pieces};
-use connector::snapshot::visible::Seen;
 use connector::source::{Open, Progress, Source, Take};
 use shared::{Error, Kind, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,13 +24,14 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// Connections that read a snapshot's pieces side by side.
 const WORKERS: usize = 2;
 
-struct Memory {
+struct Memory<'c> {
+    config: &'c Config,
     world: Shared,
+    /// Where the snapshot is, or the stream begins.
     position: PostgresPosition,
     snapshot: Option<Snapshot>,
-    seen: Option<Seen>,
-    /// The transaction being handed over, and how much of it was.
-    open: Option<(Commit, usize, bool)>,
+    stream: Option<Stream>,
+    requests: VecDeque<Request>,
     /// The server says nothing before this.
     silent_until: Duration,
 }
@@ -55,8 +57,8 @@ pub fn open(config: &Config, world: Shared) -> Open<'_> {
     Box::new(move |stored| Ok(Box::new(Memory::open(config, world.clone(), stored)?)))
 }
 
-impl Memory {
-    fn open(config: &Config, world: Shared, stored: Option<&Position>) -> Result<Memory> {
+impl<'c> Memory<'c> {
+    fn open(config: &'c Config, world: Shared, stored: Option<&Position>) -> Result<Memory<'c>> {
         let mut at = world.call("open the source");
         let once_in = at.odds.lost_connection / 10;
         if at.happens(once_in) {
@@ -64,11 +66,12 @@ impl Memory {
         }
         let stored = stored.map(|Position::Postgres(position)| position);
         let mut memory = Memory {
+            config,
             world: world.clone(),
             position: PostgresPosition::default(),
             snapshot: None,
-            seen: None,
-            open: None,
+            stream: None,
+            requests: VecDeque::new(),
             silent_until: Duration::ZERO,
         };
         match (plan(steps(&config.snapshot), stored), stored) {
@@ -76,7 +79,11 @@ impl Memory {
             (Plan::Resume, Some(stored)) => {
                 let confirmed = at.database.slot.ok_or_else(|| Error::new(Kind::Lost, "the slot is gone"))?;
                 assert!(stored.lsn >= confirmed, "{} is stored, but {confirmed} was confirmed", stored.lsn);
-                memory.begin_stream(&mut at, stored.clone());
+                memory.begin_stream(&mut at, stored.clone())?;
+            }
+            (Plan::StreamFromSlot, _) => {
+                let lsn = at.database.slot();
+                memory.begin_stream(&mut at, PostgresPosition { lsn, ..PostgresPosition::default() })?;
             }
             other => panic!("no such plan is made here: {other:?}"),
         }
@@ -104,10 +111,11 @@ impl Memory {
     }
 
     /// The server is told where the stream begins.
-    fn begin_stream(&mut self, world: &mut World, position: PostgresPosition) {
+    fn begin_stream(&mut self, world: &mut World, position: PostgresPosition) -> Result<()> {
         world.confirm(position.lsn);
-        self.seen = position.progress.clone().and_then(Seen::new);
-        self.position = position;
+        let (source, signal) = (&self.config.source, &self.config.signal);
+        self.stream = Some(Stream::begin(source, signal, &self.world, world.clock.clone(), position)?);
+        Ok(())
     }
 
     fn read_snapshot(&mut self, take: Take<'_>) -> Result<bool> {
@@ -120,7 +128,7 @@ impl Memory {
             let state = Some(SnapshotState::Completed);
             let position = PostgresPosition { snapshot: state, progress, ..self.position.clone() };
             take(Event::Boundary(Position::Postgres(position.clone())))?;
-            self.begin_stream(&mut world.borrow(), position);
+            self.begin_stream(&mut world.borrow(), position)?;
             return Ok(true);
         }
         let (which, count) = {
@@ -151,14 +159,14 @@ impl Memory {
     fn hand_over(&self, table: usize, row: &Version, take: Take<'_>) -> Result<()> {
         let table = self.world.borrow().database.tables[table].clone();
         let after = [Value::Int(row.key), Value::Int(row.value)];
-        let origin = self.origin(self.position.lsn, None, Marker::Middle);
+        let origin = self.origin(self.position.lsn, Marker::Middle);
         take(Event::Change(Change { op: Op::Read, table: &table, before: None, after: Some(&after), origin }))
     }
 
-    fn origin(&self, lsn: Lsn, transaction_id: Option<u32>, snapshot: Marker) -> Origin<'static> {
+    fn origin(&self, lsn: Lsn, snapshot: Marker) -> Origin<'static> {
         Origin::Postgres(PostgresOrigin {
             database: "memory",
-            transaction_id,
+            transaction_id: None,
             lsn,
             last_commit_lsn: self.position.commit_lsn,
             time_us: 1,
@@ -166,80 +174,6 @@ impl Memory {
             replicated_from: None,
             snapshot,
         })
-    }
-
-    /// Some messages of the stream: as many as one read happens to hold.
-    fn read_stream(&mut self, take: Take<'_>) -> Result<bool> {
-        let world = self.world.clone();
-        let messages = world.borrow().rng.usize(1..12);
-        let mut handed = false;
-        for _ in 0..messages {
-            if self.open.is_none() && !self.begin(take)? {
-                break;
-            }
-            handed = true;
-            self.message(take)?;
-        }
-        Ok(handed)
-    }
-
-    /// The next transaction; if there is none, a keepalive may say that the log goes on.
-    fn begin(&mut self, take: Take<'_>) -> Result<bool> {
-        let (next, end, keeps_alive) = {
-            let mut world = self.world.borrow();
-            let next = world.database.log.iter().find(|commit| commit.end > self.position.lsn).cloned();
-            (next, world.database.end, world.happens(3))
-        };
-        let Some(commit) = next else {
-            if keeps_alive && end > self.position.lsn {
-                self.position.lsn = end;
-                self.boundary(take)?;
-            }
-            return Ok(false);
-        };
-        let seen = self.seen.as_ref().is_some_and(|seen| seen.contains(commit.id));
-        if !seen {
-            take(Event::Begin(change::Transaction { id: commit.id, lsn: commit.begin, time_us: 1 }))?;
-        }
-        self.open = Some((commit, 0, seen));
-        Ok(true)
-    }
-
-    fn message(&mut self, take: Take<'_>) -> Result<()> {
-        let Some((commit, at, seen)) = self.open.take() else { return Ok(()) };
-        if let Some(entry) = commit.changes.get(at) {
-            match seen {
-                true => self.world.borrow().broker.expect_no(entry),
-                false => self.change(&commit, entry, take)?,
-            }
-            self.open = Some((commit, at + 1, seen));
-            return Ok(());
-        }
-        if !seen {
-            take(Event::End(change::Transaction { id: commit.id, lsn: commit.end, time_us: 1 }))?;
-            self.position.commit_lsn = Some(commit.end);
-            self.position.transaction_id = Some(commit.id);
-            self.position.snapshot = None;
-        }
-        self.position.lsn = commit.end;
-        self.boundary(take)
-    }
-
-    fn change(&self, commit: &Commit, entry: &Entry, take: Take<'_>) -> Result<()> {
-        let table = self.world.borrow().database.tables[entry.table].clone();
-        let before = entry.before.map(|key| [Value::Int(key), Value::Null]);
-        let after = entry.after.map(|(key, value)| [Value::Int(key), Value::Int(value)]);
-        let origin = self.origin(entry.lsn, Some(commit.id), Marker::Streamed);
-        let (before, after) = (before.as_ref().map(|row| &row[..]), after.as_ref().map(|row| &row[..]));
-        take(Event::Change(Change { op: entry.op, table: &table, before, after, origin }))
-    }
-
-    fn boundary(&mut self, take: Take<'_>) -> Result<()> {
-        if self.seen.as_ref().is_some_and(|seen| self.position.lsn >= seen.end()) {
-            self.seen = None;
-        }
-        self.position.progress = self.seen.as_ref().map(|seen| seen.progress().clone());
-        take(Event::Boundary(Position::Postgres(self.position.clone())))
     }
 }
 
@@ -285,7 +219,7 @@ impl Snapshot {
     }
 }
 
-impl Source for Memory {
+impl Source for Memory<'_> {
     fn close(&mut self) {}
 
     fn beginning(&self) -> Option<Position> {
@@ -310,8 +244,10 @@ impl Source for Memory {
                 return Ok(false);
             }
         }
-        let handed =
-            if self.snapshot.is_some() { self.read_snapshot(take)? } else { self.read_stream(take)? };
+        let handed = match &mut self.stream {
+            Some(stream) => stream.read(&mut self.requests, take)?,
+            None => self.read_snapshot(take)?,
+        };
         if !handed {
             self.world.borrow().clock.sleep(wait);
             self.world.borrow().stop_if_all_is_done();
@@ -320,19 +256,20 @@ impl Source for Memory {
     }
 
     fn confirm(&mut self, position: &Position) -> Result<()> {
-        if self.snapshot.is_some() {
+        if self.stream.is_none() {
             return Ok(());
         }
         self.world.call("confirm").confirm(position.lsn());
         Ok(())
     }
 
-    fn request(&mut self, _: Request) -> Result<()> {
+    fn request(&mut self, request: Request) -> Result<()> {
+        self.requests.push_back(request);
         Ok(())
     }
 
     fn streaming(&self) -> bool {
-        self.snapshot.is_none()
+        self.stream.is_some()
     }
 
     fn progress(&self) -> Progress {

@@ -1,5 +1,6 @@
 //! Everything that outlives the connector, in memory, and the dice that decide what happens to it.
 
+use super::asked::{Asked, Channel};
 use super::broker::Broker;
 use super::database::Database;
 use connector::model::position::Position;
@@ -32,6 +33,7 @@ pub struct World {
     pub clock: Clock,
     pub database: Database,
     pub broker: Broker,
+    pub asked: Asked,
     /// The file of an at-least-once connector.
     pub stored: Option<Position>,
     pub odds: Odds,
@@ -47,7 +49,7 @@ pub struct World {
 pub struct Shared(Rc<RefCell<World>>);
 
 impl Shared {
-    pub fn new(seed: u64) -> Shared {
+    pub fn new(seed: u64, channel: Channel, fills: bool) -> Shared {
         let mut rng = Rng::with_seed(seed);
         let calm = rng.u32(0..4) == 0;
         let odds = match calm {
@@ -59,6 +61,7 @@ impl Shared {
         Shared(Rc::new(RefCell::new(World {
             database: Database::new(&mut rng),
             broker: Broker::new(&mut rng),
+            asked: Asked::new(channel, fills, 2, rng.u32(1..6)),
             clock: Clock::manual(1_000_000_000),
             rng,
             stored: None,

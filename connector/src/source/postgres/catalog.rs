@@ -96,6 +96,25 @@ impl TableFacts {
     }
 }
 
+/// What a table's description is made of. A server's catalogue stands behind it, or a test's memory.
+///
+/// All of it fails with `Unreachable` when the connection broke.
+pub trait Describes {
+    /// All tables but the server's own.
+    fn tables(&mut self) -> Result<Vec<TableId>>;
+
+    /// A table as it is now; without columns if there is none of that name.
+    fn table(&mut self, id: &TableId) -> Result<TableFacts>;
+
+    /// The type of that number; `None` if there is none any more.
+    fn type_info(&mut self, oid: u32) -> Result<Option<TypeInfo>> {
+        Ok(built_in(oid))
+    }
+
+    /// Types that `ALTER TYPE` may have changed are read anew when they are next asked for.
+    fn forget_enums(&mut self) {}
+}
+
 pub struct Catalog {
     pub sql: Sql,
     types: HashMap<u32, Option<TypeInfo>>,
@@ -106,13 +125,6 @@ impl Catalog {
         Catalog { sql, types: HashMap::new() }
     }
 
-    /// All tables but the server's own.
-    pub fn tables(&mut self) -> Result<Vec<TableId>> {
-        let rows = self.sql.query(TABLES, &[]).doing(|| "list tables")?;
-        let tables = rows.iter().map(|row| TableId { schema: row.get(0), name: row.get(1) });
-        Ok(tables.filter(|table| !filter::is_system(table)).collect())
-    }
-
     /// Rows of each table as the server estimates them; below zero where it never looked.
     pub fn row_estimates(&mut self) -> Result<HashMap<TableId, f64>> {
         let rows = self.sql.query(ESTIMATES, &[]).doing(|| "estimate the tables' rows")?;
@@ -120,7 +132,37 @@ impl Catalog {
         Ok(rows.iter().map(one).collect())
     }
 
-    pub fn table(&mut self, id: &TableId) -> Result<TableFacts> {
+    /// A type that need not be asked for.
+    #[cfg(any(test, fuzzing))]
+    pub fn know(&mut self, oid: u32, info: TypeInfo) {
+        self.types.insert(oid, Some(info));
+    }
+
+    fn read_type(&mut self, oid: u32) -> Result<Option<TypeInfo>> {
+        let rows = self.sql.query(TYPE, &[&oid]).doing(|| format!("read type {oid}"))?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let element: u32 = row.get(3);
+        let element = if element == 0 { None } else { self.type_info(element)?.map(Box::new) };
+        Ok(Some(TypeInfo {
+            name: row.get(0),
+            base: row.get(1),
+            modifier: row.get(2),
+            labels: row.get(4),
+            element,
+            schema: row.get(5),
+            delimiter: row.get::<_, Option<String>>(6).and_then(|text| text.bytes().next()),
+        }))
+    }
+}
+
+impl Describes for Catalog {
+    fn tables(&mut self) -> Result<Vec<TableId>> {
+        let rows = self.sql.query(TABLES, &[]).doing(|| "list tables")?;
+        let tables = rows.iter().map(|row| TableId { schema: row.get(0), name: row.get(1) });
+        Ok(tables.filter(|table| !filter::is_system(table)).collect())
+    }
+
+    fn table(&mut self, id: &TableId) -> Result<TableFacts> {
         let columns =
             self.sql.query(COLUMNS, &[&id.schema, &id.name]).doing(|| format!("read {id}'s columns"))?;
         let key = self.sql.query(KEY, &[&id.schema, &id.name]).doing(|| format!("read {id}'s key"))?;
@@ -140,14 +182,7 @@ impl Catalog {
         })
     }
 
-    /// A type that need not be asked for.
-    #[cfg(any(test, fuzzing))]
-    pub fn know(&mut self, oid: u32, info: TypeInfo) {
-        self.types.insert(oid, Some(info));
-    }
-
-    /// The type of that number; `None` if there is none any more.
-    pub fn type_info(&mut self, oid: u32) -> Result<Option<TypeInfo>> {
+    fn type_info(&mut self, oid: u32) -> Result<Option<TypeInfo>> {
         if let Some(info) = built_in(oid) {
             return Ok(Some(info));
         }
@@ -162,24 +197,7 @@ impl Catalog {
         Ok(info)
     }
 
-    fn read_type(&mut self, oid: u32) -> Result<Option<TypeInfo>> {
-        let rows = self.sql.query(TYPE, &[&oid]).doing(|| format!("read type {oid}"))?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let element: u32 = row.get(3);
-        let element = if element == 0 { None } else { self.type_info(element)?.map(Box::new) };
-        Ok(Some(TypeInfo {
-            name: row.get(0),
-            base: row.get(1),
-            modifier: row.get(2),
-            labels: row.get(4),
-            element,
-            schema: row.get(5),
-            delimiter: row.get::<_, Option<String>>(6).and_then(|text| text.bytes().next()),
-        }))
-    }
-
-    /// Types that `ALTER TYPE` may have changed are read anew when they are next asked for.
-    pub fn forget_enums(&mut self) {
+    fn forget_enums(&mut self) {
         self.types.retain(|_, info| {
             let labels = |info: &TypeInfo| info.labels.is_some();
             !info.as_ref().is_some_and(|info| labels(info) || info.element.as_deref().is_some_and(labels))

@@ -169,15 +169,15 @@ pub fn fits(pattern: &str, table: &str) -> bool {
 pub fn expand(patterns: &[String], captured: &[TableId]) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
     for pattern in patterns {
-        compile("data-collections", pattern)?;
-        let before = names.len();
-        for name in captured.iter().map(TableId::to_string).filter(|name| fits(pattern, name)) {
+        let compiled = compile("data-collections", pattern)?;
+        let mut known = false;
+        for name in captured.iter().map(TableId::to_string).filter(|name| compiled.is_match(name)) {
+            known = true;
             if !names.contains(&name) {
                 names.push(name);
             }
         }
-        let known = captured.iter().any(|table| fits(pattern, &table.to_string()));
-        if names.len() == before && !known {
+        if !known {
             names.extend(plain_name(pattern));
         }
     }

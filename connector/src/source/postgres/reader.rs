@@ -1,9 +1,9 @@
 //! One message of the stream after the other → changes and boundaries. No connection, no clock.
 
-use super::catalog::Catalog;
+use super::catalog::Describes;
 use super::cursor::Cursor;
 use super::filter::Names;
-use super::incremental::{Beside, Place};
+use super::incremental::{Beside, Database, Place, Server};
 use super::pgoutput::{Begin, Commit, Logical, Message, Old, Truncate, Tuple};
 use super::relation::{Relation, Relations};
 use super::row::{decode_tuple, empty, fill_unavailable, raw_tuple};
@@ -18,11 +18,12 @@ use crate::source::Take;
 use bumpalo::Bump;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
+use std::sync::Arc;
 
 /// What happens to rows in the stream.
 const OPS: [Op; 3] = [Op::Create, Op::Update, Op::Delete];
 /// What a stream starts with.
-pub struct Start {
+pub struct Start<D = Server> {
     /// The last boundary: from here on, and what the source block says of it.
     pub position: PostgresPosition,
     /// Where the slot stands: it is never told an earlier position.
@@ -30,20 +31,20 @@ pub struct Start {
     /// Prefixes of logical messages that are captured.
     pub messages: Names,
     /// Reads tables again beside the stream, if somebody asks.
-    pub beside: Option<Box<Beside>>,
+    pub beside: Option<Box<Beside<D>>>,
     /// Whether the server is told what may be forgotten, or somebody else does that.
     pub flushes: bool,
 }
 
 /// Everything but the connection: what a message is handled with.
-pub struct Reader {
+pub struct Reader<D = Server> {
     database: String,
     pub position: PostgresPosition,
     transaction: Option<Transaction>,
     /// What a snapshot has of what the stream brings.
     seen: Option<Seen>,
     messages: Names,
-    pub beside: Option<Box<Beside>>,
+    pub beside: Option<Box<Beside<D>>>,
     /// Where the running transaction was replicated from.
     replicated_from: Option<(String, Lsn)>,
     pub xmin: Option<i64>,
@@ -69,8 +70,8 @@ struct Transaction {
     seen: bool,
 }
 
-impl Reader {
-    pub fn new(database: String, start: Start) -> Self {
+impl<D: Database> Reader<D> {
+    pub fn new(database: String, start: Start<D>) -> Self {
         Reader {
             database,
             received: start.position.lsn,
@@ -99,12 +100,41 @@ impl Reader {
         self.transaction.is_none().then_some(&self.position)
     }
 
+    /// What is done while no message is: a boundary that waited for a signal is given if all are `followed`,
+    /// and between two transactions a chunk may be read. Whether one waits for the end of an idle log, so
+    /// that the server should be asked for it.
+    pub fn between_messages(
+        &mut self,
+        followed: bool,
+        relations: &mut Relations,
+        catalog: &mut dyn Describes,
+        take: Take<'_>,
+    ) -> Result<bool> {
+        if followed {
+            self.followed(relations, take)?;
+        }
+        let between = self.transaction.is_none();
+        let Some(beside) = self.beside.as_mut().filter(|_| between) else { return Ok(false) };
+        while beside.due() {
+            beside.read(relations, catalog)?;
+        }
+        beside.tell(take)?;
+        beside.nudge()?;
+        let awaits = beside.awaits().is_some();
+        // What was asked for, stopped or found empty is stored although the log may stand still.
+        let state = |state: Option<&Arc<_>>| state.map(Arc::as_ptr);
+        if state(beside.state()) != state(self.position.incremental.as_ref()) {
+            self.boundary(relations, take)?;
+        }
+        Ok(awaits)
+    }
+
     /// One message of the stream: log data, or a keepalive.
     pub fn copy_data(
         &mut self,
         body: &[u8],
         relations: &mut Relations,
-        catalog: &mut Catalog,
+        catalog: &mut dyn Describes,
         take: Take<'_>,
     ) -> Result<bool> {
         let mut cursor = Cursor(body);
@@ -134,7 +164,7 @@ impl Reader {
         lsn: Lsn,
         message: Message<'_>,
         relations: &mut Relations,
-        catalog: &mut Catalog,
+        catalog: &mut dyn Describes,
         take: Take<'_>,
     ) -> Result<bool> {
         match message {
@@ -328,7 +358,7 @@ impl Reader {
 
     /// All signals so far are followed, or passed over: the boundary that waited for that is given, with what
     /// became of them.
-    pub fn followed(&mut self, relations: &Relations, take: Take<'_>) -> Result<()> {
+    fn followed(&mut self, relations: &Relations, take: Take<'_>) -> Result<()> {
         if std::mem::take(&mut self.signalled) && self.transaction.is_none() {
             self.boundary(relations, take)?;
         }

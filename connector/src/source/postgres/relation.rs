@@ -4,7 +4,7 @@
 //! types only. Nullability, defaults and the key are read from the catalogue *as it is now*, as
 //! Debezium does: an old log read after a change shows today's.
 
-use super::catalog::{Catalog, ColumnFacts, TableFacts};
+use super::catalog::{ColumnFacts, Describes, TableFacts};
 use super::column::{TypeInfo, column_type, source_type, unknown_type};
 use super::cursor::Malformed;
 use super::default;
@@ -97,7 +97,7 @@ impl Relations {
     }
 
     /// Takes note of a relation message.
-    pub fn define(&mut self, message: &pgoutput::Relation<'_>, catalog: &mut Catalog) -> Result<()> {
+    pub fn define(&mut self, message: &pgoutput::Relation<'_>, catalog: &mut dyn Describes) -> Result<()> {
         let id = TableId { schema: message.schema.to_owned(), name: message.name.to_owned() };
         if !self.filter.includes(&id) {
             self.by_id.insert(message.id, None);
@@ -114,7 +114,7 @@ impl Relations {
         message: &pgoutput::Relation<'_>,
         id: TableId,
         facts: &TableFacts,
-        catalog: &mut Catalog,
+        catalog: &mut dyn Describes,
     ) -> Result<()> {
         let columns: Vec<_> = message.columns().map(|c| c.map_err(protocol)).collect::<Result<_>>()?;
         let declared: Vec<Declared<'_>> = columns
@@ -127,7 +127,7 @@ impl Relations {
     }
 
     /// A table as it is now, for reading it whole.
-    pub fn present(&mut self, id: &TableId, catalog: &mut Catalog) -> Result<Relation> {
+    pub fn present(&mut self, id: &TableId, catalog: &mut dyn Describes) -> Result<Relation> {
         let facts = catalog.table(id)?;
         if facts.columns.is_empty() {
             return Err(Error::new(Kind::Config, format!("table {id} does not exist any more")));
@@ -145,7 +145,7 @@ impl Relations {
         id: TableId,
         declared: &[Declared<'_>],
         facts: &TableFacts,
-        catalog: &mut Catalog,
+        catalog: &mut dyn Describes,
         streamed: bool,
     ) -> Result<Relation> {
         let given = self.filter.key_of(&id).map(<[String]>::to_vec);

@@ -1,5 +1,6 @@
 //! What somebody asks for while the source runs: followed between two transactions.
 
+use super::catalog::Describes;
 use super::snapshot::{Of, Wanted};
 use super::{Phase, Postgres, filter};
 use crate::model::position::PostgresPosition;
@@ -48,18 +49,7 @@ impl Postgres {
         };
         let Phase::Stream(stream) = &mut self.phase else { return Ok(()) };
         let Some(beside) = stream.beside() else { return Ok(()) };
-        match action {
-            Action::Incremental(tables) => beside.add(&id, &tables, &captured),
-            Action::Stop(patterns) => {
-                beside.stop(&patterns);
-                Ok(())
-            }
-            Action::Pause | Action::Resume => {
-                beside.pause(action == Action::Pause);
-                Ok(())
-            }
-            Action::Blocking(_) | Action::Log(_) => Ok(()),
-        }
+        beside.follow(&id, &action, &captured)
     }
 
     /// The tables that are captured and asked for.

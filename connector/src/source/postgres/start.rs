@@ -1,5 +1,6 @@
 //! The stored position and the server's state → where to begin: publication, slot, snapshot or stream.
 
+use super::catalog::Describes;
 use super::reader::gauge;
 use super::slot::{self, Slot};
 use super::snapshot::{Of, Snapshot, Start, Wanted};

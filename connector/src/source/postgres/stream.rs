@@ -9,7 +9,7 @@
 //! - After a snapshot that was not the slot's own, transactions that it has seen are passed over; as long as
 //!   that may be, what it has seen is stored with each position.
 
-use super::catalog::Catalog;
+use super::catalog::Describes;
 use super::failure::ServerError;
 use super::incremental::Beside;
 use super::reader::{Reader, Start, gauge};
@@ -55,14 +55,14 @@ impl Stream {
         wait: Duration,
         followed: bool,
         relations: &mut Relations,
-        catalog: &mut Catalog,
+        catalog: &mut dyn Describes,
         take: Take<'_>,
     ) -> Result<bool> {
         self.tell_if_due()?;
-        if followed {
-            self.reader.followed(relations, take)?;
+        let asks = self.reader.between_messages(followed, relations, catalog, take)?;
+        if asks && self.last_status.elapsed() >= ASK_INTERVAL {
+            self.send_status(true)?;
         }
-        self.read_beside(relations, catalog, take)?;
         let wait = wait.min(self.status_interval.saturating_sub(self.last_status.elapsed()));
         // The answer that began the stream may have brought messages with it.
         let bytes = if self.wire.has_frame()? { 0 } else { self.wire.read(wait)? };
@@ -82,26 +82,6 @@ impl Stream {
             self.tell()?;
         }
         Ok(handed)
-    }
-
-    /// Between two transactions a chunk may be read; one that waits for the end of an idle log asks for it.
-    fn read_beside(
-        &mut self,
-        relations: &mut Relations,
-        catalog: &mut Catalog,
-        take: Take<'_>,
-    ) -> Result<()> {
-        let between = self.reader.between().is_some();
-        let Some(beside) = self.reader.beside.as_mut().filter(|_| between) else { return Ok(()) };
-        while beside.due() {
-            beside.read(relations, catalog)?;
-        }
-        beside.tell(take)?;
-        beside.nudge()?;
-        if beside.awaits().is_some() && self.last_status.elapsed() >= ASK_INTERVAL {
-            self.send_status(true)?;
-        }
-        Ok(())
     }
 
     /// Reads tables again beside the stream.

@@ -9,7 +9,7 @@ mod table;
 
 pub use privilege::privileges;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Describes};
 use super::connect::{Purpose, address, connect};
 use super::filter::TableFilter;
 use super::server;

@@ -4,7 +4,7 @@ use super::signal::wanted;
 use crate::config::signal::SignalConfig;
 use crate::config::source::{PublicationAutocreate, SourceConfig};
 use crate::model::table::TableId;
-use crate::source::postgres::catalog::Catalog;
+use crate::source::postgres::catalog::{Catalog, Describes};
 use crate::source::postgres::filter::TableFilter;
 use crate::source::postgres::sql::{Sql, identifier, literal};
 use crate::source::postgres::{publication, server};

@@ -1,7 +1,7 @@
 //! Where the stream meets a chunk: what it changes meanwhile, where the chunk ends in it, and the rows that
 //! then go out.
 
-use super::{Beside, Close};
+use super::{Beside, Close, Database};
 use crate::model::change::{Marker, Op, PostgresOrigin};
 use crate::model::notice::Outcome;
 use crate::model::position::Lsn;
@@ -20,7 +20,7 @@ pub struct Place<'a> {
     pub last_commit_lsn: Option<Lsn>,
 }
 
-impl Beside {
+impl<D: Database> Beside<D> {
     /// The stream changed a row.
     pub fn changed(&mut self, relation: &Relation, old: Option<Old<'_>>, new: Option<Tuple<'_>>) {
         let (Some(chunk), Some(reading)) = (&mut self.chunk, &self.current) else { return };
@@ -28,7 +28,7 @@ impl Beside {
             return;
         }
         for tuple in [old.map(|old| old.tuple), new].into_iter().flatten() {
-            let names = reading.key.iter().filter_map(|at| reading.relation.table.columns.get(*at));
+            let names = reading.identity.iter().filter_map(|at| reading.relation.table.columns.get(*at));
             let cells = names.map(|column| relation.sent_at(&column.name).and_then(|at| text(tuple, at)));
             if let Some(key) = key(cells) {
                 chunk.window.changed(&key);

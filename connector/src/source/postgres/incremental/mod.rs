@@ -13,43 +13,46 @@
 //! table for signals Debezium's marks are written there too, and its second one is then the end, so that
 //! the records are the same and in the same place.
 
+mod database;
 mod meet;
 mod read;
 mod statement;
 
+pub use database::{Database, KeyTexts, Server};
 pub use meet::Place;
+pub use statement::{Keyed, Range};
 
 use super::copied::Copied;
 use super::copy::CopyRow;
 use super::filter;
 use super::relation::Relation;
-use super::wire::Wire;
 use crate::config::signal::SignalConfig;
-use crate::config::source::SourceConfig;
 use crate::model::change::{Event, Op};
 use crate::model::key_cell::KeyCell;
 use crate::model::notice::{Keys, News, Notice, Outcome, Reading as Of};
 use crate::model::position::{Collection, Incremental, Lsn};
-use crate::model::request::Tables;
+use crate::model::request::{Action, Tables};
 use crate::model::table::TableId;
 use crate::snapshot::window::Window;
 use crate::source::Take;
 use shared::Result;
+use shared::time::Clock;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 /// Reads beside the stream.
-pub struct Beside {
-    source: SourceConfig,
+pub struct Beside<D = Server> {
+    database: D,
     signal: SignalConfig,
+    clock: Clock,
     /// The table that marks are written to.
     marks: Option<TableId>,
-    wire: Option<Wire>,
     state: Option<Arc<Incremental>>,
     current: Option<Reading>,
     chunk: Option<Chunk>,
     paused: bool,
-    nudged: Instant,
+    /// When the log was last moved on, as the monotonic clock tells.
+    nudged: Duration,
     notices: Vec<Notice>,
     copied: Copied,
 }
@@ -59,6 +62,9 @@ struct Reading {
     relation: Arc<Relation>,
     /// Indexes of the columns that it is read by.
     key: Vec<usize>,
+    /// Of those that tell its rows apart: a deleted row comes with these, not with a column that somebody
+    /// named to read by.
+    identity: Vec<usize>,
     rows: u64,
     at_once: usize,
 }
@@ -78,19 +84,19 @@ enum Close {
     At(Lsn),
 }
 
-impl Beside {
-    pub fn new(source: &SourceConfig, signal: &SignalConfig, state: Option<Arc<Incremental>>) -> Self {
+impl<D: Database> Beside<D> {
+    pub fn new(database: D, signal: &SignalConfig, clock: Clock, state: Option<Arc<Incremental>>) -> Self {
         let marks = signal.table.as_deref().filter(|_| !signal.read_only).and_then(filter::table_id);
         Beside {
-            source: source.clone(),
+            database,
             signal: signal.clone(),
             marks,
-            wire: None,
             state: state.filter(|state| !state.collections.is_empty()),
             current: None,
             chunk: None,
             paused: false,
-            nudged: Instant::now(),
+            nudged: clock.monotonic(),
+            clock,
             notices: Vec::new(),
             copied: Copied::default(),
         }
@@ -109,8 +115,22 @@ impl Beside {
         }
     }
 
-    /// Reads these tables too. `captured` are all that there are.
-    pub fn add(&mut self, id: &str, wanted: &Tables, captured: &[TableId]) -> Result<()> {
+    /// Does what was asked for. `captured`: all tables that there are, if it asks for some.
+    ///
+    /// # Errors
+    /// `Config`, for a pattern that is none.
+    pub fn follow(&mut self, id: &str, action: &Action, captured: &[TableId]) -> Result<()> {
+        match action {
+            Action::Incremental(tables) => self.add(id, tables, captured)?,
+            Action::Stop(patterns) => self.stop(patterns),
+            Action::Pause | Action::Resume => self.pause(*action == Action::Pause),
+            Action::Blocking(_) | Action::Log(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Reads these tables too.
+    fn add(&mut self, id: &str, wanted: &Tables, captured: &[TableId]) -> Result<()> {
         let mut state = self.state.as_deref().cloned().unwrap_or_default();
         let names = super::filter::expand(&wanted.patterns, captured)?;
         for name in names {
@@ -139,7 +159,7 @@ impl Beside {
     }
 
     /// Ends the reading of the tables that fit, or of all.
-    pub fn stop(&mut self, patterns: &[String]) {
+    fn stop(&mut self, patterns: &[String]) {
         let Some(state) = self.state.as_deref() else { return };
         let mut left = state.clone();
         let goes = |collection: &Collection| {
@@ -164,7 +184,7 @@ impl Beside {
         }
     }
 
-    pub fn pause(&mut self, paused: bool) {
+    fn pause(&mut self, paused: bool) {
         if self.state.is_none() || self.paused == paused {
             return;
         }
@@ -222,7 +242,7 @@ impl Beside {
         if over {
             self.notify(News::Completed);
             self.state = None;
-            self.wire = None;
+            self.database.close();
             tracing::info!(
                 event = "incremental_snapshot_finished",
                 "all tables that were asked for are read"

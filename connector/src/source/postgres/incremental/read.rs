@@ -1,45 +1,38 @@
 //! Reading: a table is begun, its chunks are read and marked.
 
-use super::statement::{Keyed, mark, unmark};
-use super::{Beside, Chunk, Close, Reading};
+use super::statement::{Keyed, Range};
+use super::{Beside, Chunk, Close, Database, Reading};
 use crate::config::signal::Watermarking;
 use crate::metrics;
 use crate::model::change::Op;
 use crate::model::key_cell::KeyCell;
 use crate::model::notice::Outcome;
-use crate::model::position::{Collection, Lsn};
+use crate::model::position::Collection;
 use crate::snapshot::window::{Window, key};
-use crate::source::postgres::catalog::Catalog;
-use crate::source::postgres::connect;
+use crate::source::postgres::catalog::Describes;
 use crate::source::postgres::copy::CopyRow;
-use crate::source::postgres::failure::ServerError;
 use crate::source::postgres::relation::{Relation, Relations};
-use crate::source::postgres::wire::{Wire, protocol};
+use crate::source::postgres::wire::protocol;
 use shared::error::Context;
 use shared::{Error, Kind, Result};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A chunk is held in memory: larger rows make smaller chunks.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 
-/// The point in time of a chunk that no marks surround, and the end of log as it then was.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT CASE WHEN pg_is_in_recovery() \
-    THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text";
-/// The log's end may lie unflushed, or at the head of an empty page, so that the stream does not come to it;
-/// a numbered transaction that ends behind it moves it on.
-const NUDGE: &str = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN txid_current() END";
+/// How long a chunk waits for its end before the log is moved on.
 const NUDGE_INTERVAL: Duration = Duration::from_millis(100);
 
-impl Beside {
+impl<D: Database> Beside<D> {
     /// Reads the next chunk, of the next table if one is at its end.
-    pub fn read(&mut self, relations: &mut Relations, catalog: &mut Catalog) -> Result<()> {
+    pub fn read(&mut self, relations: &mut Relations, catalog: &mut dyn Describes) -> Result<()> {
         match self.try_read(relations, catalog) {
             // What was asked for cannot be done: the stream goes on without it.
             Err(error) if !error.retryable() => {
                 let table = self.first().map(|collection| collection.id.clone()).unwrap_or_default();
                 tracing::error!(event = "incremental_table_failed", table, %error, remedy = error.hint(), "the table is not read further");
-                self.wire = None;
+                self.database.close();
                 self.end_table(Outcome::Failed);
                 Ok(())
             }
@@ -47,36 +40,32 @@ impl Beside {
         }
     }
 
-    fn try_read(&mut self, relations: &mut Relations, catalog: &mut Catalog) -> Result<()> {
+    fn try_read(&mut self, relations: &mut Relations, catalog: &mut dyn Describes) -> Result<()> {
         if self.current.is_none() && !self.begin_table(relations, catalog)? {
             return Ok(());
         }
         let id = uuid::Uuid::new_v4().to_string();
-        let opened = jiff::Timestamp::now();
+        let opened = self.now();
         self.set_mark(&format!("{id}-open"), "snapshot-window-open", &[("openWindowTimestamp", opened)])?;
-        let end = if self.marks.is_none() { Some(self.begin()?) } else { None };
+        let end = match &self.marks {
+            None => Some(self.database.begin().doing(|| "begin a chunk")?),
+            Some(_) => None,
+        };
         let (window, last_key) = self.read_rows()?;
         let close = match end {
             Some(end) => {
-                self.wire()?.query("COMMIT").doing(|| "end a chunk")?;
+                self.database.end().doing(|| "end a chunk")?;
                 Close::At(end)
             }
             None => self.second_mark(&id, opened)?,
         };
         self.chunk = Some(Chunk { window, last_key, close });
-        self.nudged = Instant::now();
+        self.nudged = self.clock.monotonic();
         Ok(())
     }
 
-    fn wire(&mut self) -> Result<&mut Wire> {
-        if self.wire.is_none() {
-            self.wire = Some(connect::connect(&self.source, connect::Purpose::Sql)?);
-        }
-        self.wire.as_mut().ok_or_else(|| Error::new(Kind::Bug, "the connection vanished"))
-    }
-
     /// Describes the first table and finds how far it is to be read; `false` if there is nothing to read.
-    fn begin_table(&mut self, relations: &mut Relations, catalog: &mut Catalog) -> Result<bool> {
+    fn begin_table(&mut self, relations: &mut Relations, catalog: &mut dyn Describes) -> Result<bool> {
         let Some(collection) = self.first().cloned() else { return Ok(false) };
         let captured = relations.captured(catalog.tables()?);
         let Some(table) = captured.into_iter().find(|table| table.to_string() == collection.id) else {
@@ -106,7 +95,9 @@ impl Beside {
             return Ok(false);
         }
         let at_once = usize::try_from(self.signal.chunk_rows).unwrap_or(1);
-        self.current = Some(Reading { relation: Arc::new(relation), key, rows: 0, at_once });
+        let own = &relation.table.key;
+        let identity = if own.is_empty() { key.clone() } else { own.clone() };
+        self.current = Some(Reading { relation: Arc::new(relation), key, identity, rows: 0, at_once });
         let known = self.state.as_deref().is_some_and(|state| state.maximum_key.is_some());
         if !known && !self.find_maximum(&collection)? {
             self.end_table(Outcome::Empty);
@@ -121,11 +112,10 @@ impl Beside {
         let relation = reading.relation.clone();
         let key = reading.key.clone();
         let keyed = Keyed { table: &relation.table, key: &key, condition: collection.condition() };
-        let statement = keyed.maximum();
-        let rows =
-            self.wire()?.query(&statement).doing(|| format!("find the last key of {}", collection.id))?;
-        let Some(row) = rows.first() else { return Ok(false) };
-        let maximum = cells(&relation, &key, row.iter().map(|cell| cell.as_deref()));
+        let found =
+            self.database.maximum(&keyed).doing(|| format!("find the last key of {}", collection.id))?;
+        let Some(texts) = found else { return Ok(false) };
+        let maximum = cells(&relation, &key, texts.iter().map(|cell| cell.as_deref()));
         if let Some(state) = &mut self.state {
             Arc::make_mut(state).maximum_key = Some(maximum);
         }
@@ -138,38 +128,29 @@ impl Beside {
             return Err(Error::new(Kind::Bug, "no table is being read"));
         };
         let collection = state.collections.first().cloned().unwrap_or_default();
-        let (relation, key_columns, limit) = (reading.relation.clone(), reading.key.clone(), reading.at_once);
+        let (relation, limit) = (reading.relation.clone(), reading.at_once);
+        let (key_columns, identity) = (reading.key.clone(), reading.identity.clone());
         let keyed = Keyed { table: &relation.table, key: &key_columns, condition: collection.condition() };
-        let statement =
-            keyed.chunk(state.last_key.as_deref(), state.maximum_key.as_deref().unwrap_or_default(), limit);
-        let read = || format!("read a chunk of table {}", collection.id);
-        let wire = self.wire()?;
-        wire.send_query(&statement).doing(read)?;
+        let maximum = state.maximum_key.as_deref().unwrap_or_default();
+        let range = Range { last: state.last_key.as_deref(), maximum, limit };
         let (mut window, mut last_key, mut kept, mut bytes) = (Window::default(), None, 0, 0);
-        let mut failure = None;
-        loop {
-            let frame = wire.answer().doing(read)?;
-            match frame.tag {
-                b'd' if bytes < CHUNK_BYTES => {
-                    let mut row = CopyRow::default();
-                    row.read(frame.body).map_err(protocol)?;
-                    bytes += frame.body.len();
-                    kept += 1;
-                    let cell = |at: &usize| row.cells().nth(*at).flatten();
-                    let texts =
-                        key_columns.iter().map(|at| cell(at).and_then(|text| std::str::from_utf8(text).ok()));
-                    last_key = Some(cells(&relation, &key_columns, texts));
-                    let key = key(key_columns.iter().map(cell)).unwrap_or_default();
-                    window.read(key, row);
-                }
-                b'E' => failure = Some(ServerError::parse(frame.body).map_err(protocol)?.into_error()),
-                b'Z' => break,
-                _ => {}
+        let mut keep = |line: &[u8]| {
+            if bytes >= CHUNK_BYTES {
+                return Ok(());
             }
-        }
-        if let Some(error) = failure {
-            return Err(error.doing(read()));
-        }
+            let mut row = CopyRow::default();
+            row.read(line).map_err(protocol)?;
+            bytes += line.len();
+            kept += 1;
+            let cell = |at: &usize| row.cells().nth(*at).flatten();
+            let texts = key_columns.iter().map(|at| cell(at).and_then(|text| std::str::from_utf8(text).ok()));
+            last_key = Some(cells(&relation, &key_columns, texts));
+            let key = key(identity.iter().map(cell)).unwrap_or_default();
+            window.read(key, row);
+            Ok(())
+        };
+        let read = || format!("read a chunk of table {}", collection.id);
+        self.database.rows(&keyed, &range, &mut keep).doing(read)?;
         if let Some(reading) = &mut self.current {
             reading.rows += kept as u64;
             if bytes >= CHUNK_BYTES {
@@ -180,18 +161,12 @@ impl Beside {
         Ok((window, last_key))
     }
 
-    /// Everything that the chunk sees was committed before the end of log that this gives.
-    fn begin(&mut self) -> Result<Lsn> {
-        let rows = self.wire()?.query(BEGIN).doing(|| "begin a chunk")?;
-        let end = rows.first().and_then(|row| row.first()).and_then(|cell| cell.as_deref()?.parse().ok());
-        end.ok_or_else(|| Error::new(Kind::Data, "the end of log is no LSN"))
-    }
-
     /// Moves an idle log on, if a chunk waits for its end for long.
     pub fn nudge(&mut self) -> Result<()> {
-        if self.awaits().is_some() && self.nudged.elapsed() >= NUDGE_INTERVAL {
-            self.nudged = Instant::now();
-            self.wire()?.query(NUDGE).doing(|| "move the log on")?;
+        let since = self.clock.monotonic().saturating_sub(self.nudged);
+        if self.awaits().is_some() && since >= NUDGE_INTERVAL {
+            self.nudged = self.clock.monotonic();
+            self.database.nudge()?;
         }
         Ok(())
     }
@@ -201,11 +176,11 @@ impl Beside {
         let Some(table) = self.marks.clone() else { return Err(Error::new(Kind::Bug, "no table of marks")) };
         if self.signal.watermarking == Watermarking::InsertDelete {
             let open = format!("{id}-open");
-            self.wire()?.query(&unmark(&table, &open)).doing(|| format!("write a mark to {table}"))?;
+            self.database.unmark(&table, &open).doing(|| format!("write a mark to {table}"))?;
             return Ok(Close::Mark(open, Op::Delete));
         }
         let close = format!("{id}-close");
-        let times = [("openWindowTimestamp", opened), ("closeWindowTimestamp", jiff::Timestamp::now())];
+        let times = [("openWindowTimestamp", opened), ("closeWindowTimestamp", self.now())];
         self.set_mark(&close, "snapshot-window-close", &times)?;
         Ok(Close::Mark(close, Op::Create))
     }
@@ -214,17 +189,12 @@ impl Beside {
         let Some(table) = self.marks.clone() else { return Ok(()) };
         let times: Vec<String> =
             times.iter().map(|(name, time)| format!("\"{name}\": \"{time:.9}\"")).collect();
-        let statement = mark(&table, id, kind, &format!("{{{}}}", times.join(", ")));
-        self.wire()?
-            .query(&statement)
-            .map(drop)
-            .map_err(|error| match error.kind() {
-                Kind::Denied => error.remedy(format!(
-                    "GRANT INSERT, DELETE ON {table} TO the connector's role; or set signal.read_only = true"
-                )),
-                _ => error,
-            })
-            .doing(|| format!("write a mark to {table}"))
+        let data = format!("{{{}}}", times.join(", "));
+        self.database.mark(&table, id, kind, &data).doing(|| format!("write a mark to {table}"))
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_nanosecond(self.clock.now().nanos().into()).unwrap_or_default()
     }
 }
 

@@ -13,6 +13,13 @@ pub struct Keyed<'a> {
     pub condition: Option<&'a str>,
 }
 
+/// Rows behind `last` (from the first if there is none) up to `maximum`, `limit` of them at most.
+pub struct Range<'a> {
+    pub last: Option<&'a [KeyCell]>,
+    pub maximum: &'a [KeyCell],
+    pub limit: usize,
+}
+
 impl Keyed<'_> {
     fn key_names(&self) -> Vec<String> {
         let column = |at: &usize| self.table.columns.get(*at).map(|column| identifier(&column.name));
@@ -37,22 +44,23 @@ impl Keyed<'_> {
         )
     }
 
-    /// The next rows behind `last`, up to `maximum`, in the form of a snapshot's.
-    pub fn chunk(&self, last: Option<&[KeyCell]>, maximum: &[KeyCell], rows: usize) -> String {
+    /// The rows of a range, in the form of a snapshot's.
+    pub fn chunk(&self, range: &Range<'_>) -> String {
         let columns: Vec<String> = self.table.columns.iter().map(|column| identifier(&column.name)).collect();
         let names = self.key_names();
         let mut conditions: Vec<String> =
             self.condition.map(|condition| format!("({condition})")).into_iter().collect();
-        if let Some(last) = last {
+        if let Some(last) = range.last {
             conditions.push(compared(&names, ">", last));
         }
-        conditions.push(compared(&names, "<=", maximum));
+        conditions.push(compared(&names, "<=", range.maximum));
         format!(
-            "COPY (SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT {rows}) TO STDOUT",
+            "COPY (SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT {}) TO STDOUT",
             columns.join(", "),
             name(&self.table.id),
             conditions.join(" AND "),
-            names.join(", ")
+            names.join(", "),
+            range.limit
         )
     }
 }
@@ -91,7 +99,7 @@ mod tests {
         let key = |a: i32, b: &str| vec![KeyCell::Integer(a), KeyCell::Text(b.to_owned())];
         let keyed = Keyed { condition: None, ..keyed };
         assert_eq!(
-            keyed.chunk(Some(&key(1, "it's")), &key(9, "z"), 3),
+            keyed.chunk(&Range { last: Some(&key(1, "it's")), maximum: &key(9, "z"), limit: 3 }),
             r#"COPY (SELECT "v", "a", "B" FROM "s"."t" WHERE ("a", "B") > ('1', 'it''s') AND ("a", "B") <= ('9', 'z') ORDER BY "a", "B" LIMIT 3) TO STDOUT"#
         );
         assert_eq!(mark(&id, "i", "k", "{}"), r#"INSERT INTO "s"."t" VALUES ('i', 'k', '{}')"#);

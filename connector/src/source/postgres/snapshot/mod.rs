@@ -24,7 +24,7 @@ mod worker;
 
 pub use table::{Wanted, name};
 
-use super::catalog::Catalog;
+use super::catalog::Describes;
 use super::copied::Copied;
 use super::relation::Relations;
 use crate::config::snapshot::SnapshotConfig;
@@ -186,7 +186,7 @@ impl Snapshot {
         &mut self,
         wait: Duration,
         relations: &mut Relations,
-        catalog: &mut Catalog,
+        catalog: &mut dyn Describes,
         take: Take<'_>,
     ) -> Result<bool> {
         self.assign(relations, catalog)?;

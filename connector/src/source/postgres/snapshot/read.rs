@@ -9,7 +9,7 @@ use crate::model::notice::{News, Outcome};
 use crate::snapshot::marker::{Place, marker};
 use crate::snapshot::piece::{Piece, pieces};
 use crate::source::Take;
-use crate::source::postgres::catalog::Catalog;
+use crate::source::postgres::catalog::Describes;
 use crate::source::postgres::relation::Relations;
 use crate::source::postgres::wire::{Wire, ready};
 use shared::error::Context;
@@ -32,7 +32,7 @@ impl Snapshot {
     }
 
     /// Gives each idle worker the next piece.
-    pub(super) fn assign(&mut self, relations: &mut Relations, catalog: &mut Catalog) -> Result<()> {
+    pub(super) fn assign(&mut self, relations: &mut Relations, catalog: &mut dyn Describes) -> Result<()> {
         for at in 0..self.workers.len() {
             if self.workers.get(at).is_some_and(|worker| worker.current.is_some()) {
                 continue;
@@ -52,7 +52,12 @@ impl Snapshot {
     }
 
     /// Locks the next table against changes of its shape, describes it, and cuts it into pieces.
-    fn next_table(&mut self, at: usize, relations: &mut Relations, catalog: &mut Catalog) -> Result<()> {
+    fn next_table(
+        &mut self,
+        at: usize,
+        relations: &mut Relations,
+        catalog: &mut dyn Describes,
+    ) -> Result<()> {
         let (Some((table, wanted)), Some(worker)) = (self.waiting.pop_front(), self.workers.get_mut(at))
         else {
             return Ok(());
