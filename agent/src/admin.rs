@@ -94,9 +94,15 @@ impl Page {
                 let stored = store::size(connection, shape.id)?;
                 let hydrating = state.hydrating.contains(&name);
                 let served_version = state.former.get(&name).copied().unwrap_or(shape.version);
+                let looked_up: serde_json::Map<String, Json> = self
+                    .engine
+                    .looked_up(connection, shape.id)?
+                    .into_iter()
+                    .map(|(n, rows)| (n, json!(rows)))
+                    .collect();
                 views.push(json!({
                     "name": name, "version": shape.version, "served_version": served_version,
-                    "rows": rows, "entities": stored,
+                    "rows": rows, "looked_up_rows": looked_up, "entities": stored,
                     "hydrating": hydrating, "lacks_rows_until_ms": lacks_rows(&state, &name)
                 }));
             }

@@ -3,6 +3,7 @@
 use super::wrong;
 use serde::{Deserialize, Serialize};
 use shared::error::Result;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -93,7 +94,25 @@ pub struct ViewConfig {
     /// How old a value may be before readers are told.
     #[serde(default)]
     pub ttl: Option<String>,
+    /// Other tables whose rows each row is joined with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lookup: Vec<LookupConfig>,
     pub feature: Vec<FeatureConfig>,
+    /// File and line, for messages.
+    #[serde(skip)]
+    pub place: String,
+}
+
+/// `[[feature_view.lookup]]`, as written: another table's latest row, found by its key. `where` and `of` name
+/// its columns `NAME.COLUMN`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookupConfig {
+    pub name: String,
+    pub topic: String,
+    /// Each column of that table's key, and the column of the view's own topic that it equals.
+    #[serde(default)]
+    pub on: BTreeMap<String, String>,
     /// File and line, for messages.
     #[serde(skip)]
     pub place: String,

@@ -110,11 +110,12 @@ fn place(path: &Path, text: &str, views: &mut [feature::ViewConfig], gates: &mut
     };
     for (view, line) in views.iter_mut().zip(lines_of("[[feature_view]]")) {
         view.place = format!("{}, line {line}", path.display());
-        for feature in &mut view.feature {
-            let named = |text: &str| names(text, &feature.name);
-            let below = text.lines().enumerate().skip(line).find(|(_, text)| named(text));
-            feature.place = format!("{}, line {}", path.display(), below.map_or(line, |(n, _)| n + 1));
-        }
+        let below = |name: &str| {
+            let found = text.lines().enumerate().skip(line).find(|(_, text)| names(text, name));
+            format!("{}, line {}", path.display(), found.map_or(line, |(n, _)| n + 1))
+        };
+        view.feature.iter_mut().for_each(|feature| feature.place = below(&feature.name));
+        view.lookup.iter_mut().for_each(|lookup| lookup.place = below(&lookup.name));
     }
     for (gate, line) in gates.iter_mut().zip(lines_of("[[gate]]")) {
         gate.place = format!("{}, line {line}", path.display());

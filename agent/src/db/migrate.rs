@@ -30,6 +30,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0036_feature_version", include_str!("migrations/0036_feature_version.sql")),
     ("0040_sync_targets", include_str!("migrations/0040_sync_targets.sql")),
     ("0041_store_block", include_str!("migrations/0041_store_block.sql")),
+    ("0042_feature_lookup", include_str!("migrations/0042_feature_lookup.sql")),
 ];
 
 /// How many migrations the file has seen.

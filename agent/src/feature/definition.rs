@@ -4,6 +4,7 @@
 use super::aggregate::Aggregate;
 use super::expression::Expression;
 use super::formula::Formula;
+use super::lookup::definition::{Columns, Lookup};
 use super::window::{Edge, Window};
 use crate::config::feature::{FeatureConfig, Meaning, ViewConfig};
 use crate::model::feature::{EntityType, FeatureType};
@@ -38,8 +39,10 @@ pub struct View {
     /// Column of the event time; the commit's time when `None`.
     pub time: Option<String>,
     pub meaning: Meaning,
+    /// Other tables whose rows each row is joined with.
+    pub lookups: Vec<Lookup>,
     pub filter: Option<Filter>,
-    /// Columns kept per row: what features and filter read.
+    /// Columns kept per row: what features and filter read; a looked-up one as `LOOKUP.COLUMN`.
     pub columns: Vec<String>,
     /// What is kept up while rows come and go.
     pub aggregates: Vec<Aggregated>,
@@ -84,16 +87,51 @@ pub enum Compute {
 }
 
 impl View {
-    /// Every column that the view reads from its topic.
-    pub fn needed(&self) -> impl Iterator<Item = &str> {
+    /// Whether rows of this topic change the view: its own, or one that is looked up.
+    pub fn reads(&self, topic: &str) -> bool {
+        self.topic == topic || self.lookups.iter().any(|lookup| lookup.topic == topic)
+    }
+
+    /// Its own topic and those that it looks up; some may be named twice.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&*self.topic).chain(self.lookups.iter().map(|lookup| &*lookup.topic))
+    }
+
+    /// Every column that the view reads from its own topic; some may be named twice.
+    pub fn own(&self) -> impl Iterator<Item = &str> {
         let entity = self.entity.iter().map(|(name, _)| name.as_str());
-        entity.chain(self.time.as_deref()).chain(self.columns.iter().map(String::as_str))
+        let is_own = |name: &&str| self.lookups.iter().all(|lookup| lookup.column_of(name).is_none());
+        let columns = self.columns.iter().map(String::as_str).filter(is_own);
+        let joined = self.lookups.iter().flat_map(Lookup::ours);
+        entity.chain(self.time.as_deref()).chain(columns).chain(joined)
+    }
+
+    /// Every column that the view reads from a topic; some may be named twice.
+    pub fn needed<'v>(&'v self, topic: &'v str) -> impl Iterator<Item = &'v str> {
+        let own = (self.topic == topic).then(|| self.own());
+        let looked_up = self.lookups.iter().filter(move |lookup| lookup.topic == topic);
+        own.into_iter().flatten().chain(looked_up.flat_map(Lookup::needed))
     }
 
     /// Rows older than this before now are in no window; `None` if a feature has no window.
     pub fn longest_window_us(&self) -> Option<i64> {
         let reaches = self.aggregates.iter().map(|a| a.window.reach_us());
         reaches.into_iter().try_fold(0, |longest, reach| reach.map(|reach| longest.max(reach)))
+    }
+
+    /// Which column of a topic one of the view's columns is; `None` if it is of another topic.
+    pub fn column_in<'n>(&self, topic: &str, name: &'n str) -> Option<&'n str> {
+        let looked_up = self.lookups.iter().find_map(|lookup| Some((lookup, lookup.column_of(name)?)));
+        match looked_up {
+            Some((lookup, column)) => (lookup.topic == topic).then_some(column),
+            None => (self.topic == topic).then_some(name),
+        }
+    }
+
+    /// The topics that it is made from, each with how far back (`None`: all rows since ever); its own first.
+    pub fn needs(&self) -> impl Iterator<Item = (&str, Option<i64>)> {
+        let looked_up = self.lookups.iter().map(|lookup| (&*lookup.topic, None));
+        std::iter::once((&*self.topic, self.longest_window_us())).chain(looked_up)
     }
 
     /// The length of the shortest window; the longest possible if there is none.
@@ -144,7 +182,7 @@ fn view(config: &ViewConfig) -> Result<View> {
     if config.feature.is_empty() || config.feature.len() > MAX_FEATURES {
         return Err(wrong(format!("a feature view needs 1 to {MAX_FEATURES} features")));
     }
-    let mut columns = Vec::new();
+    let mut columns = Columns::compile(config)?;
     let filter = config.filter.as_ref().map(|text| filter(text, &mut columns)).transpose()?;
     let (mut aggregates, mut features) = (Vec::new(), Vec::with_capacity(config.feature.len()));
     for one in &config.feature {
@@ -157,12 +195,14 @@ fn view(config: &ViewConfig) -> Result<View> {
     let ttl_us = config.ttl.as_ref().map(|text| duration("ttl", text)).transpose()?;
     let definition = serde_json::to_string(config)
         .map_err(|e| Error::new(Kind::Bug, format!("a definition cannot be written as JSON: {e}")))?;
+    let (columns, lookups) = columns.finish(config)?;
     Ok(View {
         name: config.name.clone(),
         topic: config.topic.clone(),
         entity: entity(config)?,
         time: config.time.clone(),
         meaning: config.meaning,
+        lookups,
         filter,
         columns,
         aggregates,
@@ -186,16 +226,17 @@ fn entity(config: &ViewConfig) -> Result<Vec<(String, EntityType)>> {
     Ok(config.entity.iter().cloned().zip(types).collect())
 }
 
-fn filter(text: &str, columns: &mut Vec<String>) -> Result<Filter> {
+fn filter(text: &str, columns: &mut Columns) -> Result<Filter> {
     let expression = Expression::compile(text).map_err(|why| wrong(format!("where: {why}")))?;
-    let places = expression.columns().iter().map(|name| place(columns, name)).collect();
+    let places = expression.columns().iter().map(|name| columns.place(name));
+    let places = places.collect::<Result<_>>().doing(|| "where".to_owned())?;
     Ok(Filter { columns: places, expression })
 }
 
 fn feature(
     config: &FeatureConfig,
     above: &[Feature],
-    columns: &mut Vec<String>,
+    columns: &mut Columns,
     aggregates: &mut Vec<Aggregated>,
 ) -> Result<Feature> {
     name(&config.name)?;
@@ -237,7 +278,7 @@ fn feature(
     Ok(Feature { name: config.name.clone(), compute, kind })
 }
 
-fn aggregated(config: &FeatureConfig, columns: &mut Vec<String>) -> Result<Aggregated> {
+fn aggregated(config: &FeatureConfig, columns: &mut Columns) -> Result<Aggregated> {
     let written = config.aggregate.as_deref();
     // A column alone: its value in the latest row.
     let aggregate =
@@ -258,7 +299,7 @@ fn aggregated(config: &FeatureConfig, columns: &mut Vec<String>) -> Result<Aggre
         (false, Some(_)) => return Err(wrong(format!("{called} takes no p"))),
         (false, None) => aggregate,
     };
-    let of = config.of.as_ref().map(|column| place(columns, column));
+    let of = config.of.as_ref().map(|column| columns.place(column)).transpose()?;
     Ok(Aggregated { name: config.name.clone(), aggregate, of, window: window(config)? })
 }
 
@@ -289,15 +330,8 @@ fn earlier(name: &str, above: &[Feature]) -> Result<usize> {
     })
 }
 
-/// The column's place, added if it is new.
-fn place(columns: &mut Vec<String>, name: &str) -> usize {
-    columns.iter().position(|column| column == name).unwrap_or_else(|| {
-        columns.push(name.to_owned());
-        columns.len() - 1
-    })
-}
-
-fn name(name: &str) -> Result<()> {
+/// Fails unless it can name a view, a feature or a look-up.
+pub(super) fn name(name: &str) -> Result<()> {
     let fits = !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.contains(':');
     if fits { Ok(()) } else { Err(wrong("a name has 1 to 200 bytes and no colon")) }
 }
@@ -323,7 +357,7 @@ fn known<T: Copy>(key: &str, written: &str, all: &[(&'static str, T)]) -> Result
     Err(wrong(format!("unknown {key} `{written}`")).remedy(remedy))
 }
 
-fn wrong(what: impl Into<String>) -> Error {
+pub(super) fn wrong(what: impl Into<String>) -> Error {
     Error::new(Kind::Config, what.into())
 }
 
@@ -352,7 +386,7 @@ mod tests {
         .expect("valid");
         let view = views.first().expect("one");
         assert_eq!(view.columns, ["status", "amount"]);
-        assert_eq!(view.needed().collect::<Vec<_>>(), ["user_id", "at", "status", "amount"]);
+        assert_eq!(view.needed("t").collect::<Vec<_>>(), ["user_id", "at", "status", "amount"]);
         assert_eq!(view.longest_window_us(), Some(3_600_000_000));
         assert_eq!((view.edges().len(), view.shortest_window_us()), (2, 600_000_000));
         assert_eq!(view.aggregates.iter().map(|a| a.of).collect::<Vec<_>>(), [None, Some(1)]);
@@ -386,10 +420,56 @@ mod tests {
             (format!("{HEAD}{one}{DERIVED}\"sun + 1\""), "unknown feature `sun`", "did you mean `sum`?"),
             (format!("{HEAD}{one}{DERIVED}\"sum || 1\""), "operator || is not supported", ""),
             (format!("{HEAD}[[feature_view.feature]]\nname = \"s\""), "needs a column", ""),
+            (
+                format!("{HEAD}{}", one.replace("\"amount\"", "\"m.amount\"")),
+                "unknown look-up `m`",
+                "gives a name",
+            ),
+            (format!("{HEAD}where = \"m.a = 1\"\n{one}"), "where: `m.a`: unknown look-up `m`", ""),
         ] {
             let error = read(&text).expect_err(says);
             assert!(error.to_string().contains(says), "{error}");
             assert!(error.hint().contains(remedy), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_in_look_ups_are_named() {
+        let with = |lookup: &str, of: &str| {
+            let feature =
+                format!("[[feature_view.feature]]\nname = \"sum\"\naggregate = \"sum\"\nof = \"{of}\"");
+            format!("{HEAD}{lookup}\n{feature}")
+        };
+        let shop = "{ name = \"shop\", topic = \"s\", on = { id = \"shop_id\" } }";
+        let good = read(&with(&format!("lookup = [{shop}]"), "shop.risk")).expect("valid");
+        let view = good.first().expect("one");
+        assert_eq!(view.needed("t").collect::<Vec<_>>(), ["user_id", "shop_id"]);
+        assert_eq!(view.needed("s").collect::<Vec<_>>(), ["id", "risk"]);
+        assert_eq!(view.needs().collect::<Vec<_>>(), [("t", None), ("s", None)]);
+        assert_eq!(
+            (view.column_in("s", "shop.risk"), view.column_in("t", "shop.risk")),
+            (Some("risk"), None)
+        );
+        for (lookup, of, says, remedy) in [
+            (shop.to_owned(), "shp.risk", "`shp.risk`: unknown look-up `shp`", "did you mean `shop`?"),
+            (shop.to_owned(), "risk", "look-up \"shop\": nothing reads it", ""),
+            (format!("{shop}, {shop}"), "shop.risk", "look-up \"shop\": the name is taken", ""),
+            (shop.replace("id = \"shop_id\"", ""), "shop.risk", "needs on = ", "each column of its key"),
+            (shop.replace("shop_id", "a.b"), "shop.risk", "on: `a.b` must be a column of the view's own", ""),
+            (shop.replace("\"s\"", "\"\""), "shop.risk", "a look-up needs a topic", ""),
+            (shop.replace("\"shop\"", "\"a.b\""), "shop.risk", "a look-up's name has no dot", ""),
+        ] {
+            let text = with(&format!("lookup = [{lookup}]"), of);
+            let error = read(&text).expect_err(says);
+            assert!(error.to_string().contains(says), "{error}");
+            assert!(error.hint().contains(remedy), "{error:?}");
+        }
+        for text in [
+            with(&format!("time = \"shop.at\"\nlookup = [{shop}]"), "shop.risk"),
+            with(&format!("lookup = [{shop}]"), "shop.risk").replace("[\"user_id\"]", "[\"shop.owner\"]"),
+        ] {
+            let error = read(&text).expect_err("refused").to_string();
+            assert!(error.contains("entity and time are columns of the view's own topic"), "{error}");
         }
     }
 }

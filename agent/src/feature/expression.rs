@@ -9,6 +9,7 @@
 //! | `[NOT] IN (…)`, `[NOT] BETWEEN a AND b` | as SQL expands them |
 //! | `'text'`, `12`, `-1.5`, `1e3`, `TRUE`, `FALSE`, `NULL` | literals |
 //! | `name`, `"Name"` | a column, written as it is in the record |
+//! | `lookup.name` | a column of a looked-up row |
 //!
 //! Numbers compare by value, text by its bytes. A timestamp column compares with a text such as
 //! `'2026-01-31'` or `'2026-01-31T12:00:00Z'`, in UTC where no offset is given. Everything else is
@@ -135,7 +136,9 @@ fn node(tree: &Expr, columns: &mut Vec<String>) -> Result<Node, String> {
             let high = Node::Compare(Test::LessOrEqual, value, term(high, columns)?);
             negate(Node::And(Box::new(low), Box::new(high)), *negated)
         }
-        Expr::Identifier(_) | Expr::Value(_) => Node::Truth(term(tree, columns)?),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => {
+            Node::Truth(term(tree, columns)?)
+        }
         other => return Err(refused(other)),
     })
 }
@@ -159,13 +162,11 @@ fn test(op: &BinaryOperator) -> Result<Test, String> {
 fn term(tree: &Expr, columns: &mut Vec<String>) -> Result<Term, String> {
     match tree {
         Expr::Nested(inner) => term(inner, columns),
-        Expr::Identifier(name) => {
-            let at = columns.iter().position(|c| *c == name.value).unwrap_or_else(|| {
-                columns.push(name.value.clone());
-                columns.len() - 1
-            });
-            Ok(Term::Column(at))
-        }
+        Expr::Identifier(name) => Ok(column(&name.value, columns)),
+        Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+            [lookup, name] => Ok(column(&format!("{}.{}", lookup.value, name.value), columns)),
+            _ => Err(refused(tree)),
+        },
         Expr::Value(value) => literal(&value.value, false),
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match &**expr {
             Expr::Value(value) => literal(&value.value, true),
@@ -173,6 +174,14 @@ fn term(tree: &Expr, columns: &mut Vec<String>) -> Result<Term, String> {
         },
         other => Err(refused(other)),
     }
+}
+
+fn column(name: &str, columns: &mut Vec<String>) -> Term {
+    let known = columns.iter().position(|column| column == name);
+    Term::Column(known.unwrap_or_else(|| {
+        columns.push(name.to_owned());
+        columns.len() - 1
+    }))
 }
 
 fn refused(tree: &Expr) -> String {

@@ -95,7 +95,7 @@ fn what_is_not_supported_is_refused_by_name() {
         ("a = 1 b = 2", "unexpected b"),
         ("a = ", "Expected"),
         ("(SELECT 1) = 1", "SELECT"),
-        ("a.b = 1", "a.b"),
+        ("a.b.c = 1", "a.b.c"),
     ] {
         let error = Expression::compile(text).expect_err(text);
         assert!(error.contains(says), "{text}: {error}");

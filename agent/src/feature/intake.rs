@@ -54,11 +54,7 @@ pub fn take(
     if columns.contains(&Value::Unchanged)
         && let Some(stored) = stored()?
     {
-        for (column, stored) in columns.iter_mut().zip(stored) {
-            if *column == Value::Unchanged {
-                *column = stored;
-            }
-        }
+        fill(&mut columns, stored);
     }
     Ok(checked(view, columns, value, places, row.committed_us))
 }
@@ -94,7 +90,17 @@ fn checked<'r>(
     Ok(Some(Kept { entity, time_us, columns }))
 }
 
-fn present(name: &str, value: &Value) -> Result<(), Reason> {
+/// Takes what the source did not send from what is stored.
+pub fn fill(columns: &mut [Value], stored: Vec<Value>) {
+    for (column, stored) in columns.iter_mut().zip(stored) {
+        if *column == Value::Unchanged {
+            *column = stored;
+        }
+    }
+}
+
+/// Whether a column has a value, or null.
+pub fn present(name: &str, value: &Value) -> Result<(), Reason> {
     match value {
         Value::Absent => Err(Reason::new("missing_column", format!("the record has no column {name}"))),
         Value::Unchanged => Err(Reason::new(

@@ -10,6 +10,7 @@
 //! definition, expression, formula     what is wanted
 //! window, aggregate                   which rows, and what of them; accumulator, kept, total: how
 //! intake                              a row → what a view keeps of it
+//! lookup                              the same with columns of other tables' rows
 //! chunk, keys, state                  rows in the file
 //! waiting, memory                     places not yet filed, entities at hand
 //! pending                             a transaction's new rows
@@ -26,6 +27,7 @@ mod formula;
 mod intake;
 mod kept;
 mod keys;
+mod lookup;
 mod memory;
 mod pending;
 mod state;
@@ -36,16 +38,19 @@ mod waiting;
 mod window;
 mod work;
 
+use crate::config::feature::Meaning;
 use crate::model::feature::{FeatureRow, ViewId, ViewShape};
 use crate::model::row::Row;
 use crate::model::verdict::Reason;
 pub use definition::View;
+use intake::Places;
 pub use intake::entity_value;
-use intake::{Kept, Places};
+use lookup::{Joins, Stage};
 pub use memory::Limits;
 use memory::Memory;
 use rusqlite::{Connection, Transaction};
 use shared::error::{Error, Kind, Result};
+use std::collections::HashSet;
 use std::sync::Mutex;
 use work::{Passing, Work};
 
@@ -66,7 +71,10 @@ struct Live {
     id: ViewId,
     version: i64,
     view: View,
+    /// Among the topic's columns, or among those that look-ups give.
     places: Places,
+    /// Only where something is looked up.
+    joins: Option<Joins>,
     /// Those that rows enter by come first: one may pass a row right after the other.
     edges: Vec<Passing>,
     /// The longest time between two rows of a chunk.
@@ -113,16 +121,21 @@ impl Engine {
         for view in views {
             let of_name = known.extract_if(.., |known| known.name == view.name).collect();
             let (id, version) = version::place(tx, &view, of_name, now_us, &mut opened)?;
-            let places = Places::find(&view, columns(&view.topic)).ok_or_else(|| {
+            let (places, joins) = places(&view, &columns).ok_or_else(|| {
                 Error::new(Kind::Bug, format!("view {}: its columns are not among the topic's", view.name))
             })?;
-            live.push(Live::new((id, version), view, places, limits));
+            live.push(Live::new((id, version), view, (places, joins), limits));
         }
         for gone in known {
             state::forget_view(tx, gone.id)?;
             opened.gone.push(gone.id);
         }
         Ok((Engine { views: live }, opened))
+    }
+
+    /// Forgets what a stale view has so far, before it is built from the log's start.
+    pub fn begin(&self, tx: &Transaction<'_>, view: ViewId) -> Result<()> {
+        state::clear(tx, view)
     }
 
     /// Says that a stale view's state is complete.
@@ -133,10 +146,18 @@ impl Engine {
         }
     }
 
-    /// What a view is made from: its topic, and the longest window (`None`: all rows since ever).
-    pub fn needs(&self, view: ViewId) -> Option<(&str, Option<i64>)> {
-        let live = self.views.iter().find(|live| live.id == view)?;
-        Some((&live.view.topic, live.view.longest_window_us()))
+    /// What a view is made from: its topic with the longest window (`None`: all rows since ever), then
+    /// the topics that it looks up, of which it needs all rows. Empty if there is no such view.
+    pub fn needs(&self, view: ViewId) -> Vec<(&str, Option<i64>)> {
+        let live = self.views.iter().find(|live| live.id == view);
+        live.map_or_else(Vec::new, |live| live.view.needs().collect())
+    }
+
+    /// Topics whose rows are taken in the order of their commits: what a change is joined with depends on it.
+    pub fn in_order(&self) -> HashSet<String> {
+        let joins_once = |live: &&Live| live.joins.is_some() && live.view.meaning == Meaning::Changes;
+        let views = self.views.iter().filter(joins_once);
+        views.flat_map(|live| live.view.topics()).map(str::to_owned).collect()
     }
 
     /// A view's name, for messages; empty if there is no such view.
@@ -160,20 +181,37 @@ impl Engine {
         now_us: i64,
         only: Option<&[ViewId]>,
     ) -> Result<Effect> {
-        let mut effect = Effect::default();
-        let wanted =
-            |live: &&Live| live.view.topic == topic && only.is_none_or(|only| only.contains(&live.id));
-        for live in self.views.iter().filter(wanted) {
-            let mut work = Work::begin(live, tx)?;
-            work.advance(now_us)?;
-            for row in rows {
-                if let Err(reason) = work.take(row)? {
-                    effect.refused.push((row.offset, reason));
-                }
+        Ok(self.apply_all(tx, &[(topic, rows)], now_us, only)?.pop().unwrap_or_default())
+    }
+
+    /// [`Engine::apply`] of several partitions' rows; gives each one's effect. A view with look-ups takes
+    /// them in the order of their commits, partition by partition in the log's order.
+    pub fn apply_all(
+        &self,
+        tx: &Transaction<'_>,
+        batches: &[(&str, &[Row])],
+        now_us: i64,
+        only: Option<&[ViewId]>,
+    ) -> Result<Vec<Effect>> {
+        let mut effects: Vec<Effect> = batches.iter().map(|_| Effect::default()).collect();
+        for live in self.views.iter().filter(|live| only.is_none_or(|only| only.contains(&live.id))) {
+            if let Some(joins) = &live.joins {
+                live.join(joins, tx, batches, now_us, &mut effects)?;
+                continue;
             }
-            effect.values.extend(work.end()?);
+            let own = batches.iter().zip(&mut effects).filter(|((topic, _), _)| live.view.topic == *topic);
+            for ((_, rows), effect) in own {
+                let mut work = Work::begin(live, tx)?;
+                work.advance(now_us)?;
+                for row in *rows {
+                    if let Err(reason) = work.take(row)? {
+                        effect.refused.push((row.offset, reason));
+                    }
+                }
+                effect.values.extend(work.end()?);
+            }
         }
-        Ok(effect)
+        Ok(effects)
     }
 
     /// Whether an edge of a window passed a row since the last [`Engine::expire`]; only reads.
@@ -206,6 +244,9 @@ impl Engine {
             more |= to_us < now_us;
             work.advance(to_us)?;
             work.trim()?;
+            if let Some(joins) = &live.joins {
+                lookup::trim(tx, live, joins, to_us, limit)?;
+            }
             values.extend(work.end()?);
         }
         Ok((values, more))
@@ -225,6 +266,12 @@ impl Engine {
         state::forget_view(tx, former)
     }
 
+    /// Rows of looked-up tables, per view that has some and look-up's name.
+    pub fn looked_up(&self, connection: &Connection, view: ViewId) -> Result<Vec<(String, i64)>> {
+        let live = self.views.iter().find(|live| live.id == view);
+        live.map_or(Ok(Vec::new()), |live| lookup::sizes(connection, live))
+    }
+
     /// Rows kept, per view name.
     pub fn sizes(&self, connection: &Connection) -> Result<Vec<(String, i64)>> {
         let size = |live: &Live| Ok((live.view.name.clone(), state::size(connection, live.id)?));
@@ -232,18 +279,70 @@ impl Engine {
     }
 }
 
+/// Where a view's columns stand; `None` if one is not among the topics'.
+fn places<'c>(view: &View, columns: &impl Fn(&str) -> &'c [String]) -> Option<(Places, Option<Joins>)> {
+    if view.lookups.is_empty() {
+        return Some((Places::find(view, columns(&view.topic))?, None));
+    }
+    Some((Places::find(view, &lookup::joined_columns(view))?, Some(Joins::find(view, columns)?)))
+}
+
 impl Live {
-    fn new((id, version): (ViewId, i64), view: View, places: Places, limits: Limits) -> Live {
+    fn new(
+        (id, version): (ViewId, i64),
+        view: View,
+        (places, joins): (Places, Option<Joins>),
+        limits: Limits,
+    ) -> Live {
         let edges = Passing::of(&view);
         let span_us = view.shortest_window_us() / CHUNKS_PER_WINDOW;
         let aggregated = definition::wanted(view.aggregates.iter().filter_map(|one| one.of));
         let memory = Mutex::new(Memory::new(limits));
-        Live { id, version, view, places, edges, span_us, aggregated, memory }
+        Live { id, version, view, places, joins, edges, span_us, aggregated, memory }
     }
 
-    /// Whether a row is, or may after a step of the clock be, in a window.
-    fn counts(&self, kept: &Kept, now_us: i64) -> bool {
-        self.forgotten_us(now_us).is_none_or(|to_us| kept.time_us > to_us)
+    /// Takes those rows that change a view with look-ups.
+    fn join(
+        &self,
+        joins: &Joins,
+        tx: &Transaction<'_>,
+        batches: &[(&str, &[Row])],
+        now_us: i64,
+        effects: &mut [Effect],
+    ) -> Result<()> {
+        if !batches.iter().any(|(topic, _)| self.view.reads(topic)) {
+            return Ok(());
+        }
+        let mut work = Work::begin(self, tx)?;
+        work.advance(now_us)?;
+        let mut stage = Stage::new(self, joins, tx, work);
+        let mut refused = Vec::new();
+        for (at, topic, row) in lookup::in_order(&self.view, batches) {
+            if let Err(reason) = stage.take(topic, row, (at, row.offset))? {
+                refused.push(((at, row.offset), reason));
+            }
+        }
+        let ended = stage.end()?;
+        for (origin, reason) in ended.refused {
+            // What one row does to many is one refusal.
+            if refused.iter().all(|(other, _)| *other != origin) {
+                refused.push((origin, reason));
+            }
+        }
+        for ((at, offset), reason) in refused {
+            if let Some(effect) = effects.get_mut(at) {
+                effect.refused.push((offset, reason));
+            }
+        }
+        if let Some(effect) = effects.first_mut() {
+            effect.values.extend(ended.values);
+        }
+        Ok(())
+    }
+
+    /// Whether a row of this time is, or may after a step of the clock be, in a window.
+    fn remembers(&self, time_us: i64, now_us: i64) -> bool {
+        self.forgotten_us(now_us).is_none_or(|to_us| time_us > to_us)
     }
 
     /// Rows up to this time are in no window any more, unless the clock is set back; `None` if all are.

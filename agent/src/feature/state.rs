@@ -362,8 +362,16 @@ pub fn entities(tx: &Transaction<'_>, view: ViewId) -> Result<Vec<Box<[u8]>>> {
     all(tx, sql, [view.0], |r| r.get::<_, Vec<u8>>(0).map(Into::into))
 }
 
-/// Forgets a view's rows.
+/// Forgets a view's rows, and what it looked up.
 pub fn clear(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
+    for table in ["feature_lookup", "feature_joined", "feature_reference"] {
+        db::execute(tx, DOING, &format!("DELETE FROM {table} WHERE view = ?1"), [view.0])?;
+    }
+    empty(tx, view)
+}
+
+/// Forgets a view's rows.
+pub fn empty(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
     for table in ["feature_chunk", "feature_key", "feature_place", "feature_placed"] {
         db::execute(tx, DOING, &format!("DELETE FROM {table} WHERE view = ?1"), [view.0])?;
     }

@@ -56,6 +56,7 @@ impl World {
             include_str!("../db/migrations/0030_feature_engine.sql"),
             include_str!("../db/migrations/0035_feature_keys.sql"),
             include_str!("../db/migrations/0036_feature_version.sql"),
+            include_str!("../db/migrations/0042_feature_lookup.sql"),
         ] {
             connection.execute_batch(layout).expect("the layout");
         }

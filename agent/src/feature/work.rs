@@ -190,7 +190,7 @@ impl<'a> Work<'a> {
         let old = self.find(key)?;
         let stored = || Ok(old.as_ref().map(|(_, kept)| kept.columns.clone()));
         let kept = match intake::take(&self.live.view, &self.live.places, row, stored)? {
-            Ok(kept) => kept.filter(|kept| self.live.counts(kept, self.now_us())),
+            Ok(kept) => kept.filter(|kept| self.live.remembers(kept.time_us, self.now_us())),
             Err(reason) => return Ok(Err(reason)),
         };
         self.change(key, old, kept).map(Ok)
@@ -279,7 +279,7 @@ impl<'a> Work<'a> {
             self.memory.touch(entity);
         }
         self.pending = Pending::default();
-        state::clear(self.tx, self.live.id)?;
+        state::empty(self.tx, self.live.id)?;
         self.memory.empty();
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::feature::{View, definition};
 use crate::registry::{self, Registry};
 use shared::config::nearest;
 use shared::error::{Error, Kind, Result};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// The views that were not looked at yet.
 pub struct Fits {
@@ -30,7 +30,7 @@ struct Misfit {
 impl Fits {
     pub fn new(configs: &[ViewConfig]) -> Result<Fits> {
         let views = definition::compile(configs)?;
-        let topics = views.iter().map(|view| view.topic.clone()).collect();
+        let topics = views.iter().flat_map(View::topics).map(str::to_owned).collect();
         Ok(Fits { views: configs.iter().cloned().zip(views).collect(), topics })
     }
 
@@ -56,11 +56,15 @@ impl Fits {
 
     /// False if the schema is not known under the topic's name.
     fn look_at(&self, topic: &str, registry: &Registry) -> Result<bool> {
-        let Some(version) = registry.latest(&format!("{topic}-value"))? else { return Ok(false) };
-        let Some(text) = registry.whole_schema(version.id)? else { return Ok(false) };
+        let schema = |subject: &str| match registry.latest(subject)? {
+            Some(version) => registry.whole_schema(version.id),
+            None => Ok(None),
+        };
+        let Some(text) = schema(&format!("{topic}-value"))? else { return Ok(false) };
         let Ok(columns) = decode::columns(&text) else { return Ok(true) };
-        for (config, view) in self.views.iter().filter(|(config, _)| config.topic == topic) {
-            for Misfit { place, what, remedy } in misfits(config, view, &columns) {
+        let key = key(schema(&format!("{topic}-key"))?.as_deref());
+        for (config, view) in self.views.iter().filter(|(_, view)| view.reads(topic)) {
+            for Misfit { place, what, remedy } in misfits(config, view, topic, &columns, key.as_deref()) {
                 tracing::warn!(
                     event = "view_does_not_fit",
                     view = view.name,
@@ -89,20 +93,63 @@ pub fn check(config: &Config) -> Result<String> {
         Err(error) if error.kind() == Kind::Unreachable => return Ok(format!("not looked at: {error}")),
         reader => reader?,
     };
+    let schema = |subject: &str| registry::latest_schema(&reader, subject);
     let mut known = 0;
     for (config, view) in config.feature_view.iter().zip(&views) {
-        let text = registry::latest_schema(&reader, &format!("{}-value", view.topic))?;
-        let Some(columns) = text.and_then(|text| decode::columns(&text).ok()) else { continue };
-        known += 1;
-        if let Some(Misfit { place, what, remedy }) = misfits(config, view, &columns).into_iter().next() {
-            let what = format!("view {} ({place}): {what} in topic {}", view.name, view.topic);
-            return Err(Error::new(Kind::Config, what).remedy(remedy));
+        let mut topics: Vec<&str> = view.topics().collect();
+        topics.dedup();
+        for topic in topics {
+            let text = schema(&format!("{topic}-value"))?;
+            let Some(columns) = text.and_then(|text| decode::columns(&text).ok()) else { continue };
+            known += usize::from(topic == view.topic);
+            let key = key(schema(&format!("{topic}-key"))?.as_deref());
+            let first = misfits(config, view, topic, &columns, key.as_deref()).into_iter().next();
+            if let Some(Misfit { place, what, remedy }) = first {
+                let what = format!("view {} ({place}): {what} in topic {topic}", view.name);
+                return Err(Error::new(Kind::Config, what).remedy(remedy));
+            }
         }
     }
     Ok(format!("{known} of {} are over topics whose schema is known", views.len()))
 }
 
-fn misfits(config: &ViewConfig, view: &View, columns: &[(String, ColumnKind)]) -> Vec<Misfit> {
+/// The columns of a topic's keys, if their schema is known and is one of columns.
+fn key(schema: Option<&str>) -> Option<Vec<String>> {
+    let columns = decode::columns(schema?).ok()?;
+    Some(columns.into_iter().map(|(column, _)| column).collect())
+}
+
+/// The columns of a topic that a view reads: each with its place, and what is in front of its name where it is
+/// written.
+fn sought<'v>(config: &'v ViewConfig, view: &'v View, topic: &str) -> Vec<(&'v str, String, &'v str)> {
+    // By the feature that reads it, else by the view.
+    let reader = |name: &str| config.feature.iter().find(|f| f.of.as_deref() == Some(name));
+    let place = |name: &str| reader(name).map_or(&*config.place, |feature| &feature.place);
+    let mut all = Vec::new();
+    if view.topic == topic {
+        let joined = |name: &str| config.lookup.iter().find(|l| l.on.values().any(|ours| ours == name));
+        let own = |name: &'v str| match (reader(name), joined(name)) {
+            (None, Some(lookup)) => (&*lookup.place, String::new(), name),
+            _ => (place(name), String::new(), name),
+        };
+        all.extend(view.own().map(own));
+    }
+    for (written, lookup) in config.lookup.iter().zip(&view.lookups).filter(|(_, l)| l.topic == topic) {
+        let names = lookup.names().zip(&lookup.columns);
+        all.extend(lookup.on.iter().map(|(theirs, _)| (&*written.place, String::new(), &**theirs)));
+        all.extend(names.map(|(name, column)| (place(&name), format!("{}.", lookup.name), &**column)));
+    }
+    all
+}
+
+/// What of a view does not fit a topic's columns, and those of its key if they are known.
+fn misfits(
+    config: &ViewConfig,
+    view: &View,
+    topic: &str,
+    columns: &[(String, ColumnKind)],
+    key: Option<&[String]>,
+) -> Vec<Misfit> {
     let kind = |name: &str| columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind);
     let mut all = Vec::new();
     let mut say = |place: &str, what: String, remedy: String| {
@@ -111,17 +158,17 @@ fn misfits(config: &ViewConfig, view: &View, columns: &[(String, ColumnKind)]) -
             all.push(misfit);
         }
     };
-    // By the feature that reads it, else by the view.
-    let reader = |name: &str| config.feature.iter().find(|f| f.of.as_deref() == Some(name));
-    for name in view.needed().filter(|name| kind(name).is_none()) {
-        let place = reader(name).map_or(&config.place, |feature| &feature.place);
+    for (place, prefix, name) in sought(config, view, topic) {
+        if kind(name).is_some() {
+            continue;
+        }
         let remedy = match nearest(name, columns.iter().map(|(column, _)| column.as_str())) {
-            Some(near) => format!("did you mean `{near}`?"),
+            Some(near) => format!("did you mean `{prefix}{near}`?"),
             None => "name a column of the table".to_owned(),
         };
-        say(place, format!("unknown column `{name}`"), remedy);
+        say(place, format!("unknown column `{prefix}{name}`"), remedy);
     }
-    if let Some(name) = &view.time
+    if let Some(name) = view.time.as_deref().and_then(|name| view.column_in(topic, name))
         && let Some(kind) = kind(name).filter(|kind| *kind != ColumnKind::Timestamp)
     {
         let what = format!("time: column `{name}` is a {}, not a timestamp", kind.name());
@@ -129,7 +176,8 @@ fn misfits(config: &ViewConfig, view: &View, columns: &[(String, ColumnKind)]) -
     }
     for aggregated in &view.aggregates {
         let name = aggregated.of.and_then(|at| view.columns.get(at));
-        let Some((name, kind)) = name.and_then(|name| Some((name, kind(name)?))) else { continue };
+        let column = name.and_then(|name| view.column_in(topic, name)).and_then(kind);
+        let Some((name, kind)) = name.zip(column) else { continue };
         let fits = match kind {
             ColumnKind::Number => true,
             ColumnKind::Vector => aggregated.aggregate.takes_lists(),
@@ -142,6 +190,12 @@ fn misfits(config: &ViewConfig, view: &View, columns: &[(String, ColumnKind)]) -
             let what = format!("{written} cannot be made of column `{name}`, which is a {}", kind.name());
             say(place, what, "name a column of numbers".to_owned());
         }
+    }
+    for (written, lookup) in config.lookup.iter().zip(&view.lookups).filter(|(_, l)| l.topic == topic) {
+        let on: BTreeSet<&str> = lookup.on.iter().map(|(theirs, _)| theirs.as_str()).collect();
+        let Some(key) = key.filter(|key| on != key.iter().map(String::as_str).collect()) else { continue };
+        let what = format!("look-up {}: `on` names other columns than the key has", lookup.name);
+        say(&written.place, what, format!("the key's columns are: {}", key.join(", ")));
     }
     all
 }
@@ -163,7 +217,7 @@ mod tests {
         config.feature.iter_mut().for_each(|feature| feature.place = format!("line of {}", feature.name));
         let view = definition::compile(std::slice::from_ref(&config)).expect("valid").remove(0);
         let columns = decode::columns(SCHEMA).expect("of rows");
-        misfits(&config, &view, &columns)
+        misfits(&config, &view, "t", &columns, None)
             .into_iter()
             .map(|m| (m.place, format!("{}: {}", m.what, m.remedy)))
             .collect()
@@ -202,5 +256,34 @@ mod tests {
         ] {
             assert_eq!(found(features), [(place.to_owned(), says.to_owned())], "{features}");
         }
+    }
+
+    #[test]
+    fn looked_up_columns_are_looked_at_in_their_own_topic() {
+        let text = "name = 'v'\ntopic = 'own'\nentity = ['user_id']\nwhere = \"m.statsu = 'x'\"
+            lookup = [{ name = 'm', topic = 't', on = { user_idd = 'a' } }]
+            feature = [{ name = 'f', aggregate = 'sum', of = 'm.status' }, { name = 'g', of = 'm.amont' }]";
+        let mut config: ViewConfig = toml::from_str(text).expect("of the right form");
+        config.place = "line 1".to_owned();
+        config.lookup[0].place = "line of m".to_owned();
+        config.feature.iter_mut().for_each(|feature| feature.place = format!("line of {}", feature.name));
+        let view = definition::compile(std::slice::from_ref(&config)).expect("valid").remove(0);
+        let columns = decode::columns(SCHEMA).expect("of rows");
+        let found = |topic: &str, key: &[String]| {
+            let all = misfits(&config, &view, topic, &columns, Some(key)).into_iter();
+            all.map(|m| format!("{}: {}: {}", m.place, m.what, m.remedy)).collect::<Vec<_>>()
+        };
+        let key = ["user_id".to_owned()];
+        assert_eq!(
+            found("t", &key),
+            [
+                "line of m: unknown column `user_idd`: did you mean `user_id`?",
+                "line 1: unknown column `m.statsu`: did you mean `m.status`?",
+                "line of g: unknown column `m.amont`: did you mean `m.amount`?",
+                "line of f: sum cannot be made of column `m.status`, which is a text: name a column of numbers",
+                "line of m: look-up m: `on` names other columns than the key has: the key's columns are: user_id",
+            ]
+        );
+        assert_eq!(found("own", &key), ["line of m: unknown column `a`: name a column of the table"]);
     }
 }

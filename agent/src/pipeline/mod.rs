@@ -3,6 +3,7 @@
 //! Start: file, log, registry, definitions; then the doors; then processing and sync. Stop: the doors
 //! close, processing ends its transaction, sync its round.
 
+mod build;
 mod compact;
 pub mod cursor;
 pub mod fit;
@@ -100,7 +101,12 @@ impl Agent {
         let subject = |shape: &ViewShape| Subject {
             id: shape.id,
             name: shape.name.clone(),
-            topic: opening.engine.needs(shape.id).map_or_else(String::new, |(topic, _)| topic.to_owned()),
+            topic: opening
+                .engine
+                .needs(shape.id)
+                .first()
+                .map(|(topic, _)| (*topic).to_owned())
+                .unwrap_or_default(),
         };
         let subjects: Vec<Subject> = shapes.iter().map(subject).collect();
         let slos = Arc::new(Slos::new(&config.slo, &subjects, !config.sync.is_empty())?);
@@ -438,8 +444,9 @@ fn open(config: &Config, views: Vec<View>, clock: &Clock) -> Result<Opening> {
 /// log's may have been given out since.
 fn take_over(tx: &Transaction<'_>, engine: &Engine, now_ms: i64) -> Result<()> {
     for shape in engine.shapes() {
-        let window_us = engine.needs(shape.id).and_then(|(_, window_us)| window_us);
-        reach::set(tx, shape.id, reach::whole_at_us(now_ms, window_us))?;
+        let needs = engine.needs(shape.id).into_iter();
+        let whole_us = needs.map(|(_, window_us)| reach::whole_at_us(now_ms, window_us)).max();
+        reach::set(tx, shape.id, whole_us.unwrap_or(reach::NEVER))?;
     }
     registry::skip_ids(tx)?;
     door::forget_open_transactions(tx)?;

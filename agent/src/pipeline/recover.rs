@@ -30,12 +30,15 @@ const KEPT: [&str; 15] = [
     "quarantine",
 ];
 /// What is computed from the log: all of it or nothing.
-const COMPUTED: [&str; 12] = [
+const COMPUTED: [&str; 15] = [
     "feature_view",
     "feature_chunk",
     "feature_key",
     "feature_place",
     "feature_placed",
+    "feature_lookup",
+    "feature_joined",
+    "feature_reference",
     "store_value",
     "store_block",
     "store_view",

@@ -5,7 +5,7 @@ use super::cursor;
 use super::fit::Fits;
 use super::progress::Progress;
 use super::reach;
-use super::work::{Topic, Work};
+use super::work::{self, Part, Topic, Work};
 use crate::buffer::Log;
 use crate::config::feature::FeaturesConfig;
 use crate::db::Db;
@@ -13,7 +13,7 @@ use crate::feature::Engine;
 use crate::gate::quarantine;
 use crate::model::batch::{Batch, PartitionId};
 use crate::model::feature::{FeatureRow, Served, ViewId, ViewShape};
-use crate::model::row::Op;
+use crate::model::row::{Op, Row};
 use crate::registry::Registry;
 use crate::slo::Slos;
 use crate::{metrics, store, sync};
@@ -70,22 +70,22 @@ pub struct Processor {
 }
 
 /// What of a round goes into the transaction.
-struct Rules {
-    engine: Arc<Engine>,
-    now_us: i64,
+pub(super) struct Rules {
+    pub engine: Arc<Engine>,
+    pub now_us: i64,
     max_quarantined: u64,
     with_outbox: bool,
     /// Views whose values are not given out.
-    withheld: Vec<ViewId>,
+    pub withheld: Vec<ViewId>,
     /// Views of which a changed entity is wanted.
     sampled: Vec<ViewId>,
 }
 
 /// What a transaction gave to others.
 #[derive(Default)]
-struct Published {
+pub(super) struct Published {
     /// Rows that went into the outbox.
-    queued: usize,
+    pub queued: usize,
     /// A changed entity of each view that is sampled.
     samples: Vec<(ViewId, Vec<u8>)>,
 }
@@ -171,23 +171,8 @@ impl Processor {
 
     /// One transaction's work over all partitions; false if there was none.
     pub fn round(&mut self) -> Result<bool> {
-        let mut works = Vec::new();
-        let mut left_bytes = self.config.batch_bytes;
-        for at in 0..self.topics.len() {
-            for partition in self.partitions(at) {
-                let from = self.position(partition);
-                if left_bytes == 0 || from >= self.log.end_offset(partition) {
-                    continue;
-                }
-                let Some(batches) = self.read(partition, from, left_bytes)? else { continue };
-                let bytes = batches.iter().map(|batch| batch.records.len()).sum();
-                left_bytes = left_bytes.saturating_sub(bytes);
-                let registry = &self.registry;
-                let Some(topic) = self.topics.get_mut(at) else { continue };
-                self.fits.arrived(&topic.name, registry)?;
-                works.extend(topic.judge(batches, from, &|id| registry.whole_schema(id))?);
-            }
-        }
+        let works =
+            self.gather(|here, _, partition| (here.position(partition), here.log.end_offset(partition)))?;
         if works.is_empty() {
             return Ok(false);
         }
@@ -195,8 +180,48 @@ impl Processor {
         Ok(true)
     }
 
+    /// What partitions have for one transaction; `span` gives where each goes on and ends.
+    pub(super) fn gather(
+        &mut self,
+        span: impl Fn(&Processor, &str, PartitionId) -> (i64, i64),
+    ) -> Result<Vec<Work>> {
+        let ordered = self.engine.in_order();
+        let mut works = Vec::new();
+        let mut left_bytes = self.config.batch_bytes;
+        for at in 0..self.topics.len() {
+            let Some(name) = self.topics.get(at).map(|topic| topic.name.clone()) else { continue };
+            let in_order = ordered.contains(&name);
+            for partition in self.log.partitions(&name) {
+                let (from, end) = span(self, &name, partition);
+                // Where the order counts, each partition must say how far it is.
+                let bytes = if in_order { self.config.batch_bytes / 4 } else { left_bytes };
+                if bytes == 0 || from >= end {
+                    continue;
+                }
+                let Some(mut batches) = self.read(partition, from, bytes)? else { continue };
+                batches.retain(|batch| batch.base_offset < end);
+                left_bytes = left_bytes.saturating_sub(batches.iter().map(|batch| batch.records.len()).sum());
+                let registry = &self.registry;
+                let Some(topic) = self.topics.get_mut(at) else { continue };
+                self.fits.arrived(&topic.name, registry)?;
+                let work = topic.judge(batches, from, &|id| registry.whole_schema(id))?;
+                works.extend(work.map(|work| Part {
+                    goes_on: work.next_offset < end,
+                    in_order,
+                    work: work.until(end),
+                }));
+            }
+        }
+        Ok(work::in_order(works))
+    }
+
     /// `None` at a damaged batch: its partition waits there, the others go on. The log has said so.
-    fn read(&self, partition: PartitionId, from: i64, max_bytes: usize) -> Result<Option<Vec<Batch>>> {
+    pub(super) fn read(
+        &self,
+        partition: PartitionId,
+        from: i64,
+        max_bytes: usize,
+    ) -> Result<Option<Vec<Batch>>> {
         match self.log.read(&self.reader, partition, from, max_bytes) {
             Err(error) if error.kind() == Kind::Data => {
                 self.progress.update(|state| state.damaged.insert(partition, error.to_string()));
@@ -211,17 +236,13 @@ impl Processor {
         }
     }
 
-    fn partitions(&self, topic: usize) -> Vec<PartitionId> {
-        self.topics.get(topic).map(|topic| self.log.partitions(&topic.name)).unwrap_or_default()
-    }
-
     /// Where to go on: the cursor, or the log's start if that was trimmed or never read.
-    fn position(&self, partition: PartitionId) -> i64 {
+    pub(super) fn position(&self, partition: PartitionId) -> i64 {
         let start = self.log.log_start(partition);
         self.cursors.get(&partition).copied().unwrap_or(start).max(start)
     }
 
-    fn commit(&mut self, works: Vec<Work>) -> Result<()> {
+    pub(super) fn commit(&mut self, works: Vec<Work>) -> Result<()> {
         let positions: Vec<_> = works.iter().map(|work| (work.partition, work.next_offset)).collect();
         let commits = |work: &Work| {
             let live = work.rows.iter().filter(|row| row.op != Op::Read);
@@ -256,18 +277,18 @@ impl Processor {
         }
     }
 
-    fn rules(&self) -> Rules {
+    pub(super) fn rules(&self) -> Rules {
         Rules {
             engine: Arc::clone(&self.engine),
             now_us: self.clock.now().micros(),
             max_quarantined: self.max_quarantined,
             with_outbox: self.outbox.is_some(),
-            withheld: self.short.keys().copied().collect(),
+            withheld: self.short.keys().chain(&self.stale).copied().collect(),
             sampled: self.slos.sampled(),
         }
     }
 
-    fn announce(&self, queued: usize) {
+    pub(super) fn announce(&self, queued: usize) {
         if let (Some(outbox), true) = (&self.outbox, queued > 0) {
             outbox.send_modify(|n| *n = n.wrapping_add(1));
         }
@@ -291,51 +312,9 @@ impl Processor {
         Ok(())
     }
 
-    /// Fills new and changed views from the retained log, up to where the others are.
-    pub fn build(&mut self) -> Result<()> {
-        if self.stale.is_empty() {
-            // Also after a crash between a view's completion and its former version's end.
-            return self.switch();
-        }
-        let stale = self.stale.clone();
-        for at in 0..self.topics.len() {
-            for partition in self.partitions(at) {
-                self.build_from(at, partition, &stale)?;
-            }
-        }
-        if self.shutdown.requested() {
-            // Half built is not built: the next start begins again.
-            return Ok(());
-        }
-        self.reach(&stale)?;
-        let rules = self.rules();
-        let (views, short) = (stale.clone(), self.short.clone());
-        let built = self.db.write(move |tx| {
-            let mut queued = 0;
-            for view in views {
-                let values = rules.engine.everything(tx, view, rules.now_us)?;
-                queued += publish(tx, &rules, values)?.queued;
-                if let Some(until_us) = short.get(&view) {
-                    reach::set(tx, view, *until_us)?;
-                }
-                rules.engine.built(tx, view)?;
-            }
-            Ok(queued)
-        });
-        let queued = built.doing(|| "build feature views")?;
-        self.announce(queued);
-        self.stale.clear();
-        self.switch()?;
-        // Said once it is so: who was told that a view lacks rows gets no value of its former version.
-        self.show_short();
-        self.progress.update(|state| state.hydrating.clear());
-        tracing::info!(event = "pipeline_views_built", views = stale.len(), "new and changed views are live");
-        Ok(())
-    }
-
     /// Readers get the new versions that are complete from now on; then the former ones' values go. In
     /// this order, no read finds nothing.
-    fn switch(&mut self) -> Result<()> {
+    pub(super) fn switch(&mut self) -> Result<()> {
         if self.former.is_empty() {
             return Ok(());
         }
@@ -372,33 +351,6 @@ impl Processor {
         Ok(())
     }
 
-    /// Finds those of the views that were just built for which the log no longer reached back.
-    fn reach(&mut self, built: &[ViewId]) -> Result<()> {
-        let now_us = self.clock.now().micros();
-        for view in built {
-            let Some((topic, window_us)) = self.engine.needs(*view) else { continue };
-            let mut until_us = 0;
-            for partition in self.log.partitions(topic) {
-                let trimmed_ms = self.log.trimmed_ms(&self.reader, partition)?;
-                until_us = until_us.max(reach::whole_at_us(trimmed_ms, window_us));
-            }
-            if until_us > now_us {
-                if self.short.insert(*view, until_us).is_some() {
-                    continue;
-                }
-                tracing::warn!(
-                    event = "view_lacks_rows",
-                    view = self.engine.name(*view),
-                    topic,
-                    complete_in_s = (until_us != reach::NEVER).then(|| (until_us - now_us) / 1_000_000),
-                    remedy = reach::remedy(until_us),
-                    "the log no longer reaches back far enough: values are held back until none is wrong"
-                );
-            }
-        }
-        Ok(())
-    }
-
     /// Gives out the values of views that lack rows no more.
     fn complete(&mut self) -> Result<()> {
         let now_us = self.clock.now().micros();
@@ -426,34 +378,10 @@ impl Processor {
         Ok(())
     }
 
-    fn show_short(&self) {
+    pub(super) fn show_short(&self) {
         let name = |view: &ViewId| self.engine.name(*view).to_owned();
         let short = self.short.iter().map(|(view, until_us)| (name(view), *until_us)).collect();
         self.progress.update(|state| state.short = short);
-    }
-
-    fn build_from(&mut self, at: usize, partition: PartitionId, stale: &[ViewId]) -> Result<()> {
-        let end = self.cursors.get(&partition).copied().unwrap_or(0);
-        let mut from = self.log.log_start(partition);
-        while from < end && !self.shutdown.requested() {
-            // Built without what is behind a damaged batch, a view would give out wrong values.
-            let Some(mut batches) = self.read(partition, from, self.config.batch_bytes)? else {
-                return Err(Error::new(Kind::Unreachable, "a batch that a view is built from is damaged")
-                    .remedy("db.on_damage = \"set_aside\" moves it aside; else recover the file"));
-            };
-            batches.retain(|batch| batch.base_offset < end);
-            let registry = &self.registry;
-            let Some(topic) = self.topics.get_mut(at) else { return Ok(()) };
-            let Some(work) = topic.judge(batches, from, &|id| registry.whole_schema(id))? else {
-                return Ok(());
-            };
-            from = work.next_offset;
-            let (engine, stale) = (Arc::clone(&self.engine), stale.to_vec());
-            let now_us = self.clock.now().micros();
-            self.db
-                .write(move |tx| engine.apply(tx, &work.topic, &work.rows, now_us, Some(&stale)).map(drop))?;
-        }
-        Ok(())
     }
 }
 
@@ -466,8 +394,9 @@ pub(super) fn served(engine: &Engine, former: &[ViewShape]) -> Vec<ViewShape> {
 /// Everything that a round does, in its transaction.
 fn apply(tx: &Transaction<'_>, rules: &Rules, works: &[Work]) -> Result<Published> {
     let mut values = Vec::new();
-    for work in works {
-        let effect = rules.engine.apply(tx, &work.topic, &work.rows, rules.now_us, None)?;
+    let batches: Vec<(&str, &[Row])> = works.iter().map(|work| (&*work.topic, &*work.rows)).collect();
+    let effects = rules.engine.apply_all(tx, &batches, rules.now_us, None)?;
+    for (work, effect) in works.iter().zip(effects) {
         values.extend(effect.values);
         let mut refused = work.refused.clone();
         refused.extend(effect.refused.into_iter().map(|(offset, reason)| work.refused_later(offset, reason)));
@@ -480,7 +409,7 @@ fn apply(tx: &Transaction<'_>, rules: &Rules, works: &[Work]) -> Result<Publishe
     publish(tx, rules, values)
 }
 
-fn publish(tx: &Transaction<'_>, rules: &Rules, mut values: Vec<FeatureRow>) -> Result<Published> {
+pub(super) fn publish(tx: &Transaction<'_>, rules: &Rules, mut values: Vec<FeatureRow>) -> Result<Published> {
     values.retain(|row| !rules.withheld.contains(&row.view));
     let stored = store::write(tx, values, rules.now_us)?;
     metrics::FEATURE_WRITTEN.inc_by(stored.len() as u64);

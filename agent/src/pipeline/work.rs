@@ -30,14 +30,39 @@ pub struct Work {
     unpacked_bytes: usize,
 }
 
-/// The topics that views and gates name, each with every column they need of it.
+/// What a partition has for a transaction, as it was read.
+pub struct Part {
+    pub work: Work,
+    /// There is more behind it.
+    pub goes_on: bool,
+    /// What it has is taken in the order of commits together with other topics' rows.
+    pub in_order: bool,
+}
+
+/// Cuts off what was committed later than something that was not read yet, where the order counts. The
+/// partition that is the furthest behind is taken whole, so that there is progress.
+pub fn in_order(parts: Vec<Part>) -> Vec<Work> {
+    let known = |part: &Part| part.work.rows.iter().map(|row| row.committed_us).max().unwrap_or(i64::MIN);
+    let limits = parts.iter().filter(|part| part.in_order && part.goes_on).map(known);
+    let horizon_us = limits.min().unwrap_or(i64::MAX);
+    let cut = |part: Part| match part.in_order && known(&part) > horizon_us {
+        true => part.work.before(horizon_us),
+        false => part.work,
+    };
+    parts.into_iter().map(cut).collect()
+}
+
+/// The topics that views and gates name, each with every column they need of it; first those that are looked
+/// up, so that rows which refer to them find what they refer to.
 pub fn topics(views: &[View], gates: &[GateConfig], unpacked_bytes: usize) -> Vec<Topic> {
-    let mut names: Vec<&str> = views.iter().map(|view| view.topic.as_str()).collect();
+    let mut names: Vec<&str> = views.iter().flat_map(View::topics).collect();
     names.extend(gates.iter().map(|gate| gate.topic.as_str()));
     names.sort_unstable();
     names.dedup();
+    let looked_up = |name: &str| views.iter().flat_map(|view| &view.lookups).any(|one| one.topic == name);
+    names.sort_by_key(|name| !looked_up(name));
     let topic = |name: &str| {
-        let of_views = views.iter().filter(|view| view.topic == name).flat_map(View::needed);
+        let of_views = views.iter().flat_map(|view| view.needed(name));
         let mut columns: Vec<String> = of_views.chain(gate::needed(gates, name)).map(str::to_owned).collect();
         columns.sort_unstable();
         columns.dedup();
@@ -92,6 +117,23 @@ impl Topic {
 }
 
 impl Work {
+    /// Without what is at or behind an offset.
+    pub fn until(mut self, end_offset: i64) -> Work {
+        self.rows.truncate(self.rows.partition_point(|row| row.offset < end_offset));
+        self.refused.retain(|refused| refused.offset < end_offset);
+        self.next_offset = self.next_offset.min(end_offset);
+        self
+    }
+
+    /// Without the first row that was known at this time or later, and what is behind it.
+    fn before(self, horizon_us: i64) -> Work {
+        let first = self.rows.iter().find(|row| row.committed_us >= horizon_us).map(|row| row.offset);
+        match first {
+            Some(offset) => self.until(offset),
+            None => self,
+        }
+    }
+
     fn refuse(&mut self, offset: i64, reason: Reason, key: Option<&[u8]>, value: Option<&[u8]>) {
         let key = key.map(<[u8]>::to_vec);
         let value = value.map(<[u8]>::to_vec);

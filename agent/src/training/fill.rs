@@ -65,6 +65,12 @@ impl Files {
             return Err(Error::new(Kind::Config, what).remedy("make a training set for each topic"));
         }
         views.retain(|view| view.topic == topic);
+        if let Some((view, lookup)) = views.iter().find_map(|view| Some((view, view.lookups.first()?))) {
+            let what =
+                format!("view {} looks up topic {}, the files hold rows of {topic}", view.name, lookup.topic);
+            return Err(Error::new(Kind::Config, what)
+                .remedy("make it from the agent's log or from central Kafka; --view names the others"));
+        }
         let Some(first) = views.first() else {
             return Err(Error::new(Kind::Config, format!("no view that is asked for is over topic {topic}"))
                 .remedy(format!("--topic one of: {}", topics.join(", "))));
@@ -123,7 +129,7 @@ pub fn central(
     })?;
     let mut filled = Filled::beside(out, &config.db)?;
     let Open { runtime, db, log, registry } = filled.open(config)?;
-    let mut topics: Vec<&str> = views.iter().map(|view| view.topic.as_str()).collect();
+    let mut topics: Vec<&str> = views.iter().flat_map(View::topics).collect();
     topics.sort_unstable();
     topics.dedup();
     for topic in topics {

@@ -117,15 +117,15 @@ pub fn make(
     let mut asked = Vec::new();
     let topics = work::topics(&views, &config.gate, config.features.unpacked_bytes);
     let topics: Vec<_> =
-        topics.into_iter().filter(|topic| views.iter().any(|view| view.topic == topic.name)).collect();
+        topics.into_iter().filter(|topic| views.iter().any(|view| view.reads(&topic.name))).collect();
     let columns: Vec<(String, Vec<String>)> =
         topics.iter().map(|topic| (topic.name.clone(), topic.columns().to_vec())).collect();
     let features = &config.features;
     let mut replay = Replay::open(&tx, views.clone(), &columns, features.cache_bytes, features.tick)?;
     let mut source = Source::open(&log, topics)?;
     for (shape, view) in replay.shapes().into_iter().zip(&views) {
-        let cut = filled.as_ref().is_some_and(|filled| filled.is_cut(&view.topic));
-        let began_us = cut.then(|| source.began_us(&view.topic));
+        let is_cut = |topic: &str| filled.as_ref().is_some_and(|filled| filled.is_cut(topic));
+        let began_us = |topic: &str| is_cut(topic).then(|| source.began_us(topic));
         asked.push(Asked::new(shape, view, &spine, &log, began_us)?);
     }
     let mut made = Made { rows: spine.rows, ..Made::default() };
@@ -198,22 +198,24 @@ fn chosen(config: &Config, request: &Request, spine: &Spine) -> Result<Vec<View>
 }
 
 impl Asked {
-    /// `began_us`: when the topic's first row was known, if those before it are gone.
+    /// `began_us`: when a topic's first row was known, if those before it are gone.
     fn new(
         shape: ViewShape,
         view: &View,
         spine: &Spine,
         log: &Beside,
-        began_us: Option<i64>,
+        began_us: impl Fn(&str) -> Option<i64>,
     ) -> Result<Asked> {
         let place = |name: &String| spine.columns.iter().position(|column| column.name == *name);
         let places = view.entity.iter().filter_map(|(name, _)| place(name)).collect();
-        let window_us = view.longest_window_us();
-        let cut = |began_us: i64| reach::whole_at_us(began_us.div_euclid(1_000).max(1), window_us);
-        let mut whole_at_us = began_us.map_or(0, cut);
-        for partition in log.partitions(&view.topic) {
-            let trimmed_ms = log.trimmed_ms(&partition)?;
-            whole_at_us = reach::whole_at_us(trimmed_ms, window_us).max(whole_at_us);
+        let mut whole_at_us = 0;
+        for (topic, window_us) in view.needs() {
+            let cut = |began_us: i64| reach::whole_at_us(began_us.div_euclid(1_000).max(1), window_us);
+            whole_at_us = began_us(topic).map_or(0, cut).max(whole_at_us);
+            for partition in log.partitions(topic) {
+                let trimmed_ms = log.trimmed_ms(&partition)?;
+                whole_at_us = reach::whole_at_us(trimmed_ms, window_us).max(whole_at_us);
+            }
         }
         let seen = vec![Seen::default(); shape.features.len()];
         Ok(Asked { shape, places, whole_at_us, seen })

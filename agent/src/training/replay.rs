@@ -88,15 +88,13 @@ impl<'t> Replay<'t> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        for (topic, rows) in &mut self.waiting {
-            if rows.is_empty() {
-                continue;
-            }
-            let rows = std::mem::take(rows);
-            // Rows that a view cannot take are put aside by the agent, and count here as little as there.
-            let effect = self.engine.apply(self.tx, topic, &rows, self.now_us, None)?;
+        let waiting = self.waiting.iter().filter(|(_, rows)| !rows.is_empty());
+        let batches: Vec<(&str, &[Row])> = waiting.map(|(topic, rows)| (&**topic, &**rows)).collect();
+        // Rows that a view cannot take are put aside by the agent, and count here as little as there.
+        for effect in self.engine.apply_all(self.tx, &batches, self.now_us, None)? {
             store::write(self.tx, effect.values, self.now_us)?;
         }
+        self.waiting.iter_mut().for_each(|(_, rows)| rows.clear());
         (self.rows, self.bytes) = (0, 0);
         Ok(())
     }

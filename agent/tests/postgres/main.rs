@@ -3,13 +3,15 @@
 //!
 //! From a seed come a table, a view with features over it, and changes: inserts, updates, moves to another
 //! key or entity, deletes, truncates, late rows, rows of the future, nulls, steps of the clock forward and
-//! back, transactions that are undone, and restarts. After each step the view's values are held against
+//! back, transactions that are undone, and restarts. Half of the views look up rows of a second table, which
+//! come, change, move and go as well: their SQL is the `LEFT JOIN`. After each step the view's values are held against
 //! the SQL at that state, with `now()` replaced by the step's time.
 //!
 //! `SEED=7` replays one seed, `SEEDS=500` runs so many. Without PostgreSQL on the machine the test is
 //! skipped, and says so; with `TIDEGATE_REQUIRE_SERVERS` set, as in CI, that is a failure.
 
 mod cells;
+mod goods;
 mod question;
 mod server;
 mod world;

@@ -2,12 +2,14 @@
 //! from the engine: window bounds are computed here once more.
 
 use crate::cells::{Kind, MINUTE};
+use crate::goods::Goods;
 use fastrand::Rng;
 use std::fmt::Write as _;
 
 /// Functions of the questions: a time from microseconds, and values as text.
 pub const FUNCTIONS: &str = "
 SET TIME ZONE 'UTC';
+SET client_min_messages = warning;
 CREATE OR REPLACE FUNCTION t(us bigint) RETURNS timestamptz IMMUTABLE LANGUAGE sql
     RETURN timestamptz 'epoch' + us * interval '1 microsecond';
 CREATE OR REPLACE FUNCTION show(x numeric) RETURNS text IMMUTABLE LANGUAGE sql
@@ -30,6 +32,13 @@ const WHERE: [Option<&str>; 4] = [
     Some("status = 'settled'"),
     Some("status = 'settled' OR (status IS NULL AND rank > 0)"),
     Some("rank IN (1, 2, 3) OR status <> 'open'"),
+];
+
+/// The same over looked-up columns; they are `good_grade` in SQL.
+const WHERE_JOINED: [&str; 3] = [
+    "good.grade = 'fine'",
+    "good.grade <> 'fine' OR good.grade IS NULL",
+    "status = 'settled' AND (good.grade = 'poor' OR rank > 1)",
 ];
 
 /// A window as written, in minutes.
@@ -96,7 +105,10 @@ struct Feature {
 /// The view.
 #[derive(Clone, Debug)]
 pub struct Question {
+    /// Of the view's own topic.
     pub columns: Vec<Kind>,
+    /// What it looks up, if it does.
+    pub goods: Option<Goods>,
     /// Two columns name an entity, or one.
     pub composite: bool,
     pub changes: bool,
@@ -128,12 +140,19 @@ const AGGREGATES: [&str; 18] = [
 impl Question {
     pub fn random(random: &mut Rng) -> Question {
         let columns: Vec<Kind> = (0..random.usize(3..7)).map(|_| Kind::ALL[random.usize(0..9)]).collect();
+        let goods = random.bool().then(|| Goods::random(random));
+        let kinds = [&columns[..], &goods.as_ref().map_or_else(Vec::new, Goods::kinds)].concat();
         let lifetime = random.bool();
         let wanted = random.usize(6..14);
         let mut features = Vec::new();
+        // Each look-up must be read.
+        for at in goods.iter().flat_map(|goods| (0..goods.kinds().len()).step_by(goods.columns.len())) {
+            let (column, window) = (columns.len() + at, Window::random(random, lifetime));
+            features.push(Feature { aggregate: "count", column, n: 0, p: 0.0, window });
+        }
         while features.len() < wanted {
-            let column = random.usize(0..columns.len());
-            let (kind, aggregate) = (columns[column], AGGREGATES[random.usize(0..AGGREGATES.len())]);
+            let column = random.usize(0..kinds.len());
+            let (kind, aggregate) = (kinds[column], AGGREGATES[random.usize(0..AGGREGATES.len())]);
             let numbers = ["sum", "avg", "var_pop", "var_samp", "stddev_pop", "stddev_samp", "percentile"];
             let possible = match aggregate {
                 "count" | "first" | "last" if kind == Kind::Vector => true,
@@ -152,8 +171,20 @@ impl Question {
                 features.push(Feature { aggregate, column, n, p, window });
             }
         }
-        let condition = WHERE[random.usize(0..WHERE.len())];
-        Question { columns, composite: random.bool(), changes: random.u8(0..4) == 0, condition, features }
+        let condition = match random.bool() && goods.is_some() {
+            true => Some(WHERE_JOINED[random.usize(0..WHERE_JOINED.len())]),
+            false => WHERE[random.usize(0..WHERE.len())],
+        };
+        let (composite, changes) = (random.bool(), random.u8(0..4) == 0);
+        Question { columns, goods, composite, changes, condition, features }
+    }
+
+    /// A column as the definition names it, and its kind.
+    fn column(&self, at: usize) -> (String, Kind) {
+        match (at.checked_sub(self.columns.len()), &self.goods) {
+            (Some(at), Some(goods)) => (goods.name(at), goods.kinds()[at]),
+            _ => (format!("c{at}"), self.columns[at]),
+        }
     }
 
     /// The definition; `rows` and `ratio` always stand at its ends.
@@ -166,6 +197,7 @@ impl Question {
         if let Some(condition) = self.condition {
             let _ = writeln!(out, "where = \"{condition}\"");
         }
+        out.extend(self.goods.as_ref().map(Goods::toml));
         out.push_str("feature = [\n    { name = \"rows\", aggregate = \"count\", window = \"10m\" },\n");
         for (at, f) in self.features.iter().enumerate() {
             let n = if f.aggregate.ends_with("_n") { format!(", n = {}", f.n) } else { String::new() };
@@ -176,8 +208,8 @@ impl Question {
             };
             let _ = writeln!(
                 out,
-                "    {{ name = \"f{at}\"{aggregate}, of = \"c{}\"{n}{p}{} }},",
-                f.column,
+                "    {{ name = \"f{at}\"{aggregate}, of = \"{}\"{n}{p}{} }},",
+                self.column(f.column).0,
                 f.window.toml()
             );
         }
@@ -193,18 +225,18 @@ impl Question {
     pub fn sql(&self, now_us: i64, users: i64) -> String {
         let entity = if self.composite { "user_id = u AND shop = s" } else { "user_id = u" };
         let shops = if self.composite { "(VALUES ('a'), ('b'))" } else { "(VALUES (''))" };
-        let condition = self.condition.unwrap_or("true");
+        let condition = self.condition.unwrap_or("true").replace("good.grade", "good_grade");
         let of = format!("{entity} AND ({condition}) AND created_at IS NOT NULL");
         let window = |length| Window { length: Some(length), ..Window::default() }.sql(now_us);
         let (rows, other) = (window(10), window(30));
         let mut all = vec![format!("count(*) FILTER (WHERE {rows})")];
-        all.extend(self.features.iter().map(|f| f.sql(self.columns[f.column], now_us, &of)));
+        all.extend(self.features.iter().map(|f| f.sql(self.column(f.column).1, now_us, &of)));
         all.push(format!("count(*) FILTER (WHERE {other})"));
         format!(
             "SELECT b.*, coalesce(b.other / nullif(b.rows, 0), 0) * 2 - b.rows,
              show(b.rows::float8) || ',' || show(b.other::float8)
              FROM generate_series(0, {}) u CROSS JOIN {shops} shops (s) LEFT JOIN LATERAL
-               (SELECT {} FROM facts WHERE {of}) b ({}) ON true ORDER BY u, s;\n",
+               (SELECT {} FROM joined WHERE {of}) b ({}) ON true ORDER BY u, s;\n",
             users - 1,
             all.join(",\n    "),
             self.names().join(", "),
@@ -254,7 +286,7 @@ impl Feature {
             "last_distinct_n" => format!(
                 "(SELECT string_agg(v, ',' ORDER BY created_at DESC, id DESC, seq DESC) FROM
                    (SELECT v, created_at, id, seq FROM (SELECT DISTINCT ON ({c}) show({c}) v, created_at, id, seq
-                      FROM facts WHERE {of} AND {window} AND {c} IS NOT NULL ORDER BY {c}, {down}) x
+                      FROM joined WHERE {of} AND {window} AND {c} IS NOT NULL ORDER BY {c}, {down}) x
                     ORDER BY {down} LIMIT {n}) y)"
             ),
             "count_distinct" | "approx_count_distinct" => {

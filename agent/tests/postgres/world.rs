@@ -1,6 +1,7 @@
 //! A view in the engine and the same table in PostgreSQL, going the same way.
 
 use crate::cells::{self, MINUTE};
+use crate::goods::{self, Goods, Shelf};
 use crate::question::{self, Question};
 use agent::config::feature::ViewConfig;
 use agent::feature::{Engine, Limits, definition};
@@ -16,7 +17,8 @@ use std::fmt::Write as _;
 const USERS: i64 = 4;
 const START: i64 = 1_800_000_000_000_000;
 /// The cells that every table has, before the random columns.
-const FIXED: [&str; 5] = ["user_id", "shop", "created_at", "status", "rank"];
+const FIXED: [&str; 8] = ["user_id", "shop", "created_at", "status", "rank", "good_id", "region", "spare_id"];
+const TOPIC: &str = "t";
 /// As far back as the clock may be set without loss.
 const GRACE: i64 = MINUTE;
 
@@ -36,6 +38,7 @@ pub struct World {
     /// What the engine had said of each entity at each question.
     asked: Vec<(i64, Option<Vec<Value>>)>,
     keys: Vec<i64>,
+    shelf: Shelf,
     next_key: i64,
     offset: i64,
 }
@@ -59,6 +62,7 @@ impl World {
             include_str!("../../src/db/migrations/0030_feature_engine.sql"),
             include_str!("../../src/db/migrations/0035_feature_keys.sql"),
             include_str!("../../src/db/migrations/0036_feature_version.sql"),
+            include_str!("../../src/db/migrations/0042_feature_lookup.sql"),
         ] {
             connection.execute_batch(layout).expect("the layout");
         }
@@ -70,13 +74,21 @@ impl World {
         let mut script = question::FUNCTIONS.to_owned();
         let columns: Vec<String> =
             question.columns.iter().enumerate().map(|(at, kind)| format!("c{at} {}", kind.sql())).collect();
+        let (own, goods) = (columns.len(), question.goods.as_ref());
+        let kept = goods.filter(|_| question.changes).map(|goods| goods.kept_columns(own));
         let _ = writeln!(
             script,
-            "DROP TABLE IF EXISTS facts;
-            CREATE TABLE facts (user_id int, shop text, created_at timestamptz, status text, rank int, {},
-                id bigint, seq bigint, PRIMARY KEY (id, seq));",
-            columns.join(", ")
+            "DROP TABLE IF EXISTS facts, goods CASCADE;
+            CREATE TABLE facts (user_id int, shop text, created_at timestamptz, status text, rank int,
+                good_id int, region text, spare_id int, {},
+                id bigint, seq bigint{}, PRIMARY KEY (id, seq));",
+            columns.join(", "),
+            kept.unwrap_or_default()
         );
+        match goods {
+            Some(goods) => script.extend([goods.table(), goods.view(own, question.changes)]),
+            None => script.push_str("CREATE VIEW joined AS SELECT * FROM facts;\n"),
+        }
         World {
             seed,
             random,
@@ -90,6 +102,7 @@ impl World {
             said: BTreeMap::new(),
             asked: Vec::new(),
             keys: Vec::new(),
+            shelf: Shelf::default(),
             next_key: 1,
             offset: 0,
         }
@@ -103,17 +116,22 @@ impl World {
             false => self.now_us + self.random.i64(0..4 * MINUTE),
         };
         self.latest_us = self.latest_us.max(self.now_us);
-        let mut rows = Vec::new();
+        let (mut rows, mut goods) = (Vec::new(), Vec::new());
         for _ in 0..self.random.usize(0..12) {
-            self.change(&mut rows);
+            match self.question.goods.clone() {
+                Some(looked_up) if self.random.u8(0..3) == 0 => self.change_goods(&looked_up, &mut goods),
+                _ => self.change(&mut rows),
+            }
         }
         if self.random.u8(0..5) == 0 {
-            self.undone(&rows);
+            self.undone(&rows, &goods);
         }
-        self.apply(&rows);
-        if self.random.u8(0..6) == 0 {
+        self.apply(&rows, &goods);
+        // A change that came again would be joined with what there is by then.
+        let repeatable = !self.question.changes || self.question.goods.is_none();
+        if repeatable && self.random.u8(0..6) == 0 {
             // The same once more, as after a crash between the log and the cursor.
-            self.apply(&rows);
+            self.apply(&rows, &goods);
         }
         if self.random.u8(0..6) == 0 {
             self.engine = open(&mut self.connection, &self.question, self.limits);
@@ -142,8 +160,9 @@ impl World {
         let status = null_one_in(random, 5, (Value::Text(status.into()), format!("'{status}'")));
         let rank = random.i64(-2..5);
         let rank = null_one_in(random, 6, (Value::Int(rank), rank.to_string()));
-        let more = self.question.columns.iter().map(|kind| kind.cell(random, now_us));
-        [user, shop, time, status, rank].into_iter().chain(more.collect::<Vec<_>>()).unzip()
+        let more: Vec<_> = self.question.columns.iter().map(|kind| kind.cell(random, now_us)).collect();
+        let references = goods::references(random);
+        [user, shop, time, status, rank].into_iter().chain(references).chain(more).unzip()
     }
 
     /// One change of the table, as one row or two.
@@ -178,6 +197,36 @@ impl World {
         }
     }
 
+    /// One change of the table that is looked up.
+    fn change_goods(&mut self, goods: &Goods, rows: &mut Vec<Row>) {
+        for change in self.shelf.change(goods, &mut self.random, self.now_us) {
+            // In the key's own order of columns.
+            let packed = |(id, region): goods::Key| match goods.composite {
+                true => pack::sortable([&Value::Int(id), &Value::Text(region.to_owned())]),
+                false => pack::sortable([&Value::Int(id)]),
+            };
+            let of = |(id, region): goods::Key| format!("gid = {id} AND region = '{region}'");
+            let (op, key, after, sql) = match change {
+                goods::Change::Truncate => (Op::Truncate, None, None, "TRUNCATE goods;\n".to_owned()),
+                goods::Change::Delete(key) => {
+                    (Op::Delete, Some(packed(key)), None, format!("DELETE FROM goods WHERE {};\n", of(key)))
+                }
+                goods::Change::Insert(key, ours, sql) => {
+                    let op = if self.random.bool() { Op::Read } else { Op::Create };
+                    (op, Some(packed(key)), Some(ours), format!("INSERT INTO goods VALUES ({sql});\n"))
+                }
+                goods::Change::Update(key, ours, sql) => {
+                    let columns = goods.columns().join(", ");
+                    let sql = format!("UPDATE goods SET ({columns}) = ({sql}) WHERE {};\n", of(key));
+                    (Op::Update, Some(packed(key)), Some(ours), sql)
+                }
+            };
+            self.script.push_str(&sql);
+            self.offset += 1;
+            rows.push(Row { op, key, after, committed_us: START + self.offset, offset: self.offset });
+        }
+    }
+
     /// Not in order, and not all positive.
     fn new_key(&mut self) -> i64 {
         self.next_key += 1;
@@ -189,6 +238,9 @@ impl World {
         let row = self.row(op, Some(key), Some(ours));
         let seq = if self.question.changes { row.offset } else { 0 };
         self.script.push_str(&format!("INSERT INTO facts VALUES ({}, {key}, {seq});\n", sql.join(", ")));
+        if let (true, Some(goods)) = (self.question.changes, &self.question.goods) {
+            self.script.push_str(&goods.join_change(self.question.columns.len(), seq));
+        }
         rows.push(row);
     }
 
@@ -220,23 +272,28 @@ impl World {
     fn row(&mut self, op: Op, key: Option<i64>, after: Option<Vec<Value>>) -> Row {
         self.offset += 1;
         let key = key.map(|key| pack::sortable([&Value::Int(key)]));
-        Row { op, key, after, committed_us: START, offset: self.offset }
+        Row { op, key, after, committed_us: START + self.offset, offset: self.offset }
     }
 
     /// A transaction that does not commit leaves no trace.
-    fn undone(&mut self, rows: &[Row]) {
+    fn undone(&mut self, rows: &[Row], goods: &[Row]) {
         let tx = self.connection.transaction().expect("begins");
-        let half = rows.get(..rows.len() / 2).unwrap_or_default();
-        self.engine.apply(&tx, "t", half, self.now_us, None).expect("applies");
+        let half = |rows: &'_ [Row]| rows.len() / 2;
+        let batches = [(TOPIC, &rows[..half(rows)]), (goods::TOPIC, &goods[..half(goods)])];
+        self.engine.apply_all(&tx, &batches, self.now_us, None).expect("applies");
         tx.rollback().expect("rolls back");
     }
 
-    fn apply(&mut self, rows: &[Row]) {
+    fn apply(&mut self, rows: &[Row], goods: &[Row]) {
         let tx = self.connection.transaction().expect("begins");
-        let effect = self.engine.apply(&tx, "t", rows, self.now_us, None).expect("applies");
-        assert!(effect.refused.is_empty(), "seed {}: {:?}", self.seed, effect.refused);
+        let mut batches = vec![(TOPIC, rows), (goods::TOPIC, goods)];
+        self.random.shuffle(&mut batches);
+        let effects = self.engine.apply_all(&tx, &batches, self.now_us, None).expect("applies");
         tx.commit().expect("commits");
-        self.hear(effect.values);
+        for effect in effects {
+            assert!(effect.refused.is_empty(), "seed {}: {:?}", self.seed, effect.refused);
+            self.hear(effect.values);
+        }
     }
 
     fn expire(&mut self) {
@@ -316,9 +373,11 @@ fn open(connection: &mut Connection, question: &Question, limits: Limits) -> Eng
     let text = question.toml();
     let file: File = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let views = definition::compile(&file.feature_view).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let goods = question.goods.as_ref().map_or_else(Vec::new, Goods::columns);
     let columns = columns(question);
+    let of = |topic: &str| if topic == TOPIC { columns.as_slice() } else { goods.as_slice() };
     let tx = connection.transaction().expect("begins");
-    let (engine, opened) = Engine::open(&tx, views, |_| columns.as_slice(), START, limits).expect("opens");
+    let (engine, opened) = Engine::open(&tx, views, of, START, limits).expect("opens");
     opened.stale.iter().for_each(|view| engine.built(&tx, *view).expect("noted"));
     tx.commit().expect("commits");
     engine

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 pub const TOPIC: &str = "shop.public.payments";
-const PARTITIONS: i32 = 2;
+pub const PARTITIONS: i32 = 2;
 const USERS: i64 = 6;
 const SHOPS: [&str; 3] = ["north", "7", "süd"];
 
@@ -53,10 +53,11 @@ pub const FEATURES: [&str; 21] = [
     "changes:first",
 ];
 
-pub fn settings(path: &Path) -> String {
+/// `more`: further views.
+pub fn settings(path: &Path, more: &str) -> String {
     format!(
         "[db]\npath = '{}'\n[buffer]\nreserve_free_bytes = 0\npartitions = {PARTITIONS}\n\
-         [features]\ntick = '250ms'\n{VIEWS}",
+         [features]\ntick = '250ms'\n{VIEWS}{more}",
         path.display()
     )
 }
