@@ -35,8 +35,11 @@ fn features_in_redis_equal_the_sql_in_spite_of_kills() {
             std::thread::sleep(Duration::from_millis(rng.u64(100..1_500)));
             if rng.bool() {
                 agent = restart(&mut agent, &agent_launch);
+                agent.wait_ready(LIMIT).expect("the agent is ready again");
             } else {
                 connector = restart(&mut connector, &connector_launch);
+                // Without the agent it would not start: then it is the service manager that tries again.
+                connector.wait_ready(LIMIT).expect("the connector is ready again");
             }
         }
         load.join().expect("the load ends");
