@@ -264,6 +264,19 @@ pub fn one<T>(
     connection.prepare_cached(sql).and_then(|mut s| s.query_row(params, read).optional()).or_db(doing)
 }
 
+/// What `read` makes of each row of a statement that is kept prepared.
+pub fn all<T>(
+    connection: &Connection,
+    doing: &'static str,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql).or_db(doing)?;
+    let rows = statement.query_map(params, read).or_db(doing)?;
+    rows.collect::<rusqlite::Result<_>>().or_db(doing)
+}
+
 /// Gives SQLite's errors their kind.
 pub trait OrDb<T> {
     /// `phrase` says what was being done, as for [`shared::error::Context::doing`].

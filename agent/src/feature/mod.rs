@@ -50,7 +50,6 @@ pub use memory::Limits;
 use memory::Memory;
 use rusqlite::{Connection, Transaction};
 use shared::error::{Error, Kind, Result};
-use std::collections::HashSet;
 use std::sync::Mutex;
 use work::{Passing, Work};
 
@@ -153,11 +152,10 @@ impl Engine {
         live.map_or_else(Vec::new, |live| live.view.needs().collect())
     }
 
-    /// Topics whose rows are taken in the order of their commits: what a change is joined with depends on it.
-    pub fn in_order(&self) -> HashSet<String> {
-        let joins_once = |live: &&Live| live.joins.is_some() && live.view.meaning == Meaning::Changes;
-        let views = self.views.iter().filter(joins_once);
-        views.flat_map(|live| live.view.topics()).map(str::to_owned).collect()
+    /// Whether a topic's rows are taken in the order of their commits: what a change is joined with depends on it.
+    pub fn in_order(&self, topic: &str) -> bool {
+        let joins_once = |live: &Live| live.joins.is_some() && live.view.meaning == Meaning::Changes;
+        self.views.iter().any(|live| joins_once(live) && live.view.reads(topic))
     }
 
     /// A view's name, for messages; empty if there is no such view.
@@ -266,7 +264,7 @@ impl Engine {
         state::forget_view(tx, former)
     }
 
-    /// Rows of looked-up tables, per view that has some and look-up's name.
+    /// Rows of the tables that a view looks up, by the look-up's name.
     pub fn looked_up(&self, connection: &Connection, view: ViewId) -> Result<Vec<(String, i64)>> {
         let live = self.views.iter().find(|live| live.id == view);
         live.map_or(Ok(Vec::new()), |live| lookup::sizes(connection, live))

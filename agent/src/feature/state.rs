@@ -14,7 +14,7 @@ use super::chunk::{self, Place};
 use super::keys::{self, Change, Entries};
 use crate::db::{self, OrDb};
 use crate::model::feature::ViewId;
-use rusqlite::{Connection, Params, Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use shared::error::{Error, Kind, Result};
 
 const DOING: &str = "use the features' state";
@@ -55,20 +55,9 @@ pub struct Chunk {
     pub rows: Vec<u8>,
 }
 
-fn all<T>(
-    connection: &Connection,
-    sql: &str,
-    params: impl Params,
-    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> Result<Vec<T>> {
-    let mut statement = connection.prepare_cached(sql).or_db(DOING)?;
-    let rows = statement.query_map(params, read).or_db(DOING)?;
-    rows.collect::<rusqlite::Result<_>>().or_db(DOING)
-}
-
 pub fn views(connection: &Connection) -> Result<Vec<Known>> {
     let sql = "SELECT id, name, version, state, definition FROM feature_view ORDER BY name, version";
-    all(connection, sql, [], |r| {
+    db::all(connection, DOING, sql, [], |r| {
         let stage = match r.get(3)? {
             0 => Stage::Building,
             1 => Stage::Live,
@@ -271,7 +260,7 @@ pub fn chunks_until(tx: &Transaction<'_>, view: ViewId, to_us: i64, limit: usize
     let sql =
         "SELECT id, rows FROM feature_chunk WHERE view = ?1 AND last_us <= ?2 ORDER BY last_us LIMIT ?3";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    all(tx, sql, params![view.0, to_us, limit], |r| Ok(Chunk { id: r.get(0)?, rows: r.get(1)? }))
+    db::all(tx, DOING, sql, params![view.0, to_us, limit], |r| Ok(Chunk { id: r.get(0)?, rows: r.get(1)? }))
 }
 
 /// Calls `each` with the number and rows of the view's chunks that have a greater number.
@@ -319,7 +308,7 @@ pub fn has_placed(tx: &Transaction<'_>, view: ViewId) -> Result<bool> {
 /// Forgets the filings all of whose rows lie at or before `to_us`.
 pub fn drop_placed(tx: &Transaction<'_>, view: ViewId, to_us: i64) -> Result<()> {
     let sql = "SELECT last FROM feature_placed WHERE view = ?1 AND last_us <= ?2";
-    for last in all(tx, sql, params![view.0, to_us], |r| r.get::<_, i64>(0))? {
+    for last in db::all(tx, DOING, sql, params![view.0, to_us], |r| r.get::<_, i64>(0))? {
         db::execute(
             tx,
             DOING,
@@ -340,7 +329,7 @@ pub fn drop_placed(tx: &Transaction<'_>, view: ViewId, to_us: i64) -> Result<()>
 pub fn places(tx: &Transaction<'_>, view: ViewId, entity: &[u8]) -> Result<Vec<Place>> {
     let sql = "SELECT places FROM feature_place WHERE view = ?1 AND entity = ?2 ORDER BY last";
     let mut places = Vec::new();
-    for bytes in all(tx, sql, params![view.0, entity], |r| r.get::<_, Vec<u8>>(0))? {
+    for bytes in db::all(tx, DOING, sql, params![view.0, entity], |r| r.get::<_, Vec<u8>>(0))? {
         places.extend(chunk::places(&bytes).ok_or_else(damaged)?);
     }
     Ok(places)
@@ -359,7 +348,7 @@ pub fn drop_places(tx: &Transaction<'_>, view: ViewId, entity: &[u8]) -> Result<
 /// Every entity that has filed places; some may have no row any more.
 pub fn entities(tx: &Transaction<'_>, view: ViewId) -> Result<Vec<Box<[u8]>>> {
     let sql = "SELECT DISTINCT entity FROM feature_place WHERE view = ?1";
-    all(tx, sql, [view.0], |r| r.get::<_, Vec<u8>>(0).map(Into::into))
+    db::all(tx, DOING, sql, [view.0], |r| r.get::<_, Vec<u8>>(0).map(Into::into))
 }
 
 /// Forgets a view's rows, and what it looked up.

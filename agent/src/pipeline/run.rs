@@ -185,12 +185,11 @@ impl Processor {
         &mut self,
         span: impl Fn(&Processor, &str, PartitionId) -> (i64, i64),
     ) -> Result<Vec<Work>> {
-        let ordered = self.engine.in_order();
         let mut works = Vec::new();
         let mut left_bytes = self.config.batch_bytes;
         for at in 0..self.topics.len() {
             let Some(name) = self.topics.get(at).map(|topic| topic.name.clone()) else { continue };
-            let in_order = ordered.contains(&name);
+            let in_order = self.engine.in_order(&name);
             for partition in self.log.partitions(&name) {
                 let (from, end) = span(self, &name, partition);
                 // Where the order counts, each partition must say how far it is.

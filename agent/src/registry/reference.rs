@@ -6,10 +6,9 @@ use rusqlite::Connection;
 use serde_json::{Map, Value};
 use shared::Result;
 pub use shared::registry::Reference;
+use shared::registry::reference::MAX_NEEDED;
 use std::collections::{HashMap, HashSet};
 
-/// Texts that one schema may need, those that they need in turn included.
-const MAX_NEEDED: usize = 200;
 /// A chain of texts may nest deeper than any one of them; past this it is left as it is, and refused by
 /// whoever reads it.
 const MAX_DEPTH: usize = 200;

@@ -8,8 +8,8 @@ use super::{Reference, Schema};
 use crate::error::{Error, Kind, Result};
 use std::collections::HashMap;
 
-/// What one schema may need, those that are needed in turn included: as many as the agent's registry takes.
-const MAX_NEEDED: usize = 200;
+/// What one schema may need, those that are needed in turn included.
+pub const MAX_NEEDED: usize = 200;
 
 /// The two registries.
 pub trait Sides {

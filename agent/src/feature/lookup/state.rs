@@ -1,7 +1,7 @@
 //! What a view with look-ups keeps, in SQLite. The feature room's tables: `feature_lookup`,
 //! `feature_joined`, `feature_reference`.
 
-use crate::db::{self, OrDb};
+use crate::db;
 use crate::feature::state::damaged;
 use crate::model::feature::ViewId;
 use crate::model::pack;
@@ -111,7 +111,7 @@ pub fn empty_own(tx: &Transaction<'_>, view: ViewId) -> Result<()> {
 pub fn old(tx: &Transaction<'_>, view: ViewId, to_us: i64, limit: usize) -> Result<Vec<Vec<u8>>> {
     let sql = "SELECT key FROM feature_joined WHERE view = ?1 AND time_us <= ?2 ORDER BY time_us LIMIT ?3";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    keys(tx, sql, params![view.0, to_us, limit])
+    db::all(tx, DOING, sql, params![view.0, to_us, limit], |r| r.get(0))
 }
 
 pub fn put_reference(tx: &Transaction<'_>, of: Of, joins: &[u8], key: &[u8]) -> Result<()> {
@@ -134,7 +134,7 @@ pub fn referring(
 ) -> Result<Vec<Vec<u8>>> {
     let sql = "SELECT key FROM feature_reference
                WHERE view = ?1 AND lookup = ?2 AND joins = ?3 AND key > ?4 ORDER BY key LIMIT ?5";
-    keys(tx, sql, params![of.view.0, of.at(), joins, after, limit])
+    db::all(tx, DOING, sql, params![of.view.0, of.at(), joins, after, limit], |r| r.get(0))
 }
 
 /// How the view's own rows refer to a looked-up table: the first of the ways that sort behind `after`.
@@ -142,12 +142,6 @@ pub fn next_joins(tx: &Transaction<'_>, of: Of, after: &[u8]) -> Result<Option<V
     let sql = "SELECT joins FROM feature_reference
                WHERE view = ?1 AND lookup = ?2 AND joins > ?3 ORDER BY joins LIMIT 1";
     db::one(tx, DOING, sql, params![of.view.0, of.at(), after], |r| r.get(0))
-}
-
-fn keys(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<Vec<Vec<u8>>> {
-    let mut statement = tx.prepare_cached(sql).or_db(DOING)?;
-    let rows = statement.query_map(params, |r| r.get(0)).or_db(DOING)?;
-    rows.collect::<rusqlite::Result<_>>().or_db(DOING)
 }
 
 fn execute(tx: &Transaction<'_>, sql: &str, params: impl Params) -> Result<()> {
