@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 /// What one request to one partition may hold: large batches compress well and cost few requests.
 const DEFAULT_BATCH_BYTES: u32 = 1_000_000;
-/// Keeps the whole process under 48 MiB, and under 64 with one transaction of 2 GB.
-const DEFAULT_QUEUE_BYTES: u32 = 12 * 1024 * 1024;
+/// Keeps the whole process under 48 MiB, and under 64 with one transaction of 2 GB; more is no faster.
+const DEFAULT_QUEUE_BYTES: u32 = 8 * 1024 * 1024;
 /// The Java producer's limit, which is also what brokers take by default.
 const DEFAULT_MESSAGE_MAX_BYTES: u32 = 1_048_576;
 const DEFAULT_START_TIMEOUT_MS: u32 = 10_000;

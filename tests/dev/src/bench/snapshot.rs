@@ -15,7 +15,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub const KNOWN: [&str; 2] = ["--rows", "--workers"];
-const ROWS: u64 = 1_000_000;
+/// So many that the start, and what the broker still learns, are little of it.
+const ROWS: u64 = 4_000_000;
 const WORKERS: &str = "1,2,4";
 
 pub fn run(flags: &Flags) -> Result<()> {
