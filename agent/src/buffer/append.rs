@@ -7,11 +7,15 @@ use crate::db::{Job, OrDb};
 use crate::metrics;
 use crate::model::batch::{self, Head};
 use bytes::BytesMut;
-use rusqlite::{Transaction, params};
+use rusqlite::blob::ZeroBlob;
+use rusqlite::{MAIN_DB, ToSql, Transaction, params};
 use shared::{Error, Kind, Result};
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// From this size on a batch is written straight into its pages: bound to the statement it is copied twice first.
+const DIRECT_BYTES: usize = 64 * 1024;
 
 /// One batch inside a frame: checked, not yet placed.
 #[derive(Debug)]
@@ -179,17 +183,25 @@ pub(super) fn insert(
     arrived_ms: i64,
     records: &[u8],
 ) -> Result<()> {
+    let place = partition.place(base_offset);
     let last_offset = base_offset + i64::from(last_delta);
+    let bytes = records.len() as i64;
+    let zeros =
+        (records.len() >= DIRECT_BYTES).then(|| ZeroBlob(records.len() as u64));
+    let value: &dyn ToSql = zeros.as_ref().map_or(&records, |zeros| zeros);
     transaction
         .prepare_cached(
             "INSERT INTO log_batch (place, last_offset, max_time_ms, arrived_ms, bytes, records)
              VALUES (?, ?, ?, ?, ?, ?)",
         )
         .and_then(|mut insert| {
-            let place = partition.place(base_offset);
-            let bytes = records.len() as i64;
-            insert.execute(params![place, last_offset, max_time_ms, arrived_ms, bytes, records])
+            insert.execute(params![place, last_offset, max_time_ms, arrived_ms, bytes, value])
         })
-        .or_db("append a batch")?;
-    Ok(())
+        .and_then(|_| match zeros {
+            Some(_) => transaction
+                .blob_open(MAIN_DB, c"log_batch", c"records", place, false)?
+                .write_all_at(records, 0),
+            None => Ok(()),
+        })
+        .or_db("append a batch")
 }
