@@ -14,6 +14,7 @@ use super::aggregate::Aggregate;
 use super::kept;
 use super::total::Total;
 use crate::model::value::Value;
+use hashbrown::HashMap;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -36,17 +37,13 @@ pub enum Accumulator {
     Kept(Aggregate, VecDeque<(i64, Box<[u8]>, Value)>),
 }
 
-/// How many rows have each value; a value is in one of the three. Small integers are by far the most
-/// common: while they are few they lie in a row, in order, which takes a quarter of the space.
+/// How many rows have each value; a value is in one of the three. Small integers are by far the most common.
 #[derive(Clone, Debug, Default)]
 pub struct Distinct {
-    few: Vec<(i32, u32)>,
-    integers: BTreeMap<i64, u32>,
+    small: HashMap<i32, u32>,
+    large: BTreeMap<i64, u32>,
     others: BTreeMap<Box<[u8]>, u32>,
 }
-
-/// As many as are moved faster than a tree is searched.
-const FEW: usize = 1_024;
 
 impl Distinct {
     fn change(&mut self, value: &Value, by: i32) {
@@ -56,45 +53,35 @@ impl Distinct {
             Value::Decimal(n) => n.to_i64(),
             _ => None,
         };
-        match whole {
-            Some(n) if self.among_few(n, by) => {}
-            Some(n) => count(&mut self.integers, n, by),
+        match whole.map(|n| i32::try_from(n).map_err(|_| n)) {
+            Some(Ok(n)) => self.change_small(n, by),
+            Some(Err(n)) => count(&mut self.large, n, by),
             None => count(&mut self.others, value.identity().into(), by),
         }
     }
 
-    /// False if the value is not to be found there.
-    fn among_few(&mut self, n: i64, by: i32) -> bool {
-        let Ok(n) = i32::try_from(n) else { return false };
-        match self.few.binary_search_by_key(&n, |(n, _)| *n) {
-            Ok(at) => {
-                let left = self.few.get_mut(at).map(|(_, count)| {
-                    *count = count.saturating_add_signed(by);
-                    *count
-                });
-                if left == Some(0) {
-                    self.few.remove(at);
-                }
-                true
-            }
-            Err(at) if by > 0 && self.few.len() < FEW && !self.integers.contains_key(&i64::from(n)) => {
-                if self.few.len() == self.few.capacity() {
-                    self.few.reserve_exact(self.few.len() / 4 + 4);
-                }
-                self.few.insert(at, (n, by.unsigned_abs()));
-                true
-            }
-            Err(_) => false,
+    fn change_small(&mut self, n: i32, by: i32) {
+        use hashbrown::hash_map::Entry;
+        match self.small.entry(n) {
+            Entry::Vacant(entry) if by > 0 => drop(entry.insert(by.unsigned_abs())),
+            Entry::Vacant(_) => {}
+            Entry::Occupied(mut entry) => match entry.get().checked_add_signed(by) {
+                Some(left @ 1..) => *entry.get_mut() = left,
+                _ => drop(entry.remove()),
+            },
+        }
+        // Whoever had many once may have few now.
+        if by < 0 && self.small.len() < self.small.capacity() / 8 {
+            self.small.shrink_to(2 * self.small.len());
         }
     }
 
     fn len(&self) -> usize {
-        self.few.len() + self.integers.len() + self.others.len()
+        self.small.len() + self.large.len() + self.others.len()
     }
 
     fn bytes(&self) -> usize {
-        let few = self.few.capacity() * size_of::<(i32, u32)>();
-        few + self.integers.len() * 20 + self.others.len() * 64
+        self.small.allocation_size() + self.large.len() * 20 + self.others.len() * 64
     }
 }
 
@@ -273,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distinct_values_few_and_many() {
+    fn distinct_values_small_and_large() {
         let mut random = fastrand::Rng::with_seed(9);
         let (mut distinct, mut model) = (Distinct::default(), BTreeMap::new());
         for _ in 0..40_000 {
@@ -284,7 +271,11 @@ mod tests {
             distinct.change(&Value::Int(n), by);
         }
         assert_eq!(distinct.len(), model.values().filter(|count| **count > 0).count());
-        assert!(distinct.few.len() == FEW && !distinct.integers.is_empty());
+        assert!(distinct.small.len() > 100 && distinct.large.len() > 100);
+        for (n, count) in model {
+            (0..count).for_each(|_| distinct.change(&Value::Int(n), -1));
+        }
+        assert_eq!((distinct.len(), distinct.bytes()), (0, 0));
     }
 
     /// Against the same values aggregated at once.
