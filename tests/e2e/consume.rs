@@ -4,13 +4,35 @@
 use crate::edge_to_redis::{LIMIT, Ports, agent, caught_up, connector, equal_soon, restart};
 use crate::feast::Reader;
 use crate::shop;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Field, Row};
 use stack::{Kafka, Postgres, Redis, Registry};
+use std::path::Path;
 use std::time::Duration;
 use support::topics::{self, Record};
 use support::{Launch, eventually};
 
 const CHANGES: u64 = 6_000;
 const TOPIC: &str = "shop.public.payments";
+const USERS: &str = "shop.public.users";
+
+/// Beside the view of all these tests: what a payment's user is called now.
+const NAMED: &str = r#"
+[[feature_view]]
+name = "named_spend"
+topic = "shop.public.payments"
+entity = ["user_id"]
+time = "created_at"
+feature = [
+  { name = "names_10m", aggregate = "count_distinct", of = "users.name", window = "10m" },
+  { name = "last_name_10m", aggregate = "last", of = "users.name", window = "10m" },
+  { name = "sum_10m", aggregate = "sum", of = "amount", window = "10m" },
+]
+[[feature_view.lookup]]
+name = "users"
+topic = "shop.public.users"
+on = { id = "user_id" }
+"#;
 
 #[test]
 fn central_records_arrive_exactly_once_in_spite_of_kills() {
@@ -21,7 +43,11 @@ fn central_records_arrive_exactly_once_in_spite_of_kills() {
     shop::open(&postgres);
     let mut reader = Reader::start(&redis);
     let ports = Ports::free();
-    let agent_launch = consumer(&redis, &ports, &kafka, &registry);
+    let mut agent_launch = consumer(&redis, &ports, &kafka, &registry);
+    agent_launch.set("consume.topics", format!("[\"{TOPIC}\", \"{USERS}\"]"));
+    let file = agent_launch.folder().join("config.toml");
+    let config = std::fs::read_to_string(&file).expect("its configuration");
+    std::fs::write(&file, config + NAMED).expect("written");
     let mut connector_launch = connector(&postgres, &ports);
     connector_launch
         .set("sink.kafka.brokers", kafka.bootstrap())
@@ -41,7 +67,8 @@ fn central_records_arrive_exactly_once_in_spite_of_kills() {
     });
     agent.wait_ready(LIMIT).expect("the agent is ready");
     caught_up(&postgres, &connector);
-    all_arrived(&kafka, &ports);
+    all_arrived(&kafka, &ports, TOPIC);
+    all_arrived(&kafka, &ports, USERS);
     equal_soon(&postgres, &mut reader);
 
     // Away and back: said once, and it goes on by itself.
@@ -50,7 +77,7 @@ fn central_records_arrive_exactly_once_in_spite_of_kills() {
     kafka.start_again().expect("Kafka starts again");
     postgres.psql("shop", "UPDATE payments SET amount = amount + 1 WHERE id % 7 = 0").expect("changes");
     caught_up(&postgres, &connector);
-    all_arrived(&kafka, &ports);
+    all_arrived(&kafka, &ports, TOPIC);
     agent.wait_event("consume_works", LIMIT).expect("it says that it works");
     let outages = agent.log().iter().filter(|line| line.event() == "consume_waits").count();
     assert_eq!(outages, 1, "one warning an episode");
@@ -62,14 +89,16 @@ fn central_records_arrive_exactly_once_in_spite_of_kills() {
     assert_eq!(agent.stop().expect("the agent stops"), 0);
 }
 
-/// A training set from central Kafka is, byte for byte, that from the agent's log.
+/// A training set from central Kafka is, byte for byte, that from the agent's log; looked-up columns too.
 fn trained_alike(launch: &Launch, postgres: &Postgres) {
-    let sql =
-        "SELECT string_agg(format('%s,%s', id, to_char(now() AT TIME ZONE 'UTC' - back * interval '1 second',
-                 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')), E'\\n')
-               FROM generate_series(1, 50) id, unnest(ARRAY[0, 2, 5, 9]) back";
-    let rows = postgres.psql("shop", sql).expect("entities and times");
-    let spine = format!("user_id,event_timestamp\n{}\n", rows.trim());
+    let ask = |sql: &str| postgres.psql("shop", sql).expect("the shop answers").trim().to_owned();
+    let at = ask("SELECT now()");
+    let rows = ask(&format!(
+        "SELECT string_agg(format('%s,%s', id, to_char(('{at}'::timestamptz - back * interval '1 second')
+                AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')), E'\\n' ORDER BY back, id)
+         FROM generate_series(1, 50) id, unnest(ARRAY[0, 2, 5, 9]) back"
+    ));
+    let spine = format!("user_id,event_timestamp\n{rows}\n");
     let file = |name: &str| launch.folder().join(name);
     std::fs::write(file("spine.csv"), spine).expect("written");
     let made = |out: &str, more: &[&str]| {
@@ -81,6 +110,34 @@ fn trained_alike(launch: &Launch, postgres: &Postgres) {
     let (log, kafka) = (made("log.parquet", &[]), made("kafka.parquet", &["--from-kafka"]));
     assert!(log == kafka, "{} and {} bytes", log.len(), kafka.len());
     assert!(!file("kafka.parquet.rows").exists(), "what was read is gone");
+    // The users have not changed since: whoever paid in the window has the name that he has now.
+    let wanted = ask(&format!(
+        "SELECT id, CASE WHEN EXISTS (SELECT FROM payments p WHERE p.user_id = u.id
+           AND p.created_at > '{at}'::timestamptz - interval '10 minutes') THEN name END FROM users u ORDER BY id"
+    ));
+    assert_eq!(names(&file("kafka.parquet")).join("\n"), wanted);
+    // One topic's rows are not enough for a view with a look-up.
+    let words =
+        ["--spine", "spine.csv", "--out", "files.parquet", "--from", "spine.csv", "--view", "named_spend"];
+    assert_eq!(launch.command("training", &words).expect("it runs").0, 2);
+    assert!(!file("files.parquet").exists());
+}
+
+/// User and name at the latest time, which stands first.
+fn names(file: &Path) -> Vec<String> {
+    let reader = SerializedFileReader::new(std::fs::File::open(file).expect("the file")).expect("Parquet");
+    let rows = reader.get_row_iter(None).expect("rows");
+    let name = |row: parquet::errors::Result<Row>| {
+        let row = row.expect("a row");
+        let cell = |wanted: &str| match row.get_column_iter().find(|(name, _)| *name == wanted) {
+            Some((_, Field::Str(text))) => text.clone(),
+            Some((_, Field::Null)) => String::new(),
+            Some((_, other)) => other.to_string(),
+            None => panic!("no column {wanted}"),
+        };
+        format!("{}|{}", cell("user_id"), cell("named_spend__last_name_10m"))
+    };
+    rows.take(shop::USERS as usize).map(name).collect()
 }
 
 /// A schema id that nobody knows stops its partition and no other; with the record gone by, others flow.
@@ -194,12 +251,12 @@ fn consumer(redis: &Redis, ports: &Ports, kafka: &Kafka, registry: &Registry) ->
 }
 
 /// The local topic is the central one, record by record; only schema ids may differ.
-fn all_arrived(kafka: &Kafka, ports: &Ports) {
+fn all_arrived(kafka: &Kafka, ports: &Ports, topic: &str) {
     let door = format!("127.0.0.1:{}", ports.door);
     eventually(LIMIT, "every central record is in the log", || {
-        (topics::total(&door, TOPIC) >= topics::total(&kafka.bootstrap(), TOPIC)).then_some(())
+        (topics::total(&door, topic) >= topics::total(&kafka.bootstrap(), topic)).then_some(())
     });
-    let records = |bootstrap: &str| topics::read(bootstrap, TOPIC).remove(TOPIC).expect("the topic");
+    let records = |bootstrap: &str| topics::read(bootstrap, topic).remove(topic).expect("the topic");
     let (central, local) = (records(&kafka.bootstrap()), records(&door));
     assert_eq!(local.len(), central.len(), "each exactly once");
     let same = central.iter().zip(&local).all(|(central, local)| bare(central) == bare(local));
