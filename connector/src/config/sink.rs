@@ -18,6 +18,7 @@ const DEFAULT_COMMIT_INTERVAL_MS: u32 = 500;
 const DEFAULT_TRANSACTION_TIMEOUT_MS: u32 = 900_000;
 /// Under this a slow broker would end transactions.
 const MIN_TRANSACTION_TIMEOUT_MS: u32 = 10_000;
+const MAX_MESSAGE_BYTES: u32 = 1_000_000_000;
 /// Under this the queue holds less than a batch, and nothing flows.
 const MIN_QUEUE_BYTES: u32 = 1024 * 1024;
 
@@ -53,7 +54,7 @@ pub struct SinkConfig {
     pub linger_ms: Option<u32>,
     #[serde(default = "default_batch_bytes")]
     pub batch_bytes: u32,
-    /// Messages not yet acknowledged may take this much memory; then reading stops.
+    /// As told; [`SinkConfig::queue_bytes`] counts.
     #[serde(default = "default_queue_bytes")]
     pub queue_bytes: u32,
     #[serde(default = "default_message_max_bytes")]
@@ -101,6 +102,11 @@ impl Default for TopicRule {
 }
 
 impl SinkConfig {
+    /// Messages not yet acknowledged may take this much memory; then reading stops. The largest one always fits.
+    pub fn queue_bytes(&self) -> u32 {
+        self.queue_bytes.max(self.message_max_bytes)
+    }
+
     pub fn exactly_once(&self) -> bool {
         self.delivery == Delivery::ExactlyOnce
     }
@@ -137,8 +143,10 @@ impl SinkConfig {
             return Err(Error::new(Kind::Config, what)
                 .remedy("Kafka takes letters, digits, '.', '_' and '-', at most 249 of them"));
         }
-        if self.message_max_bytes > self.queue_bytes {
-            let what = "sink.message_max_bytes is above sink.queue_bytes: such a message never fits";
+        if self.message_max_bytes > MAX_MESSAGE_BYTES {
+            let what = format!(
+                "sink.message_max_bytes is above {MAX_MESSAGE_BYTES}, the most that librdkafka takes"
+            );
             return Err(Error::new(Kind::Config, what));
         }
         Ok(())

@@ -71,6 +71,17 @@ fn names(table: &toml::Table, out: &mut Vec<String>) {
     }
 }
 
+/// Debezium's users raise `max.request.size` and nothing else.
+#[test]
+fn the_largest_message_fits_into_the_queue() {
+    let bytes = |sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        parse(LEAST, &sets).expect("valid").sink.queue_bytes()
+    };
+    assert_eq!(bytes(&["sink.message_max_bytes=20971520"]), 20 << 20);
+    assert_eq!(bytes(&["sink.message_max_bytes=20971520", "sink.queue_bytes=31457280"]), 30 << 20);
+}
+
 #[test]
 fn what_cannot_be_is_refused() {
     for (set, words) in [
@@ -80,7 +91,7 @@ fn what_cannot_be_is_refused() {
         ("avro.registry.url=[\"localhost:8081\"]", "avro.registry.url"),
         ("sink.kafka.brokers=\" \"", "sink.kafka.brokers"),
         ("sink.queue_bytes=1000", "sink.queue_bytes"),
-        ("sink.message_max_bytes=2000000000", "sink.message_max_bytes"),
+        ("sink.message_max_bytes=2000000000", "sink.message_max_bytes is above"),
         ("sink.kafka.properties.acks=\"1\"", "sink.kafka.properties.acks"),
         ("sink.compression=\"lzma\"", "lzma"),
         ("offset.kind=\"redis\"", "redis"),

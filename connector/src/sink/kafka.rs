@@ -63,7 +63,7 @@ impl Kafka {
     pub fn new(config: &SinkConfig, transactional_id: Option<&str>, runtime: Handle) -> Result<Kafka> {
         let transactions = transactional_id.map(|id| Transactions::new(id, config));
         let client = client(config, transactions.as_ref());
-        metrics::SINK_LIMIT.with_label_values(&["bytes"]).set(config.queue_bytes.into());
+        metrics::SINK_LIMIT.with_label_values(&["bytes"]).set(config.queue_bytes().into());
         metrics::SINK_LIMIT.with_label_values(&["records"]).set(queue_messages(config).into());
         Ok(Kafka {
             producer: producer(&client)?,
@@ -295,7 +295,7 @@ fn waits_as_told(config: &SinkConfig) -> bool {
 
 /// How many messages the queue may hold.
 fn queue_messages(config: &SinkConfig) -> u32 {
-    (config.queue_bytes / MESSAGE_BYTES).max(1_000)
+    (config.queue_bytes() / MESSAGE_BYTES).max(1_000)
 }
 
 /// Ours, then what the operator set for librdkafka.
@@ -317,7 +317,7 @@ fn client(config: &SinkConfig, transactions: Option<&Transactions>) -> ClientCon
         ("batch.size", config.batch_bytes.to_string()),
         ("batch.num.messages", "100000".to_owned()),
         ("message.max.bytes", config.message_max_bytes.to_string()),
-        ("queue.buffering.max.kbytes", (config.queue_bytes / 1_024).to_string()),
+        ("queue.buffering.max.kbytes", (config.queue_bytes() / 1_024).to_string()),
         ("queue.buffering.max.messages", queue_messages(config).to_string()),
         // A topic that does not exist is said soon, but not before auto-creation had its time.
         ("topic.metadata.propagation.max.ms", "15000".to_owned()),
