@@ -1,4 +1,4 @@
-//! The engine over its state, row by row; the oracle for values is in `agent/tests/postgres.rs`.
+//! The engine over its state, row by row; the oracle for values is in `agent/tests/oracle`.
 
 use super::*;
 use crate::config::feature::ViewConfig;

@@ -1,5 +1,5 @@
 //! What a comparison with SQL cannot show: what was not sent, what is refused, what is kept how long. That the
-//! values are those of the `LEFT JOIN` is `agent/tests/postgres`.
+//! values are those of the `LEFT JOIN` is `agent/tests/oracle`.
 
 use crate::config::feature::ViewConfig;
 use crate::feature::{Effect, Engine, Limits, definition};

@@ -2,30 +2,10 @@
 //! from the engine: window bounds are computed here once more.
 
 use crate::cells::{Kind, MINUTE};
+use crate::dialect::Dialect;
 use crate::goods::Goods;
 use fastrand::Rng;
 use std::fmt::Write as _;
-
-/// Functions of the questions: a time from microseconds, and values as text.
-pub const FUNCTIONS: &str = "
-SET TIME ZONE 'UTC';
-SET client_min_messages = warning;
-CREATE OR REPLACE FUNCTION t(us bigint) RETURNS timestamptz IMMUTABLE LANGUAGE sql
-    RETURN timestamptz 'epoch' + us * interval '1 microsecond';
-CREATE OR REPLACE FUNCTION show(x numeric) RETURNS text IMMUTABLE LANGUAGE sql
-    RETURN encode(float8send(x::float8), 'hex');
-CREATE OR REPLACE FUNCTION show(x float8) RETURNS text IMMUTABLE LANGUAGE sql
-    RETURN encode(float8send(x), 'hex');
-CREATE OR REPLACE FUNCTION show(x bigint) RETURNS text IMMUTABLE LANGUAGE sql RETURN x::text;
-CREATE OR REPLACE FUNCTION show(x int) RETURNS text IMMUTABLE LANGUAGE sql RETURN x::text;
-CREATE OR REPLACE FUNCTION show(x text) RETURNS text IMMUTABLE LANGUAGE sql RETURN x;
-CREATE OR REPLACE FUNCTION show(x bool) RETURNS text IMMUTABLE LANGUAGE sql RETURN x::text;
-CREATE OR REPLACE FUNCTION show(x float8[]) RETURNS text IMMUTABLE LANGUAGE sql
-    RETURN array_to_string(ARRAY(SELECT show(u.n) FROM unnest(x) WITH ORDINALITY u (n, at) ORDER BY u.at), ',')
-      || CASE WHEN x IS NULL THEN NULL ELSE '' END;
-CREATE OR REPLACE FUNCTION show(x timestamptz) RETURNS text IMMUTABLE LANGUAGE sql
-    RETURN (extract(epoch FROM x) * 1000000)::bigint::text;
-";
 
 const WHERE: [Option<&str>; 4] = [
     None,
@@ -116,7 +96,7 @@ pub struct Question {
     features: Vec<Feature>,
 }
 
-const AGGREGATES: [&str; 18] = [
+const AGGREGATES: &[&str] = &[
     "count",
     "sum",
     "avg",
@@ -137,10 +117,18 @@ const AGGREGATES: [&str; 18] = [
     "latest",
 ];
 
+/// Those that are the same in both, and that MariaDB does not round.
+const MARIADB_AGGREGATES: &[&str] =
+    &["count", "sum", "min", "max", "first", "last", "count_distinct", "approx_count_distinct", "latest"];
+
 impl Question {
-    pub fn random(random: &mut Rng) -> Question {
-        let columns: Vec<Kind> = (0..random.usize(3..7)).map(|_| Kind::ALL[random.usize(0..9)]).collect();
-        let goods = random.bool().then(|| Goods::random(random));
+    pub fn random(dialect: Dialect, random: &mut Rng) -> Question {
+        let (all, aggregates) = match dialect {
+            Dialect::Postgres => (&Kind::ALL[..], AGGREGATES),
+            Dialect::MariaDb => (&Kind::MARIADB[..], MARIADB_AGGREGATES),
+        };
+        let columns: Vec<Kind> = (0..random.usize(3..7)).map(|_| all[random.usize(0..all.len())]).collect();
+        let goods = (random.bool() && dialect == Dialect::Postgres).then(|| Goods::random(random));
         let kinds = [&columns[..], &goods.as_ref().map_or_else(Vec::new, Goods::kinds)].concat();
         let lifetime = random.bool();
         let wanted = random.usize(6..14);
@@ -152,7 +140,7 @@ impl Question {
         }
         while features.len() < wanted {
             let column = random.usize(0..kinds.len());
-            let (kind, aggregate) = (kinds[column], AGGREGATES[random.usize(0..AGGREGATES.len())]);
+            let (kind, aggregate) = (kinds[column], aggregates[random.usize(0..aggregates.len())]);
             let numbers = ["sum", "avg", "var_pop", "var_samp", "stddev_pop", "stddev_samp", "percentile"];
             let possible = match aggregate {
                 "count" | "first" | "last" if kind == Kind::Vector => true,
@@ -160,6 +148,8 @@ impl Question {
                 _ if kind == Kind::Vector => false,
                 "min" | "max" => kind != Kind::Bool,
                 "latest" => lifetime,
+                // Doubles are added in the order of time, which MariaDB cannot be told.
+                "sum" if dialect == Dialect::MariaDb && kind == Kind::Float => false,
                 name => kind.is_number() || !numbers.contains(&name),
             };
             if possible {
@@ -222,7 +212,36 @@ impl Question {
     }
 
     /// One row per entity, in the order of user and shop: every feature at that moment.
-    pub fn sql(&self, now_us: i64, users: i64) -> String {
+    pub fn sql(&self, dialect: Dialect, now_us: i64, users: i64) -> String {
+        match dialect {
+            Dialect::Postgres => self.postgres(now_us, users),
+            Dialect::MariaDb => self.mariadb(now_us, users),
+        }
+    }
+
+    /// MariaDB has neither `FILTER` nor `LATERAL`.
+    fn mariadb(&self, now_us: i64, users: i64) -> String {
+        let entity = if self.composite { "user_id = u AND shop = s" } else { "user_id = u" };
+        let shops = if self.composite { "SELECT 'a' s UNION SELECT 'b'" } else { "SELECT '' s" };
+        let users: Vec<String> = (0..users).map(|user| format!("SELECT {user} u")).collect();
+        let of = format!("{entity} AND ({}) AND created_at IS NOT NULL", self.condition.unwrap_or("true"));
+        let count = |length| {
+            let window = Window { length: Some(length), ..Window::default() }.sql(now_us);
+            format!("(SELECT count(*) FROM facts WHERE {of} AND {window})")
+        };
+        let (rows, other) = (count(10), count(30));
+        let mut all = vec![rows.clone()];
+        all.extend(self.features.iter().map(|f| f.mariadb(self.column(f.column).1, now_us, &of)));
+        all.extend([
+            other.clone(),
+            format!("coalesce({other} DIV nullif({rows}, 0), 0) * 2 - {rows}"),
+            format!("concat({rows}, ',', {other})"),
+        ]);
+        let (all, users) = (all.join(",\n    "), users.join(" UNION "));
+        format!("SELECT {all}\nFROM ({users}) users, ({shops}) shops ORDER BY u, s;\n")
+    }
+
+    fn postgres(&self, now_us: i64, users: i64) -> String {
         let entity = if self.composite { "user_id = u AND shop = s" } else { "user_id = u" };
         let shops = if self.composite { "(VALUES ('a'), ('b'))" } else { "(VALUES (''))" };
         let condition = self.condition.unwrap_or("true").replace("good.grade", "good_grade");
@@ -258,6 +277,24 @@ impl Question {
 }
 
 impl Feature {
+    fn mariadb(&self, kind: Kind, now_us: i64, of: &str) -> String {
+        let (c, window) = (format!("c{}", self.column), self.window.sql(now_us));
+        let shown = |value: &str| kind.mariadb_shown(value);
+        let one = |order: &str| {
+            let order = format!("created_at {order}, id {order}, seq {order}");
+            format!("(SELECT {} FROM facts WHERE {of} AND {window} ORDER BY {order} LIMIT 1)", shown(&c))
+        };
+        let all = match self.aggregate {
+            "first" => return one("ASC"),
+            "last" | "latest" => return one("DESC"),
+            "sum" => format!("CAST(sum({c}) AS DOUBLE)"),
+            "min" | "max" => shown(&format!("{}({c})", self.aggregate)),
+            "count" => format!("count({c})"),
+            _ => format!("count(DISTINCT {c})"),
+        };
+        format!("(SELECT {all} FROM facts WHERE {of} AND {window})")
+    }
+
     fn sql(&self, kind: Kind, now_us: i64, of: &str) -> String {
         let (c, window, n) = (format!("c{}", self.column), self.window.sql(now_us), self.n);
         // An array of arrays would be one with two dimensions.

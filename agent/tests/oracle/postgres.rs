@@ -83,11 +83,11 @@ impl Drop for Postgres {
     }
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0\n"))
 }
 
-fn run(program: &str, arguments: &[&str]) {
+pub fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program).args(arguments).stdout(Stdio::null()).status();
     assert!(output.is_ok_and(|status| status.success()), "{program} {arguments:?}");
 }

@@ -36,6 +36,29 @@ impl Kind {
         Kind::Vector,
     ];
 
+    /// Those that MariaDB has too.
+    pub const MARIADB: [Kind; 7] =
+        [Kind::Int, Kind::Bigint, Kind::Money, Kind::Float, Kind::Text, Kind::Bool, Kind::Time];
+
+    pub fn mariadb(self) -> &'static str {
+        match self {
+            Kind::Float => "double",
+            Kind::Text => "varchar(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin",
+            Kind::Time => "datetime(6)",
+            other => other.sql(),
+        }
+    }
+
+    /// A value as [`shown`] has it, numbers that are doubles here as text.
+    pub fn mariadb_shown(self, value: &str) -> String {
+        match self {
+            Kind::Money => format!("CAST({value} AS DOUBLE)"),
+            Kind::Bool => format!("elt({value} + 1, 'false', 'true')"),
+            Kind::Time => format!("timestampdiff(MICROSECOND, '1970-01-01', {value})"),
+            _ => value.to_owned(),
+        }
+    }
+
     pub fn sql(self) -> &'static str {
         match self {
             Kind::Int => "int",

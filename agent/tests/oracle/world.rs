@@ -1,8 +1,9 @@
-//! A view in the engine and the same table in PostgreSQL, going the same way.
+//! A view in the engine and the same table in a database, going the same way.
 
 use crate::cells::{self, MINUTE};
+use crate::dialect::Dialect;
 use crate::goods::{self, Goods, Shelf};
-use crate::question::{self, Question};
+use crate::question::Question;
 use agent::config::feature::ViewConfig;
 use agent::feature::{Engine, Limits, definition};
 use agent::model::feature::FeatureRow;
@@ -26,6 +27,7 @@ type Entity = Vec<Value>;
 
 pub struct World {
     seed: u64,
+    dialect: Dialect,
     random: Rng,
     question: Question,
     connection: Connection,
@@ -45,17 +47,17 @@ pub struct World {
 
 impl World {
     /// Lives through a seed.
-    pub fn run(seed: u64, rounds: usize) -> World {
-        let mut world = World::new(seed);
+    pub fn run(dialect: Dialect, seed: u64, rounds: usize) -> World {
+        let mut world = World::new(dialect, seed);
         for _ in 0..rounds {
             world.round();
         }
         world
     }
 
-    fn new(seed: u64) -> World {
+    fn new(dialect: Dialect, seed: u64) -> World {
         let mut random = Rng::with_seed(seed);
-        let question = Question::random(&mut random);
+        let question = Question::random(dialect, &mut random);
         let mut connection = Connection::open_in_memory().expect("in memory");
         for layout in [
             include_str!("../../src/db/migrations/0010_feature.sql"),
@@ -71,26 +73,10 @@ impl World {
             unplaced_rows: [1, 10, 1_000][random.usize(0..3)],
         };
         let engine = open(&mut connection, &question, limits);
-        let mut script = question::FUNCTIONS.to_owned();
-        let columns: Vec<String> =
-            question.columns.iter().enumerate().map(|(at, kind)| format!("c{at} {}", kind.sql())).collect();
-        let (own, goods) = (columns.len(), question.goods.as_ref());
-        let kept = goods.filter(|_| question.changes).map(|goods| goods.kept_columns(own));
-        let _ = writeln!(
-            script,
-            "DROP TABLE IF EXISTS facts, goods CASCADE;
-            CREATE TABLE facts (user_id int, shop text, created_at timestamptz, status text, rank int,
-                good_id int, region text, spare_id int, {},
-                id bigint, seq bigint{}, PRIMARY KEY (id, seq));",
-            columns.join(", "),
-            kept.unwrap_or_default()
-        );
-        match goods {
-            Some(goods) => script.extend([goods.table(), goods.view(own, question.changes)]),
-            None => script.push_str("CREATE VIEW joined AS SELECT * FROM facts;\n"),
-        }
+        let script = dialect.begin(&question);
         World {
             seed,
+            dialect,
             random,
             question,
             connection,
@@ -249,12 +235,10 @@ impl World {
             return self.insert(Op::Update, key, rows);
         }
         let (ours, sql) = self.cells();
-        let _ = writeln!(
-            self.script,
-            "UPDATE facts SET ({}) = ({}) WHERE id = {key};",
-            self.columns().join(", "),
-            sql.join(", ")
-        );
+        let columns = self.columns();
+        let set: Vec<String> =
+            columns.iter().zip(sql).map(|(column, cell)| format!("{column} = {cell}")).collect();
+        let _ = writeln!(self.script, "UPDATE facts SET {} WHERE id = {key};", set.join(", "));
         rows.push(self.row(Op::Update, Some(key), Some(ours)));
     }
 
@@ -317,7 +301,7 @@ impl World {
 
     /// Puts the question into the script, and what the engine has said beside it.
     fn ask(&mut self) {
-        self.script.push_str(&self.question.sql(self.now_us, USERS));
+        self.script.push_str(&self.question.sql(self.dialect, self.now_us, USERS));
         let shops: &[Option<&str>] = if self.question.composite { &[Some("a"), Some("b")] } else { &[None] };
         for (user, shop) in (0..USERS).flat_map(|user| shops.iter().map(move |shop| (user, shop))) {
             let shop = shop.map(|shop| Value::Text(shop.to_owned()));
@@ -339,10 +323,12 @@ impl World {
             // The last two are made from others.
             let own = theirs.len().saturating_sub(2);
             for (at, theirs) in theirs.iter().enumerate() {
+                let value = ours.as_ref().and_then(|ours| ours.get(at));
+                let theirs = &self.dialect.read(theirs, value);
                 let ours = match ours {
-                    Some(ours) => ours.get(at).map(cells::shown).unwrap_or_default(),
+                    Some(_) => value.map(cells::shown).unwrap_or_default(),
                     // Never spoken of: it has no row in any window.
-                    None if at >= own || matches!(*theirs, "0" | "NULL") => continue,
+                    None if at >= own || matches!(&theirs[..], "0" | "NULL") => continue,
                     None => "nothing".to_owned(),
                 };
                 let what = self.question.describe(at);
