@@ -186,7 +186,7 @@ pub(super) fn insert(
     let place = partition.place(base_offset);
     let last_offset = base_offset + i64::from(last_delta);
     let bytes = records.len() as i64;
-    let zeros = (records.len() >= DIRECT_BYTES).then(|| ZeroBlob(records.len() as u64));
+    let zeros = (records.len() >= DIRECT_BYTES).then_some(ZeroBlob(records.len() as u64));
     let value: &dyn ToSql = zeros.as_ref().map_or(&records, |zeros| zeros);
     transaction
         .prepare_cached(
