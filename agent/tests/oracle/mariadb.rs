@@ -1,7 +1,6 @@
 //! A MariaDB of the test's own.
 
-use crate::postgres::{is_root, run};
-use std::io::Write as _;
+use crate::postgres::{answers, is_root, run};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -58,16 +57,8 @@ impl MariaDb {
     /// Runs a script; the rows of its queries, in order, their columns parted as `psql` does.
     pub fn sql(&self, script: &str) -> Vec<String> {
         let mut client = self.client();
-        client.arg("oracle").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = client.spawn().expect("mariadb starts");
-        let mut stdin = child.stdin.take().expect("a pipe");
-        let script = script.to_owned();
-        let writer = std::thread::spawn(move || stdin.write_all(script.as_bytes()));
-        let output = child.wait_with_output().expect("mariadb ends");
-        assert!(output.status.success(), "mariadb failed");
-        writer.join().expect("no panic").expect("mariadb reads its script");
-        let text = String::from_utf8(output.stdout).expect("UTF-8");
-        text.lines().map(|line| line.replace('\t', "|")).collect()
+        client.arg("oracle").stderr(Stdio::inherit());
+        answers(client, script).iter().map(|line| line.replace('\t', "|")).collect()
     }
 }
 

@@ -47,31 +47,21 @@ impl Postgres {
     /// Runs a script; the rows of its queries, in order.
     pub fn psql(&self, script: &str) -> Vec<String> {
         let host = self.0.display().to_string();
-        let mut child = Command::new("psql")
-            .args([
-                "-h",
-                &host,
-                "-U",
-                "postgres",
-                "-qAtX",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-P",
-                "null=NULL",
-                "-f",
-                "-",
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("psql starts");
-        let mut stdin = child.stdin.take().expect("a pipe");
-        let script = script.to_owned();
-        let writer = std::thread::spawn(move || stdin.write_all(script.as_bytes()));
-        let output = child.wait_with_output().expect("psql ends");
-        writer.join().expect("no panic").expect("psql reads its script");
-        assert!(output.status.success(), "psql failed");
-        String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+        let mut client = Command::new("psql");
+        client.args([
+            "-h",
+            &host,
+            "-U",
+            "postgres",
+            "-qAtX",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-P",
+            "null=NULL",
+            "-f",
+            "-",
+        ]);
+        answers(client, script)
     }
 }
 
@@ -90,4 +80,16 @@ pub fn is_root() -> bool {
 pub fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program).args(arguments).stdout(Stdio::null()).status();
     assert!(output.is_ok_and(|status| status.success()), "{program} {arguments:?}");
+}
+
+/// Gives a client a script; the lines that it answers.
+pub fn answers(mut client: Command, script: &str) -> Vec<String> {
+    let mut child = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the client starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let script = script.to_owned();
+    let writer = std::thread::spawn(move || stdin.write_all(script.as_bytes()));
+    let output = child.wait_with_output().expect("the client ends");
+    assert!(output.status.success(), "{client:?} failed");
+    writer.join().expect("no panic").expect("the client reads its script");
+    String::from_utf8(output.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
 }

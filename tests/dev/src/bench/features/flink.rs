@@ -2,7 +2,7 @@
 
 use stack::error::Doing;
 use stack::folder::Folder;
-use stack::install::{apt, python};
+use stack::install::{apt, java, python};
 use stack::{Error, Result};
 use std::path::Path;
 use std::process::Command;
@@ -40,11 +40,11 @@ pub fn run(csv: &Path) -> Result<Found> {
     let home = stack::process::run("ask where Flink is", &mut ask)?;
     // A program in one file needs the compiler beside the virtual machine.
     apt::program("javac", "openjdk-17-jdk-headless")?;
-    let mut java = Command::new(apt::program("java", "openjdk-17-jdk-headless")?);
-    java.arg(HEAP).args(["-cp", &format!("{}/lib/*", home.trim())]);
-    java.args(OPENED.map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")));
-    java.args(["--add-exports=java.base/sun.net.util=ALL-UNNAMED"]).arg(program).arg(job);
-    let text = stack::process::run("compute the features by Flink", &mut java)?;
+    let mut command = Command::new(java::at_least(java::KAFKA)?);
+    command.arg(HEAP).args(["-cp", &format!("{}/lib/*", home.trim())]);
+    command.args(OPENED.map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")));
+    command.args(["--add-exports=java.base/sun.net.util=ALL-UNNAMED"]).arg(program).arg(job);
+    let text = stack::process::run("compute the features by Flink", &mut command)?;
     let said = super::answer(&text, true)?;
     let seconds = |name: &str| said.get(name).and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
     let (mut rows, mut differ) = (0, 0);
