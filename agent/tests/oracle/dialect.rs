@@ -33,7 +33,8 @@ CREATE OR REPLACE FUNCTION show(x timestamptz) RETURNS text IMMUTABLE LANGUAGE s
 DROP TABLE IF EXISTS facts, goods CASCADE;
 ";
 const MARIADB: &str = "
-CREATE OR REPLACE FUNCTION t(us bigint) RETURNS datetime(6) DETERMINISTIC
+DROP FUNCTION IF EXISTS t;
+CREATE FUNCTION t(us bigint) RETURNS datetime(6) DETERMINISTIC
     RETURN timestampadd(MICROSECOND, us, '1970-01-01 00:00:00.000000');
 DROP TABLE IF EXISTS facts;
 ";
@@ -55,7 +56,7 @@ impl Dialect {
             .collect();
         let kept = goods.filter(|_| question.changes).map(|goods| goods.kept_columns(own));
         let facts = format!(
-            "CREATE TABLE facts (user_id int, shop text, created_at {time}, status text, rank int,
+            "CREATE TABLE facts (user_id int, shop text, created_at {time}, status text, grade int,
                 good_id int, region text, spare_id int{columns},
                 id bigint, seq bigint{}, PRIMARY KEY (id, seq));\n",
             kept.unwrap_or_default()

@@ -6,7 +6,8 @@
 //! back, transactions that are undone, and restarts. Half of the views look up rows of a second table, which
 //! come, change, move and go as well: their SQL is the `LEFT JOIN`. After each step the view's values are held against
 //! the SQL at that state, with `now()` replaced by the step's time.
-//! MariaDB answers for what it has and computes in the same way.
+//! MariaDB answers for what it has and computes in the same way; MySQL instead, if `TIDEGATE_MYSQL` says how a
+//! client reaches one (`-h 127.0.0.1 -u root -psecret`).
 //!
 //! `SEED=7` replays one seed, `SEEDS=500` runs so many. Without the database on the machine a test is
 //! skipped, and says so; with `TIDEGATE_REQUIRE_SERVERS` set, as in CI, that is a failure.
@@ -42,7 +43,10 @@ fn every_feature_equals_the_sql() {
 
 #[test]
 fn every_feature_that_mariadb_has_equals_its_sql() {
-    let Some(mariadb) = MariaDb::start() else { return };
+    let given = std::env::var("TIDEGATE_MYSQL").ok();
+    let Some(mariadb) = given.map_or_else(MariaDb::start, |words| Some(MariaDb::reached_by(&words))) else {
+        return;
+    };
     hold(Dialect::MariaDb, |script| mariadb.sql(script));
 }
 

@@ -10,15 +10,15 @@ use std::fmt::Write as _;
 const WHERE: [Option<&str>; 4] = [
     None,
     Some("status = 'settled'"),
-    Some("status = 'settled' OR (status IS NULL AND rank > 0)"),
-    Some("rank IN (1, 2, 3) OR status <> 'open'"),
+    Some("status = 'settled' OR (status IS NULL AND grade > 0)"),
+    Some("grade IN (1, 2, 3) OR status <> 'open'"),
 ];
 
 /// The same over looked-up columns; they are `good_grade` in SQL.
 const WHERE_JOINED: [&str; 3] = [
     "good.grade = 'fine'",
     "good.grade <> 'fine' OR good.grade IS NULL",
-    "status = 'settled' AND (good.grade = 'poor' OR rank > 1)",
+    "status = 'settled' AND (good.grade = 'poor' OR grade > 1)",
 ];
 
 /// A window as written, in minutes.

@@ -18,7 +18,8 @@ use std::fmt::Write as _;
 const USERS: i64 = 4;
 const START: i64 = 1_800_000_000_000_000;
 /// The cells that every table has, before the random columns.
-const FIXED: [&str; 8] = ["user_id", "shop", "created_at", "status", "rank", "good_id", "region", "spare_id"];
+const FIXED: [&str; 8] =
+    ["user_id", "shop", "created_at", "status", "grade", "good_id", "region", "spare_id"];
 const TOPIC: &str = "t";
 /// As far back as the clock may be set without loss.
 const GRACE: i64 = MINUTE;
@@ -144,11 +145,11 @@ impl World {
         let time = null_one_in(random, 20, cells::time(time_us));
         let status = ["settled", "settled", "open"][random.usize(0..3)];
         let status = null_one_in(random, 5, (Value::Text(status.into()), format!("'{status}'")));
-        let rank = random.i64(-2..5);
-        let rank = null_one_in(random, 6, (Value::Int(rank), rank.to_string()));
+        let grade = random.i64(-2..5);
+        let grade = null_one_in(random, 6, (Value::Int(grade), grade.to_string()));
         let more: Vec<_> = self.question.columns.iter().map(|kind| kind.cell(random, now_us)).collect();
         let references = goods::references(random);
-        [user, shop, time, status, rank].into_iter().chain(references).chain(more).unzip()
+        [user, shop, time, status, grade].into_iter().chain(references).chain(more).unzip()
     }
 
     /// One change of the table, as one row or two.
