@@ -75,11 +75,7 @@ fn the_network_to_the_database() {
 fn the_network_to_kafka_and_its_restart() {
     let postgres = database();
     let proxy = Proxy::start(port::free().expect("a port")).expect("a proxy");
-    // Clients are told to come through the proxy.
-    let advertised = ("advertised.listeners".to_owned(), format!("PLAINTEXT://{}", proxy.address()));
-    let options = stack::kafka::Options { settings: vec![advertised], ..Default::default() };
-    let mut kafka = Kafka::start(options).expect("Kafka");
-    proxy.aim(kafka.port());
+    let mut kafka = Kafka::behind(&proxy, Default::default()).expect("Kafka");
     let agent = Agent::start(&[]);
     let mut launch = connector(&postgres, &proxy.address(), &agent.registry());
     let mut running = started(&mut launch);

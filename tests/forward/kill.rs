@@ -59,7 +59,10 @@ fn killed(delivery: &str, check: impl Fn(&str, &str, u64) -> u64) -> u64 {
                 agent.kill().expect("kill -9");
                 agent = launch.start().expect("it starts again");
             } else {
-                kafka.kill().expect("kill -9");
+                match delivery {
+                    "at-least-once" => kafka.kill().expect("kill -9"),
+                    _ => world::stop(&mut kafka),
+                }
                 std::thread::sleep(Duration::from_millis(rng.u64(0..3_000)));
                 kafka.start_again().expect("Kafka starts again");
             }

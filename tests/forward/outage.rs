@@ -15,10 +15,7 @@ const MEMORY_BYTES: u64 = 160 << 20;
 fn a_long_outage_loses_nothing_and_memory_stays_bounded() {
     let records = world::setting("RECORDS", 1_000_000);
     let proxy = Proxy::start(stack::port::free().expect("a port")).expect("a proxy");
-    let advertised = ("advertised.listeners".to_owned(), format!("PLAINTEXT://{}", proxy.address()));
-    let options = stack::kafka::Options { settings: vec![advertised], ..Default::default() };
-    let (kafka, registry) = (Kafka::start(options).expect("Kafka"), world::registry());
-    proxy.aim(kafka.port());
+    let (_kafka, registry) = (Kafka::behind(&proxy, Default::default()).expect("Kafka"), world::registry());
     let ports = Ports::free();
     let mut launch = world::agent(&ports, &proxy.address(), &registry.url());
     // What waits is far older than what the log would keep without it.

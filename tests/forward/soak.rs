@@ -47,10 +47,8 @@ fn start(ports: &Ports, disk: SmallDisk) -> World {
     let free = || Proxy::start(stack::port::free().expect("a port")).expect("a proxy");
     let (door, uplink) = (free(), free());
     door.aim(ports.door);
-    let advertised = ("advertised.listeners".to_owned(), format!("PLAINTEXT://{}", uplink.address()));
-    let options = stack::kafka::Options { partitions: 2, settings: vec![advertised], ..Default::default() };
-    let kafka = Kafka::start(options).expect("Kafka");
-    uplink.aim(kafka.port());
+    let options = stack::kafka::Options { partitions: 2, ..Default::default() };
+    let kafka = Kafka::behind(&uplink, options).expect("Kafka");
     let registry = world::registry();
     let mut launch = world::agent(ports, &uplink.address(), &registry.url());
     launch
@@ -114,10 +112,10 @@ impl World {
                 "a full disk"
             }
             _ => {
-                self.kafka.kill().expect("kill -9");
+                world::stop(&mut self.kafka);
                 std::thread::sleep(moment);
                 self.kafka.start_again().expect("Kafka starts again");
-                "central Kafka killed"
+                "central Kafka restarted"
             }
         }
     }

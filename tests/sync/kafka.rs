@@ -7,7 +7,7 @@ use rdkafka::message::Message;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value as Json, json};
 use stack::proxy::{Network, Proxy};
-use stack::{Kafka, Registry, http, kafka};
+use stack::{Kafka, Registry, http};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use support::topics;
@@ -143,9 +143,7 @@ fn base64(bytes: &[u8]) -> String {
 #[test]
 fn topics_hold_the_newest_of_two_agents() {
     let far = Proxy::start(0).expect("a proxy");
-    let options = kafka::Options { far: Some(far.port()), ..Default::default() };
-    let kafka = Kafka::start(options).expect("Kafka");
-    far.aim(kafka.far_port());
+    let kafka = Kafka::behind(&far, Default::default()).expect("Kafka");
     let registry = Registry::start().expect("a registry");
     let near = Proxy::start(registry.port()).expect("a proxy");
     let start = |brokers: String, registry: String| {

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::folder::Folder;
 use crate::install::{apt, java, maven, step};
 use crate::process::{Process, Signal, command, run};
+use crate::proxy::Proxy;
 use crate::{HOST, port};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -76,6 +77,13 @@ impl Kafka {
             server.start_again()?;
             Ok(server)
         })
+    }
+
+    /// Clients come through the proxy for all they want; what it does to them does nothing to the broker itself.
+    pub fn behind(proxy: &Proxy, options: Options) -> Result<Kafka> {
+        let kafka = Kafka::start(Options { far: Some(proxy.port()), ..options })?;
+        proxy.aim(kafka.far_port());
+        Ok(kafka)
     }
 
     pub fn port(&self) -> u16 {
