@@ -7,6 +7,7 @@ mod arrive;
 mod copy;
 mod delete;
 mod kill;
+mod narrow;
 mod outage;
 mod reference;
 mod refuse;

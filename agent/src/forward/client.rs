@@ -229,6 +229,8 @@ impl Group {
     fn new(config: &ForwardConfig, name: &str) -> Result<Group> {
         let mut client = ClientConfig::new();
         client.set("client.id", "tidegate-agent").set("log.connection.close", "false");
+        // It is asked when the producer was answered: it should not have slept through that.
+        client.set("reconnect.backoff.max.ms", "500");
         for (name, value) in config.kafka.client_properties() {
             client.set(name, value);
         }

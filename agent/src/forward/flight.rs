@@ -21,6 +21,8 @@ pub struct Arrived {
     pub bytes: usize,
     /// When it was handed over, on the monotonic clock.
     pub since: Duration,
+    /// Nothing of its place was under way then.
+    pub alone: bool,
 }
 
 struct Piece {
@@ -39,8 +41,8 @@ pub struct Flight {
 
 impl Flight {
     /// A new piece; gives the number that its records carry.
-    pub fn begin(&mut self, place: usize, mark: Mark, since: Duration) -> u64 {
-        let arrived = Arrived { place, mark, records: 0, bytes: 0, since };
+    pub fn begin(&mut self, place: usize, mark: Mark, since: Duration, alone: bool) -> u64 {
+        let arrived = Arrived { place, mark, records: 0, bytes: 0, since, alone };
         self.pieces.push_back(Piece { arrived, left: 0, whole: false });
         self.front + self.pieces.len() as u64 - 1
     }
@@ -110,7 +112,7 @@ mod tests {
         let numbers: Vec<u64> = [(0, 3), (1, 2), (0, 0)]
             .into_iter()
             .map(|(place, records)| {
-                let number = flight.begin(place, mark(0), Duration::ZERO);
+                let number = flight.begin(place, mark(0), Duration::ZERO, true);
                 (0..records).for_each(|_| flight.add(10));
                 flight.end(mark(records + 100 * place as i64));
                 number
@@ -130,10 +132,10 @@ mod tests {
     #[test]
     fn what_is_forgotten_is_not_mixed_up_with_what_comes() {
         let mut flight = Flight::default();
-        let old = flight.begin(0, mark(0), Duration::ZERO);
+        let old = flight.begin(0, mark(0), Duration::ZERO, true);
         flight.add(1);
         flight.forget();
-        let new = flight.begin(0, mark(0), Duration::ZERO);
+        let new = flight.begin(0, mark(0), Duration::ZERO, true);
         flight.add(1);
         flight.end(mark(1));
         flight.acknowledge(old, 1);
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn a_piece_still_being_handed_over_has_not_arrived() {
         let mut flight = Flight::default();
-        let number = flight.begin(0, mark(0), Duration::ZERO);
+        let number = flight.begin(0, mark(0), Duration::ZERO, true);
         flight.add(1);
         flight.acknowledge(number, 1);
         assert_eq!(flight.arrived(), None);

@@ -159,7 +159,7 @@ impl Forward {
             name: format!("tidegate-agent-{}", log.cluster_id()),
             topics: Topics::new(config)?,
             kept: Kept::new(choice.clone(), noted.clone()),
-            pace: Pace::new(config.queue_bytes as usize),
+            pace: Pace::new(config.queue_bytes as usize, config.bandwidth.is_some()),
             config: config.clone(),
             choice,
             db: db.clone(),
@@ -241,11 +241,19 @@ impl Forward {
         }
         self.note(false);
         let Some(at) = self.choose() else {
+            let now = self.clock.monotonic();
+            if self.places.iter().any(|place| place.wants(now) && self.is_busy(place)) {
+                self.poll(SLICE)?;
+                return Ok(Next::More);
+            }
             if !self.flight.is_empty() || self.client()?.transaction_age().is_some() {
                 self.settle()?;
                 return Ok(Next::More);
             }
             self.note(true);
+            if self.waiting {
+                self.works();
+            }
             let held = self.places.iter().any(|place| place.held.is_some());
             return Ok(Next::Idle(if held { LOOK_EVERY.min(IDLE) } else { IDLE }));
         };

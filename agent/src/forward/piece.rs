@@ -42,13 +42,20 @@ impl Forward {
         let begin = current.map_or(0, |at| at + 1);
         let count = self.places.len();
         let order = (0..count).map(|n| (begin + n) % count);
-        let wanting = order.filter(|at| self.places.get(*at).is_some_and(|place| place.wants(now)));
+        let may =
+            |at: &usize| self.places.get(*at).is_some_and(|place| place.wants(now) && !self.is_busy(place));
+        let wanting = order.filter(may);
         let rank = |at: &usize| self.places.get(*at).map_or(usize::MAX, |place| place.rank);
         let best = wanting.min_by_key(rank)?;
         let unread = |reading: &Reading| reading.opened.is_some() || reading.batches.len() > 0;
         let stays = self.reading.as_ref().filter(|reading| unread(reading)).map(|reading| reading.place);
-        let stays = stays.filter(|at| self.places.get(*at).is_some_and(|place| place.wants(now)));
+        let stays = stays.filter(may);
         Some(stays.filter(|at| rank(at) <= rank(&best)).unwrap_or(best))
+    }
+
+    /// Whether its next piece waits for the one that is under way.
+    pub(super) fn is_busy(&self, place: &Place) -> bool {
+        place.under_way > 0 && self.pace.one_by_one()
     }
 
     /// Hands over a piece of this place.
@@ -65,8 +72,9 @@ impl Forward {
             reading.batches = batches.into_iter();
         }
         client.begin()?;
-        let number = self.flight.begin(at, place.sent, self.clock.monotonic());
-        let limit = self.pace.piece();
+        let number = self.flight.begin(at, place.sent, self.clock.monotonic(), place.under_way == 0);
+        place.under_way += 1;
+        let limit = self.pace.piece(self.config.batch_bytes as usize);
         let mut hand = Hand {
             config: &self.config,
             client: &**client,

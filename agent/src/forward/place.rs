@@ -1,6 +1,6 @@
 //! One local partition: how far it is, and whether it waits.
 
-use super::flight::Mark;
+use super::flight::{Arrived, Mark};
 use super::progress::to_go;
 use super::schema_id::Role;
 use crate::buffer::Partition;
@@ -28,6 +28,10 @@ pub struct Place {
     pub done: Mark,
     /// Everything before it was handed over.
     pub sent: Mark,
+    /// Pieces between the two.
+    pub under_way: usize,
+    /// When the last piece arrived, on the monotonic clock.
+    last_arrival: Duration,
     /// What the file says of `done`.
     pub noted: i64,
     /// Partitions of the central topic, once we know how far we are there.
@@ -75,6 +79,8 @@ impl Place {
             plain,
             done: start,
             sent: start,
+            under_way: 0,
+            last_arrival: Duration::ZERO,
             noted,
             central: None,
             held: None,
@@ -114,6 +120,7 @@ impl Place {
     pub fn restart(&mut self) {
         self.done.next_offset = self.done.next_offset.max(self.noted);
         self.sent = self.done;
+        self.under_way = 0;
         self.central = None;
     }
 
@@ -166,8 +173,11 @@ impl Place {
         }
     }
 
-    /// Everything before this was acknowledged.
-    pub fn arrived(&mut self, next_offset: i64) {
+    /// A piece was acknowledged; gives for how long it was the first that had not been.
+    pub fn arrived(&mut self, arrived: &Arrived, now: Duration) -> Duration {
+        let next_offset = arrived.mark.next_offset;
+        self.under_way = self.under_way.saturating_sub(1);
+        let first_since = std::mem::replace(&mut self.last_arrival, now).max(arrived.since);
         if let Some(held) = self.held.take_if(|held| next_offset >= held.until)
             && held.said
         {
@@ -176,5 +186,6 @@ impl Place {
                 "the partition is brought to the centre again"
             );
         }
+        now.saturating_sub(first_since)
     }
 }

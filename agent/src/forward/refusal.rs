@@ -35,6 +35,12 @@ pub fn of_group(error: &KafkaError) -> Error {
         Some(Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed) => {
             (Kind::Denied, "grant READ on the groups and topics that begin with tidegate-agent-")
         }
+        // The producer was answered just before: the brokers run.
+        Some(Code::OperationTimedOut) => (
+            Kind::Unreachable,
+            "if this lasts while the brokers run, a transaction of this agent hangs there, neither committed nor \
+             aborted: kafka-transactions.sh find-hanging names it, abort ends it, then all goes on",
+        ),
         _ => (Kind::Unreachable, "check forward.kafka.brokers, and that the brokers run"),
     };
     Error::new(kind, words(error)).remedy(remedy)

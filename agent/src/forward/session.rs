@@ -46,7 +46,9 @@ impl Forward {
         self.reading = None;
         self.last_arrival = self.clock.monotonic();
         self.started = true;
-        self.works();
+        if !self.waiting {
+            self.works();
+        }
         Ok(())
     }
 
@@ -168,7 +170,8 @@ impl Forward {
             self.uncommitted.0 += arrived.records;
             self.uncommitted.1 += arrived.bytes as u64;
             let Some(place) = self.places.get_mut(arrived.place) else { continue };
-            place.arrived(arrived.mark.next_offset);
+            let within = place.arrived(&arrived, now);
+            self.pace.served(within, arrived.alone);
             if !transactions {
                 place.done = arrived.mark;
             }

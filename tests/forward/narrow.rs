@@ -1,0 +1,40 @@
+//! A narrow link: whatever waits for it, the machine beside the database is left alone.
+
+use crate::world::{self, Ports, Whole};
+use stack::Kafka;
+use stack::proxy::{Network, Proxy};
+use std::time::Instant;
+
+const RECORDS: u64 = 6_000;
+const BYTES_A_SECOND: u32 = 500_000;
+/// Of one core, even of a build that is not optimised.
+const BUSY: f64 = 0.25;
+
+#[test]
+fn catching_up_over_a_narrow_link_leaves_the_processor_alone() {
+    for delivery in ["exactly_once", "at_least_once"] {
+        let uplink = Proxy::start(stack::port::free().expect("a port")).expect("a proxy");
+        let (_kafka, registry) =
+            (Kafka::behind(&uplink, Default::default()).expect("Kafka"), world::registry());
+        let ports = Ports::free();
+        let mut launch = world::agent(&ports, &uplink.address(), &registry.url());
+        launch.set("forward.delivery", delivery).set("forward.compression", "none").allow(&["forward_waits"]);
+        uplink.set(Network::Down);
+        let mut agent = world::started(&launch);
+        let producer = world::producer(&ports.door());
+        for n in 0..RECORDS {
+            let value = Some(format!("{n} {}", "x".repeat(1_000)).into_bytes());
+            world::send(&producer, &Whole { value, ..world::made("t", n, 5) });
+        }
+        world::flush(&producer);
+        uplink.set(Network::Narrow(BYTES_A_SECOND));
+        agent.wait_event("forward_works", world::LIMIT).expect("the link is back");
+        let (begun, before) = (Instant::now(), agent.cpu().expect("its time"));
+        world::all_gone(&mut agent);
+        let (wall, used) = (begun.elapsed().as_secs_f64(), agent.cpu().expect("its time") - before);
+        println!("{delivery}: {wall:.1} s, {used:?} of CPU");
+        assert!(wall > 5.0, "the link was narrow: {wall} s");
+        assert!(used.as_secs_f64() < BUSY * wall, "{delivery}: {used:?} of CPU in {wall} s");
+        assert_eq!(agent.stop().expect("it stops"), 0);
+    }
+}
