@@ -6,8 +6,8 @@
 mod arrive;
 mod copy;
 mod delete;
+mod distant;
 mod kill;
-mod narrow;
 mod outage;
 mod reference;
 mod refuse;

@@ -43,11 +43,12 @@ impl Pace {
         !self.brisk
     }
 
-    /// Bytes that are handed over in one go; `request`: what one request holds.
+    /// Bytes that are handed over in one go; `request`: what one request holds. Half of that, as what would be
+    /// left over would wait behind it.
     pub fn piece(&self, request: usize) -> usize {
         match self.brisk {
             true => (self.window / 4).clamp(LEAST_BYTES / 4, 256 * 1024),
-            false => self.window.min(request),
+            false => self.window.min(request / 2),
         }
     }
 
@@ -105,9 +106,9 @@ mod tests {
             (pace.one_by_one(), pace.piece(1_000_000))
         };
         assert_eq!(after(30, false), (false, 128 * 1024));
-        assert_eq!(after(31, false), (true, 512 * 1024), "what the window allows");
-        assert_eq!(after(0, false), (true, 512 * 1024), "it came with the one before");
-        assert_eq!(after(20, true), (true, 512 * 1024));
+        assert_eq!(after(31, false), (true, 500_000), "half a request");
+        assert_eq!(after(0, false), (true, 500_000), "it came with the one before");
+        assert_eq!(after(20, true), (true, 500_000));
         assert_eq!(after(10, true), (false, 128 * 1024));
     }
 
