@@ -251,9 +251,6 @@ impl Forward {
                 return Ok(Next::More);
             }
             self.note(true);
-            if self.waiting {
-                self.works();
-            }
             let held = self.places.iter().any(|place| place.held.is_some());
             return Ok(Next::Idle(if held { LOOK_EVERY.min(IDLE) } else { IDLE }));
         };

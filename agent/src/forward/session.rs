@@ -46,9 +46,7 @@ impl Forward {
         self.reading = None;
         self.last_arrival = self.clock.monotonic();
         self.started = true;
-        if !self.waiting {
-            self.works();
-        }
+        self.works();
         Ok(())
     }
 
