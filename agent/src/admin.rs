@@ -266,7 +266,7 @@ fn forwarded(brokers: &str, now: &forward::progress::State) -> Json {
         "brokers": brokers, "connected": now.connected, "open": now.open, "ended": now.ended,
         "records": now.records, "bytes": now.bytes, "records_per_second": now.rate.round(),
         "records_to_go": to_go, "bytes_to_go": (to_go as f64 * now.bytes_per_record) as u64,
-        "seconds_to_go": now.seconds_to_go, "error": now.error, "partitions": partitions
+        "seconds_to_go": now.seconds_to_go, "error": now.error, "remedy": now.remedy, "partitions": partitions
     })
 }
 

@@ -23,8 +23,17 @@ pub fn table(document: &Json) -> String {
     if !refused.is_empty() {
         line("refused", format!("batches: {refused}"));
     }
-    if let Some(forward) = document["forward"].as_object() {
-        line("forward", Json::from(forward.clone()).to_string());
+    for (name, way) in [("consume", consume as fn(&Json) -> String), ("forward", forward)] {
+        let place = &document[name];
+        if place.is_object() {
+            line(name, way(place));
+        }
+        for stopped in place["partitions"].as_array().into_iter().flatten() {
+            if let Some(why) = stopped["error"].as_str() {
+                let (topic, partition) = (text(&stopped["topic"]), &stopped["partition"]);
+                line("STOPPED", format!("{name}: {topic} {partition}: {why}"));
+            }
+        }
     }
     for target in document["sync"].as_array().into_iter().flatten() {
         line("sync", sync(target));
@@ -39,6 +48,46 @@ pub fn table(document: &Json) -> String {
     }
     partitions(document, &mut out);
     out
+}
+
+fn consume(consume: &Json) -> String {
+    let mut out =
+        format!("from {}: {} records since the start", text(&consume["brokers"]), consume["records"]);
+    let missing: Vec<&str> = consume["missing_topics"].as_array().into_iter().flatten().map(text).collect();
+    if !missing.is_empty() {
+        let _ = write!(out, ", not there: {}", missing.join(", "));
+    }
+    away(consume, &mut out);
+    out
+}
+
+fn forward(forward: &Json) -> String {
+    let to_go = bytes(forward["bytes_to_go"].as_f64().unwrap_or_default());
+    let (brokers, records) = (text(&forward["brokers"]), &forward["records_to_go"]);
+    let mut out = format!("to {brokers}: {records} records ({to_go}) to go");
+    if let Some(rate) = forward["records_per_second"].as_f64().filter(|rate| *rate > 0.0) {
+        let _ = write!(out, ", {rate} a second");
+    }
+    if let Some(seconds) = forward["seconds_to_go"].as_i64().filter(|seconds| *seconds > 0) {
+        let _ = write!(out, ", caught up in {}", duration(seconds));
+    }
+    if forward["open"] == false {
+        out.push_str(", closed by the schedule");
+    }
+    if forward["ended"] == true {
+        out.push_str(", ENDED until a restart");
+    }
+    away(forward, &mut out);
+    out
+}
+
+fn away(way: &Json, out: &mut String) {
+    if let Some(error) = way["error"].as_str() {
+        let _ = write!(out, ", AWAY: {error}");
+    }
+    if let Some(remedy) = way["remedy"].as_str() {
+        let _ = write!(out, " ({remedy})");
+    }
 }
 
 fn sync(target: &Json) -> String {
@@ -208,6 +257,11 @@ mod tests {
                        "growth_bytes_per_s": 2048.0, "oldest_age_s": 7200},
             "file": {"bytes": 4096, "damaged": [{"topic": "t", "partition": 0, "offset": 7, "why": "w"}]},
             "refused_batches": {"full": 2, "epoch": 0},
+            "consume": {"brokers": "c:9092", "records": 5, "missing_topics": ["x"], "error": null, "partitions": [
+                {"topic": "y", "partition": 1, "error": "e"}, {"topic": "z", "partition": 0, "error": null}]},
+            "forward": {"brokers": "c:9092", "open": true, "ended": false, "records_per_second": 7.0,
+                        "records_to_go": 3000, "bytes_to_go": 4096, "seconds_to_go": 600, "error": "no answer",
+                        "remedy": "look", "partitions": []},
             "topics": [{"name": "shop.orders", "partitions": [partition]}]
         });
         let want = "agent      1, ready\n\
@@ -216,6 +270,10 @@ mod tests {
                     file       4.0 KiB in all\n\
                     DAMAGED    t 0 offset 7: w\n\
                     refused    batches: full 2\n\
+                    consume    from c:9092: 5 records since the start, not there: x\n\
+                    STOPPED    consume: y 1: e\n\
+                    forward    to c:9092: 3000 records (4.0 KiB) to go, 7 a second, caught up in 10 min, \
+                    AWAY: no answer (look)\n\
                     \n\
                     TOPIC        PARTITION  RECORDS    BYTES  LAG  OLDEST\n\
                     shop.orders          0       12  2.0 KiB    3     2 h\n";

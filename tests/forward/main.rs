@@ -7,6 +7,7 @@ mod arrive;
 mod copy;
 mod delete;
 mod distant;
+mod hang;
 mod kill;
 mod outage;
 mod reference;

@@ -23,6 +23,7 @@ mod committed;
 mod cursor;
 mod flight;
 mod limiter;
+mod link;
 mod pace;
 mod piece;
 mod place;
@@ -49,6 +50,7 @@ use choice::Choice;
 use client::Client;
 use flight::Flight;
 use limiter::Limiter;
+use link::Link;
 use pace::Pace;
 use piece::Reading;
 use place::Place;
@@ -111,7 +113,7 @@ pub struct Forward {
     next_look: Option<Duration>,
     /// The central registry does not answer.
     registry_waits: bool,
-    waiting: bool,
+    link: Link,
     was_open: bool,
     stop_by: Option<Duration>,
     rates: Rates,
@@ -182,7 +184,7 @@ impl Forward {
             last_note: now,
             next_look: None,
             registry_waits: false,
-            waiting: false,
+            link: Link::new(watch.clone()),
             was_open: true,
             stop_by: None,
             rates: Rates::default(),
@@ -213,7 +215,7 @@ impl Forward {
                     return Ok(());
                 }
                 Err(error) => {
-                    self.waits(&error);
+                    self.link.waits(&error);
                     self.leave(&error);
                     self.pause(runtime, backoff.delay());
                 }
@@ -250,6 +252,7 @@ impl Forward {
                 self.settle()?;
                 return Ok(Next::More);
             }
+            self.link.works();
             self.note(true);
             let held = self.places.iter().any(|place| place.held.is_some());
             return Ok(Next::Idle(if held { LOOK_EVERY.min(IDLE) } else { IDLE }));
@@ -378,44 +381,10 @@ impl Forward {
         });
     }
 
-    /// Said once per outage, and once when it is over.
-    fn waits(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.waiting, true) {
-            tracing::warn!(
-                event = "forward_waits", %error, remedy = error.hint(),
-                "nothing goes to central Kafka for now; the log keeps it, it is tried again"
-            );
-        }
-        metrics::FORWARD_CONNECTED.set(0);
-        self.watch.update(|state| {
-            state.connected = false;
-            state.error = Some(error.to_string());
-        });
-    }
-
-    fn works(&mut self) {
-        if std::mem::replace(&mut self.waiting, false) {
-            tracing::info!(event = "forward_works", "records go to central Kafka again");
-        }
-        metrics::FORWARD_CONNECTED.set(1);
-        self.watch.update(|state| {
-            state.connected = true;
-            state.error = None;
-        });
-    }
-
     /// Somebody must decide: it sends nothing any more, the rest of the agent goes on.
     fn end(&mut self, error: &Error, runtime: &Handle) {
         self.drop_client();
-        metrics::FORWARD_CONNECTED.set(0);
-        self.watch.update(|state| {
-            (state.connected, state.ended) = (false, true);
-            state.error = Some(error.to_string());
-        });
-        tracing::error!(
-            event = "forward_ended", %error, remedy = error.hint(),
-            "nothing goes to central Kafka before a person has acted; the log keeps it"
-        );
+        self.link.ends(error);
         while !self.shutdown.requested() {
             self.look();
             self.pause(runtime, IDLE);

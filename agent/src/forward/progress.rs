@@ -22,6 +22,8 @@ pub struct State {
     pub seconds_to_go: Option<u64>,
     /// Why nothing is sent, if so.
     pub error: Option<String>,
+    /// What helps against that.
+    pub remedy: Option<String>,
     /// It does not go on before a person has acted and the agent was restarted.
     pub ended: bool,
     pub partitions: Vec<Partition>,

@@ -3,6 +3,10 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use shared::error::{Error, Kind};
 
+/// What was not committed is taken back and sent again once they are reached.
+pub const AWAY: &str =
+    "check forward.kafka.brokers, forward.kafka.security, the link, and that the brokers run";
+
 fn words(error: &KafkaError) -> String {
     error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| format!("{code:?}: {code}"))
 }
@@ -24,7 +28,7 @@ pub fn of_record(error: &KafkaError, topic: &str) -> Error {
             (Kind::Rejected, "the brokers' words say what they do not take")
         }
         Some(Code::TopicAuthorizationFailed) => (Kind::Denied, "grant WRITE, DESCRIBE and READ on the topic"),
-        _ => (Kind::Unreachable, "check forward.kafka.brokers, and that the brokers run"),
+        _ => (Kind::Unreachable, AWAY),
     };
     Error::new(kind, words(error)).remedy(remedy).doing(format!("deliver to topic {topic}"))
 }
@@ -41,7 +45,7 @@ pub fn of_group(error: &KafkaError) -> Error {
             "if this lasts while the brokers run, a transaction of this agent hangs there, neither committed nor \
              aborted: kafka-transactions.sh find-hanging names it, abort ends it, then all goes on",
         ),
-        _ => (Kind::Unreachable, "check forward.kafka.brokers, and that the brokers run"),
+        _ => (Kind::Unreachable, AWAY),
     };
     Error::new(kind, words(error)).remedy(remedy)
 }
@@ -72,7 +76,7 @@ pub fn of_transaction(error: &KafkaError, step: &str, outlived: bool) -> Error {
             format!("the brokers know no transactions ({words})"),
             "set forward.delivery = \"at_least_once\"",
         ),
-        _ => (Kind::Unreachable, words, "what was not committed is taken back and sent again"),
+        _ => (Kind::Unreachable, words, AWAY),
     };
     Error::new(kind, what).remedy(remedy).doing(format!("{step} a transaction"))
 }

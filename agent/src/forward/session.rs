@@ -4,7 +4,7 @@ use super::centre::{Centre, Position};
 use super::client::ANSWER_LIMIT;
 use super::flight::Mark;
 use super::place::{Place, Tone};
-use super::{Forward, SLICE, STOP_LIMIT, cursor, record};
+use super::{Forward, SLICE, STOP_LIMIT, cursor, record, refusal};
 use crate::metrics;
 use crate::model::batch::PartitionId;
 use rusqlite::Connection;
@@ -46,7 +46,6 @@ impl Forward {
         self.reading = None;
         self.last_arrival = self.clock.monotonic();
         self.started = true;
-        self.works();
         Ok(())
     }
 
@@ -179,9 +178,7 @@ impl Forward {
             if !transactions {
                 self.count();
             }
-            if self.waiting {
-                self.works();
-            }
+            self.link.works();
             self.registry_works();
         }
         if self.flight.is_empty() {
@@ -211,14 +208,13 @@ impl Forward {
 
     /// Says that the link is away when nothing comes back.
     fn silence(&mut self) {
-        if self.waiting || self.flight.is_empty() {
+        if self.link.is_waiting() || self.flight.is_empty() {
             return;
         }
         let lost = self.client.as_ref().and_then(|client| client.lost());
         if lost.is_some() || self.since(self.last_arrival) >= SILENCE {
             let what = lost.unwrap_or_else(|| format!("no acknowledgement for {} s", SILENCE.as_secs()));
-            let remedy = "check the link and that the brokers run";
-            self.waits(&Error::new(Kind::Unreachable, what).remedy(remedy));
+            self.link.waits(&Error::new(Kind::Unreachable, what).remedy(refusal::AWAY));
         }
     }
 

@@ -1,0 +1,63 @@
+//! A transaction that hangs at the centre with how far we are in it: only a person can end it, so a person is told.
+
+use crate::world::{self, LIMIT, Ports, Whole};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::time::Duration;
+use support::{eventually, topics};
+
+const RECORDS: u64 = 500;
+
+#[test]
+fn a_transaction_that_hangs_at_the_centre_is_said_once_with_its_remedy() {
+    let (kafka, registry, ports) = (world::kafka(1), world::registry(), Ports::free());
+    let brokers = kafka.bootstrap();
+    topics::create(&brokers, "t", 1);
+    let mut launch = world::agent(&ports, &brokers, &registry.url());
+    launch.set("forward.delivery", "exactly-once").allow(&["forward_waits"]);
+    let mut agent = world::started(&launch);
+    let producer = world::producer(&ports.door());
+    let node = producer.client().fetch_cluster_id(LIMIT).expect("the agent's name");
+    let other = hanging(&brokers, &format!("tidegate-agent-{node}"));
+    (0..RECORDS).for_each(|n| world::send(&producer, &world::made("t", n, 5)));
+    world::flush(&producer);
+    let line = agent.wait_event("forward_waits", LIMIT).expect("it says so");
+    assert!(line.field("remedy").contains("kafka-transactions.sh find-hanging"), "{line:?}");
+    // Some sessions later.
+    std::thread::sleep(Duration::from_secs(12));
+    let forward = agent.status().expect("its status")["forward"].clone();
+    assert_eq!(
+        (&forward["connected"], &forward["records_to_go"]),
+        (&false.into(), &RECORDS.into()),
+        "{forward}"
+    );
+    assert_eq!(forward["remedy"], line.field("remedy"), "{forward}");
+    let said = |event| agent.log().iter().filter(|line| line.event() == event).count();
+    assert_eq!((said("forward_waits"), said("forward_works")), (1, 0), "once an outage");
+    other.abort_transaction(LIMIT).expect("it is ended");
+    let arrived = world::read_all(&mut agent, &brokers, "t");
+    let wanted: Vec<Whole> = (0..RECORDS).map(|n| Whole { partition: 0, ..world::made("t", n, 5) }).collect();
+    assert_eq!(arrived, wanted);
+    eventually(LIMIT, "it says that it works", || {
+        (agent.status().ok()?["forward"]["connected"] == true).then_some(())
+    });
+    agent.wait_event("forward_works", LIMIT).expect("it says so");
+    assert_eq!(agent.stop().expect("it stops"), 0);
+}
+
+/// An open transaction of another producer that holds a place of this group.
+fn hanging(brokers: &str, group: &str) -> BaseProducer {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", brokers);
+    let producer: BaseProducer =
+        client.clone().set("transactional.id", "hangs").create().expect("a producer can be made");
+    producer.init_transactions(LIMIT).expect("transactions");
+    producer.begin_transaction().expect("one begins");
+    let consumer: BaseConsumer = client.set("group.id", group).create().expect("a consumer can be made");
+    let mut places = TopicPartitionList::new();
+    places.add_partition_offset("t", 0, Offset::Offset(0)).expect("once");
+    let group = consumer.group_metadata().expect("a group");
+    producer.send_offsets_to_transaction(&places, &group, LIMIT).expect("a place is in it");
+    producer
+}
