@@ -20,6 +20,9 @@ use std::time::Duration;
 
 /// A broker that takes longer is away; a stop waits this long at most for each question under way.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+/// The producer's own waiting lasts for all of its time, whatever comes, and turns without rest at its end: it is
+/// asked this often instead.
+const NAP: Duration = Duration::from_millis(1);
 /// What librdkafka keeps of a message beside its key and value, roughly, with a small message in it.
 const MESSAGE_BYTES: u32 = 512;
 
@@ -98,8 +101,7 @@ impl Centre for Client {
         self.producer.client().fetch_cluster_id(ANSWER_LIMIT).ok_or_else(|| {
             let words = self.reports().last_words();
             let words = words.unwrap_or_else(|| "no broker of central Kafka answers".to_owned());
-            Error::new(Kind::Unreachable, words)
-                .remedy("check forward.kafka.brokers, forward.kafka.security, and that the brokers run")
+            Error::new(Kind::Unreachable, words).remedy(refusal::AWAY)
         })
     }
 
@@ -170,8 +172,18 @@ impl Centre for Client {
     }
 
     fn poll(&self, wait: Duration) -> std::result::Result<(), (Error, Option<String>)> {
-        self.producer.poll(wait);
-        let Some((error, topic)) = self.reports().failure() else { return Ok(()) };
+        let end = std::time::Instant::now() + wait;
+        let (error, topic) = loop {
+            self.producer.poll(Duration::ZERO);
+            if let Some(failure) = self.reports().failure() {
+                break failure;
+            }
+            let left = end.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() || self.reports().has_news() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(NAP));
+        };
         if self.producer.client().fatal_error().is_some() {
             return Err((self.refused_record(&error, &topic), None));
         }

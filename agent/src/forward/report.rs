@@ -36,6 +36,10 @@ impl Reports {
         out.append(&mut self.state().acknowledged);
     }
 
+    pub fn has_news(&self) -> bool {
+        !self.state().acknowledged.is_empty()
+    }
+
     pub fn failure(&self) -> Option<(KafkaError, String)> {
         self.state().failed.clone()
     }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 const LIMIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_millis(5);
 
 fn config(brokers: &str) -> SinkConfig {
     let text = format!(
@@ -55,7 +56,7 @@ fn read(cluster: &MockCluster<'_, DefaultProducerContext>, topic: &str, count: u
     let (end, mut got) = (Instant::now() + LIMIT, Vec::new());
     while got.len() < count {
         assert!(Instant::now() < end, "{} of {count} records arrived", got.len());
-        if let Some(Ok(message)) = consumer.poll(SLICE) {
+        if let Some(Ok(message)) = consumer.poll(WAIT) {
             got.push(message.detach());
         }
     }
@@ -255,7 +256,7 @@ fn no_cluster_is_said_and_a_full_queue_stays_bounded() {
     let end = Instant::now() + LIMIT;
     while sink.health().is_ok() {
         assert!(Instant::now() < end, "the loss is not noticed");
-        sink.poll(SLICE, &mut |_, _| {}).expect("no failure");
+        sink.poll(WAIT, &mut |_, _| {}).expect("no failure");
     }
 }
 
