@@ -1,11 +1,12 @@
 //! A transaction that hangs at the centre with how far we are in it: only a person can end it, so a person is told.
 
 use crate::world::{self, LIMIT, Ports, Whole};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::ops::Range;
 use std::time::Duration;
-use support::{eventually, topics};
+use support::{Program, eventually, topics};
 
 const RECORDS: u64 = 500;
 
@@ -43,6 +44,49 @@ fn a_transaction_that_hangs_at_the_centre_is_said_once_with_its_remedy() {
         (agent.status().ok()?["forward"]["connected"] == true).then_some(())
     });
     agent.wait_event("forward_works", LIMIT).expect("it says so");
+    assert_eq!(agent.stop().expect("it stops"), 0);
+}
+
+/// What aborting leaves behind if the agent's transaction was acknowledged: a group that says less than it was told.
+#[test]
+fn what_the_centre_acknowledged_and_lost_is_brought_again() {
+    let (kafka, registry, ports) = (world::kafka(1), world::registry(), Ports::free());
+    let brokers = kafka.bootstrap();
+    let mut launch = world::agent(&ports, &brokers, &registry.url());
+    launch.set("forward.delivery", "exactly-once").allow(&["forward_taken_back"]);
+    let mut agent = world::started(&launch);
+    let producer = world::producer(&ports.door());
+    let node = producer.client().fetch_cluster_id(LIMIT).expect("the agent's name");
+    let group: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &brokers)
+        .set("group.id", format!("tidegate-agent-{node}"))
+        .create()
+        .expect("a consumer can be made");
+    let bring = |agent: &mut Program, numbers: Range<u64>| {
+        numbers.for_each(|n| world::send(&producer, &world::made("t", n, 5)));
+        world::flush(&producer);
+        world::all_gone(agent);
+    };
+    bring(&mut agent, 0..RECORDS);
+    let mut places = TopicPartitionList::new();
+    places.add_partition("t", 0);
+    let before = group.committed_offsets(places, LIMIT).expect("a place");
+    bring(&mut agent, RECORDS..2 * RECORDS);
+    assert_eq!(agent.stop().expect("it stops"), 0);
+    group.commit(&before, CommitMode::Sync).expect("the place is set back");
+    let mut agent = launch.start().expect("it starts again");
+    bring(&mut agent, 2 * RECORDS..2 * RECORDS + 1);
+    let line = agent.wait_event("forward_taken_back", LIMIT).expect("it says so");
+    let places = format!(r#""offset":{RECORDS},"acknowledged":{}"#, 2 * RECORDS);
+    assert!(line.text().contains(&places), "{line:?}");
+    let wanted = (0..2 * RECORDS).chain(RECORDS..2 * RECORDS + 1);
+    let arrived = world::read(&brokers, "t");
+    assert_eq!(arrived.iter().map(world::number).collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+    // It is over: nothing is brought a third time.
+    assert_eq!(agent.stop().expect("it stops"), 0);
+    let mut agent = launch.start().expect("it starts again");
+    bring(&mut agent, 2 * RECORDS + 1..2 * RECORDS + 2);
+    assert_eq!(world::read(&brokers, "t").len() as u64, 3 * RECORDS + 2);
     assert_eq!(agent.stop().expect("it stops"), 0);
 }
 

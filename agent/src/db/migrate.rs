@@ -31,6 +31,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0040_sync_targets", include_str!("migrations/0040_sync_targets.sql")),
     ("0041_store_block", include_str!("migrations/0041_store_block.sql")),
     ("0042_feature_lookup", include_str!("migrations/0042_feature_lookup.sql")),
+    ("0043_forward_told", include_str!("migrations/0043_forward_told.sql")),
 ];
 
 /// How many migrations the file has seen.

@@ -10,7 +10,8 @@
 //! themselves, as the offset of a group that is named after this node: whatever is killed, each record is
 //! there once for readers of what is committed. The file's own note comes after; the higher of the two
 //! counts at the start, and a checksum tells another file's record at that offset from ours. (Groups are
-//! forgotten after days of silence; the note is not.)
+//! forgotten after days of silence; the note is not.) A group that says less than it was told in a transaction
+//! that was acknowledged has lost it: what came after is brought again.
 //!
 //! When the link is away, the log keeps everything and the rest of the agent goes on. A schema that the
 //! centre refuses, or an id that nobody knows, holds its partition alone.
@@ -48,6 +49,7 @@ use crate::model::batch::PartitionId;
 use central::Topics;
 use choice::Choice;
 use client::Client;
+use cursor::Noted;
 use flight::Flight;
 use limiter::Limiter;
 use link::Link;
@@ -98,7 +100,7 @@ pub struct Forward {
     /// The central cluster, as far as is known.
     cluster: String,
     /// What the file says of it.
-    noted: HashMap<PartitionId, i64>,
+    noted: HashMap<PartitionId, Noted>,
     places: Vec<Place>,
     reading: Option<Reading>,
     flight: Flight,
@@ -160,7 +162,7 @@ impl Forward {
             schedule: Schedule::parse(&config.schedule, &config.time_zone)?,
             name: format!("tidegate-agent-{}", log.cluster_id()),
             topics: Topics::new(config)?,
-            kept: Kept::new(choice.clone(), noted.clone()),
+            kept: Kept::new(choice.clone(), &noted),
             pace: Pace::new(config.queue_bytes as usize, config.bandwidth.is_some()),
             config: config.clone(),
             choice,
@@ -319,7 +321,7 @@ impl Forward {
                     }
                     continue;
                 }
-                let noted = self.noted.get(&local.id).copied().unwrap_or(0);
+                let noted = self.noted.get(&local.id).copied().unwrap_or_default();
                 let (rank, plain) = (self.choice.rank(&topic.name), self.choice.plain(&topic.name));
                 self.places.push(Place::new(Arc::clone(local), rank, plain, noted));
             }

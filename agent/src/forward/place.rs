@@ -1,5 +1,6 @@
 //! One local partition: how far it is, and whether it waits.
 
+use super::cursor::Noted;
 use super::flight::{Arrived, Mark};
 use super::progress::to_go;
 use super::schema_id::Role;
@@ -33,7 +34,9 @@ pub struct Place {
     /// When the last piece arrived, on the monotonic clock.
     last_arrival: Duration,
     /// What the file says of `done`.
-    pub noted: i64,
+    pub noted: Noted,
+    /// So far the centre's group was told by a transaction that it acknowledged.
+    pub told: i64,
     /// Partitions of the central topic, once we know how far we are there.
     pub central: Option<u32>,
     pub held: Option<Held>,
@@ -71,8 +74,8 @@ impl Held {
 }
 
 impl Place {
-    pub fn new(local: Arc<Partition>, rank: usize, plain: (bool, bool), noted: i64) -> Place {
-        let start = Mark { next_offset: noted, checksum: 0 };
+    pub fn new(local: Arc<Partition>, rank: usize, plain: (bool, bool), noted: Noted) -> Place {
+        let start = Mark { next_offset: noted.next_offset, checksum: 0 };
         Place {
             local,
             rank,
@@ -82,6 +85,7 @@ impl Place {
             under_way: 0,
             last_arrival: Duration::ZERO,
             noted,
+            told: noted.told,
             central: None,
             held: None,
             ids: HashMap::new(),
@@ -112,13 +116,32 @@ impl Place {
         self.held = None;
     }
 
+    /// What the file should say.
+    pub fn to_note(&self) -> Noted {
+        Noted { next_offset: self.done.next_offset.max(self.noted.next_offset), told: self.told }
+    }
+
+    /// The centre has lost what it had acknowledged: it goes on from what is there.
+    pub fn take_back(&mut self, there: Mark) -> Noted {
+        tracing::warn!(
+            event = "forward_taken_back", topic = %self.local.topic, partition = self.local.index,
+            offset = there.next_offset, acknowledged = self.told,
+            remedy = "look into the brokers' logs: was a transaction aborted that hung, a group's offset set back, or \
+                      a leader elected that was behind? Records that came through in spite of it come twice",
+            "the centre has lost a transaction that it had acknowledged: its records are brought again"
+        );
+        (self.done, self.told) = (there, there.next_offset);
+        self.noted = Noted { next_offset: there.next_offset, told: there.next_offset };
+        self.noted
+    }
+
     pub fn records_to_go(&self) -> u64 {
         to_go(&self.local, self.done.next_offset)
     }
 
     /// Forgets what was handed over and where it stands at the centre.
     pub fn restart(&mut self) {
-        self.done.next_offset = self.done.next_offset.max(self.noted);
+        self.done.next_offset = self.done.next_offset.max(self.noted.next_offset);
         self.sent = self.done;
         self.under_way = 0;
         self.central = None;

@@ -1,6 +1,7 @@
 //! Where the bringing to the centre stands, for the status page and for the log's retention.
 
 use super::choice::Choice;
+use super::cursor::Noted;
 use crate::buffer;
 use crate::model::batch::PartitionId;
 use std::collections::HashMap;
@@ -62,8 +63,10 @@ pub struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(choice: Choice, below: HashMap<PartitionId, i64>) -> Kept {
-        Kept { choice, below: Arc::new(Mutex::new(below)) }
+    pub(super) fn new(choice: Choice, noted: &HashMap<PartitionId, Noted>) -> Kept {
+        let kept = Kept { choice, below: Arc::default() };
+        kept.replace(noted);
+        kept
     }
 
     /// Everything below is at the centre, and noted so; `None` if the topic is not brought there.
@@ -72,12 +75,14 @@ impl Kept {
         self.choice.takes(topic).then(|| below().unwrap_or(0))
     }
 
-    pub(super) fn replace(&self, below: HashMap<PartitionId, i64>) {
-        *self.below.lock().unwrap_or_else(PoisonError::into_inner) = below;
+    pub(super) fn replace(&self, noted: &HashMap<PartitionId, Noted>) {
+        let below = noted.iter().map(|(partition, noted)| (*partition, noted.next_offset));
+        *self.below.lock().unwrap_or_else(PoisonError::into_inner) = below.collect();
     }
 
-    pub(super) fn set(&self, noted: &[(PartitionId, i64)]) {
-        self.below.lock().unwrap_or_else(PoisonError::into_inner).extend(noted.iter().copied());
+    pub(super) fn set(&self, noted: &[(PartitionId, Noted)]) {
+        let below = noted.iter().map(|(partition, noted)| (*partition, noted.next_offset));
+        self.below.lock().unwrap_or_else(PoisonError::into_inner).extend(below);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::centre::{Centre, Position};
 use super::client::ANSWER_LIMIT;
+use super::cursor::Noted;
 use super::flight::Mark;
 use super::place::{Place, Tone};
 use super::{Forward, SLICE, STOP_LIMIT, cursor, record, refusal};
@@ -54,11 +55,12 @@ impl Forward {
         self.noted = cursor::load(&self.reader, &cluster)?;
         let (brokers, named) = (self.config.kafka.brokers.clone(), cluster.clone());
         self.db.write(move |tx| cursor::set_target(tx, &brokers, &named))?;
-        self.kept.replace(self.noted.clone());
+        self.kept.replace(&self.noted);
         if cluster != self.cluster {
             for place in &mut self.places {
-                place.noted = self.noted.get(&place.local.id).copied().unwrap_or(0);
-                place.done = Mark { next_offset: place.noted, checksum: 0 };
+                place.noted = self.noted.get(&place.local.id).copied().unwrap_or_default();
+                place.told = place.noted.told;
+                place.done = Mark { next_offset: place.noted.next_offset, checksum: 0 };
             }
         }
         self.cluster = cluster;
@@ -105,11 +107,20 @@ impl Forward {
         };
         let committed = client.committed(&topic, partitions)?;
         for place in self.places.iter_mut().filter(|place| place.topic() == topic) {
-            if let Some(mark) = committed.get(&place.local.index)
-                && mark.next_offset > place.done.next_offset
-            {
-                verify(&self.log, &self.reader, place, *mark)?;
-                place.done = *mark;
+            match committed.get(&place.local.index) {
+                Some(mark) if mark.next_offset > place.done.next_offset => {
+                    verify(&self.log, &self.reader, place, *mark)?;
+                    place.done = *mark;
+                }
+                Some(mark) if mark.next_offset < place.told => {
+                    verify(&self.log, &self.reader, place, *mark)?;
+                    let (cluster, partition, next) = (self.cluster.clone(), place.local.id, mark.next_offset);
+                    self.db.write(move |tx| cursor::take_back(tx, &cluster, partition, next))?;
+                    let noted = place.take_back(*mark);
+                    self.noted.insert(partition, noted);
+                    self.kept.set(&[(partition, noted)]);
+                }
+                _ => {}
             }
             place.sent = place.done;
             place.central = Some(partitions);
@@ -252,6 +263,7 @@ impl Forward {
         tracing::debug!(event = "forward_committed", records = self.uncommitted.0, age = ?begun, "committed");
         for place in self.places.iter_mut().filter(|place| place.central.is_some()) {
             place.done = place.sent;
+            place.told = place.done.next_offset;
         }
         self.count();
         Ok(())
@@ -285,11 +297,11 @@ impl Forward {
         if self.since(self.last_note) < NOTE_EVERY && !now {
             return;
         }
-        let moved: Vec<(PartitionId, i64)> = self
+        let moved: Vec<(PartitionId, Noted)> = self
             .places
             .iter()
-            .filter(|place| place.done.next_offset > place.noted)
-            .map(|place| (place.local.id, place.done.next_offset))
+            .filter(|place| place.done.next_offset > place.noted.next_offset)
+            .map(|place| (place.local.id, place.to_note()))
             .collect();
         self.last_note = self.clock.monotonic();
         if moved.is_empty() {
@@ -297,14 +309,14 @@ impl Forward {
         }
         let (cluster, lines) = (self.cluster.clone(), moved.clone());
         let noted = self.db.write(move |tx| {
-            lines.iter().try_for_each(|(partition, next)| cursor::set(tx, &cluster, *partition, *next))
+            lines.iter().try_for_each(|(partition, noted)| cursor::set(tx, &cluster, *partition, *noted))
         });
         if let Err(error) = noted {
             tracing::debug!(event = "forward_not_noted", %error, "positions are noted later");
             return;
         }
         for place in &mut self.places {
-            place.noted = place.noted.max(place.done.next_offset);
+            place.noted = place.to_note();
         }
         self.noted.extend(moved.iter().copied());
         self.kept.set(&moved);
