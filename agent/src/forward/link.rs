@@ -53,7 +53,7 @@ impl Link {
         new
     }
 
-    /// Records arrived there, or it was asked and nothing is to be sent.
+    /// Records are there for everybody, or nothing is to be sent and it answered.
     pub fn works(&mut self) {
         match self.state {
             State::Works => return,

@@ -43,7 +43,8 @@ pub fn of_group(error: &KafkaError) -> Error {
         Some(Code::OperationTimedOut) => (
             Kind::Unreachable,
             "if this lasts while the brokers run, a transaction of this agent hangs there, neither committed nor \
-             aborted: kafka-transactions.sh find-hanging names it, abort ends it, then what it held is brought again",
+             aborted: `kafka-transactions.sh find-hanging --broker-id … --max-transaction-timeout 0` names its \
+             partitions, `abort` ends it in each, then what it held is brought again",
         ),
         _ => (Kind::Unreachable, AWAY),
     };

@@ -187,9 +187,9 @@ impl Forward {
         if any {
             self.last_arrival = self.clock.monotonic();
             if !transactions {
+                self.link.works();
                 self.count();
             }
-            self.link.works();
             self.registry_works();
         }
         if self.flight.is_empty() {
@@ -259,6 +259,7 @@ impl Forward {
         if let Some(client) = &mut self.client {
             client.commit(&positions, limit)?;
         }
+        self.link.works();
         metrics::FORWARD_TRANSACTIONS.inc();
         tracing::debug!(event = "forward_committed", records = self.uncommitted.0, age = ?begun, "committed");
         for place in self.places.iter_mut().filter(|place| place.central.is_some()) {
