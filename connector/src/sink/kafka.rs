@@ -29,6 +29,8 @@ const MESSAGE_BYTES: u32 = 1_024;
 const NAP: Duration = Duration::from_millis(1);
 /// A cluster that was lost is asked again this often.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// How long it takes at most to ask for something.
+const ASKING: Duration = Duration::from_millis(1);
 /// How long the cluster may take to answer before the source is opened.
 const ANSWER: Duration = Duration::from_secs(2);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -171,6 +173,14 @@ impl Sink for Kafka {
         }
         // A snapshot or a stream that nobody takes would only hold the database's log.
         self.check(ANSWER)
+    }
+
+    #[inline]
+    fn expect(&mut self, topic: &str) {
+        if self.topics.is_new(topic) {
+            // The answer is not waited for: asking is what has the topic made.
+            let _ = self.producer.client().fetch_metadata(Some(topic), ASKING);
+        }
     }
 
     fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<bool> {
@@ -322,8 +332,9 @@ fn client(config: &SinkConfig, transactions: Option<&Transactions>) -> ClientCon
         ("queue.buffering.max.messages", queue_messages(config).to_string()),
         // A topic that does not exist is said soon, but not before auto-creation had its time.
         ("topic.metadata.propagation.max.ms", "15000".to_owned()),
-        // The first record to a topic that the broker makes waits for one of these looks.
-        ("topic.metadata.refresh.fast.interval.ms", "20".to_owned()),
+        // The first record to a topic that the broker makes waits for one of these looks; they are ever further apart.
+        ("retry.backoff.ms", "5".to_owned()),
+        ("topic.metadata.refresh.fast.interval.ms", "5".to_owned()),
         ("statistics.interval.ms", "0".to_owned()),
         ("socket.keepalive.enable", "true".to_owned()),
         // Brokers are connected to when they become known: otherwise the first record waits for that.

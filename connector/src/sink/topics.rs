@@ -21,6 +21,9 @@ pub struct Topics {
     client: ClientConfig,
     runtime: Handle,
     seen: HashSet<String>,
+    expected: HashSet<String>,
+    /// Of those the last: mostly the next one, too.
+    last: String,
 }
 
 struct Rule {
@@ -50,7 +53,26 @@ impl Topics {
             client.set(name, value);
         }
         let rules = config.topic.iter().map(rule).collect::<Result<_>>()?;
-        Ok(Topics { rules, client, runtime, seen: HashSet::new() })
+        let (seen, expected, last) = Default::default();
+        Ok(Topics { rules, client, runtime, seen, expected, last })
+    }
+
+    /// Whether the brokers are to make it unless it is there: no rule does, and it is the first time.
+    #[inline]
+    pub fn is_new(&mut self, topic: &str) -> bool {
+        self.last != topic && self.is_first(topic)
+    }
+
+    fn is_first(&mut self, topic: &str) -> bool {
+        topic.clone_into(&mut self.last);
+        if self.expected.contains(topic) {
+            return false;
+        }
+        if self.expected.len() >= REMEMBERED {
+            self.expected.clear();
+        }
+        self.expected.insert(topic.to_owned());
+        !self.rules.iter().any(|rule| rule.fits(topic))
     }
 
     /// Makes the topic if it is new and a rule fits.

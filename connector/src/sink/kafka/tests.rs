@@ -1,6 +1,7 @@
 //! The producer against librdkafka's cluster in this process.
 
 use super::*;
+use crate::config::sink::TopicRule;
 use crate::model::encoded::Headers;
 use crate::model::record::{Datum, Header as Given, HeaderValue};
 use crate::model::schema::Schema;
@@ -96,6 +97,25 @@ fn records_stay_in_order_whoever_sends_them() {
 }
 
 /// One producer is enough for as long as nothing changes; the other comes back when it is needed.
+/// Before any record to it; and not where a rule says how it is to be made.
+#[test]
+fn a_topic_that_is_expected_is_made_meanwhile() {
+    let cluster = cluster();
+    let mut config = config(&cluster.bootstrap_servers());
+    config.topic.push(TopicRule { include: vec!["ruled".to_owned()], ..TopicRule::default() });
+    let mut sink = kafka(&config).expect("a producer");
+    sink.check(LIMIT).expect("it answers");
+    ["ruled", "new", "new"].into_iter().for_each(|topic| sink.expect(topic));
+    let end = Instant::now() + LIMIT;
+    loop {
+        let metadata = sink.producer.client().fetch_metadata(None, LIMIT).expect("it answers");
+        match metadata.topics().iter().map(|topic| topic.name()).collect::<Vec<_>>()[..] {
+            [] => assert!(Instant::now() < end, "it is not made"),
+            ref made => return assert_eq!(made, ["new"]),
+        }
+    }
+}
+
 #[test]
 fn a_producer_long_not_needed_goes() {
     let cluster = cluster();
