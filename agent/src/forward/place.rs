@@ -116,6 +116,11 @@ impl Place {
         self.held = None;
     }
 
+    /// Whether something was handed over that is not known to be at the centre.
+    pub fn has_moved(&self) -> bool {
+        self.central.is_some() && self.sent != self.done
+    }
+
     /// What the file should say.
     pub fn to_note(&self) -> Noted {
         Noted { next_offset: self.done.next_offset.max(self.noted.next_offset), told: self.told }

@@ -262,7 +262,8 @@ impl Forward {
         self.link.works();
         metrics::FORWARD_TRANSACTIONS.inc();
         tracing::debug!(event = "forward_committed", records = self.uncommitted.0, age = ?begun, "committed");
-        for place in self.places.iter_mut().filter(|place| place.central.is_some()) {
+        // Of a topic in which nothing moved the group was told nothing.
+        for place in self.places.iter_mut().filter(|place| place.has_moved()) {
             place.done = place.sent;
             place.told = place.done.next_offset;
         }
@@ -272,9 +273,8 @@ impl Forward {
 
     /// How far each topic is that moved, told by all of its partitions.
     fn committable(&self) -> Vec<Position> {
-        let moved = |place: &&Place| place.central.is_some() && place.sent != place.done;
-        let mut topics: Vec<(&str, u32)> =
-            self.places.iter().filter(moved).map(|p| (p.topic(), p.central.unwrap_or(1))).collect();
+        let moved = self.places.iter().filter(|place| place.has_moved());
+        let mut topics: Vec<(&str, u32)> = moved.map(|p| (p.topic(), p.central.unwrap_or(1))).collect();
         topics.sort_unstable();
         topics.dedup();
         let mut positions = Vec::new();
