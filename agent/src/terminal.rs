@@ -99,9 +99,7 @@ fn sync(target: &Json) -> String {
     if target["refused"].as_i64().is_some_and(|refused| refused > 0) {
         let _ = write!(out, ", {} REFUSED (`tidegate-agent sync list`)", target["refused"]);
     }
-    if let Some(error) = target["error"].as_str() {
-        let _ = write!(out, ", AWAY: {error}");
-    }
+    away(target, &mut out);
     out
 }
 

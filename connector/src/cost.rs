@@ -140,7 +140,7 @@ fn cost(world: &World, sample: &Sample, stage: Stage, rows: u64) -> (f64, u64) {
                 }
                 events.records(&event, &mut |record| {
                     if stage == Stage::Encode {
-                        bytes += encoder.encode(record)?.size();
+                        bytes += encoder.encode(record, &mut |_| {})?.size();
                     }
                     Ok(())
                 })

@@ -19,8 +19,7 @@ fn a_transaction_that_hangs_at_the_centre_is_said_once_with_its_remedy() {
     launch.set("forward.delivery", "exactly-once").allow(&["forward_waits"]);
     let mut agent = world::started(&launch);
     let producer = world::producer(&ports.door());
-    let node = producer.client().fetch_cluster_id(LIMIT).expect("the agent's name");
-    let other = hanging(&brokers, &format!("tidegate-agent-{node}"));
+    let other = hanging(&brokers, &group(&brokers, &producer));
     (0..RECORDS).for_each(|n| world::send(&producer, &world::made("t", n, 5)));
     world::flush(&producer);
     let line = agent.wait_event("forward_waits", LIMIT).expect("it says so");
@@ -56,12 +55,7 @@ fn what_the_centre_acknowledged_and_lost_is_brought_again() {
     launch.set("forward.delivery", "exactly-once").allow(&["forward_taken_back"]);
     let mut agent = world::started(&launch);
     let producer = world::producer(&ports.door());
-    let node = producer.client().fetch_cluster_id(LIMIT).expect("the agent's name");
-    let group: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &brokers)
-        .set("group.id", format!("tidegate-agent-{node}"))
-        .create()
-        .expect("a consumer can be made");
+    let group = group(&brokers, &producer);
     let bring = |agent: &mut Program, numbers: Range<u64>| {
         numbers.for_each(|n| world::send(&producer, &world::made("t", n, 5)));
         world::flush(&producer);
@@ -90,18 +84,28 @@ fn what_the_centre_acknowledged_and_lost_is_brought_again() {
     assert_eq!(agent.stop().expect("it stops"), 0);
 }
 
+/// A member of the group in which the agent behind this door keeps how far it is.
+fn group(brokers: &str, door: &BaseProducer) -> BaseConsumer {
+    let node = door.client().fetch_cluster_id(LIMIT).expect("the agent's name");
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", format!("tidegate-agent-{node}"))
+        .create()
+        .expect("a consumer can be made")
+}
+
 /// An open transaction of another producer that holds a place of this group.
-fn hanging(brokers: &str, group: &str) -> BaseProducer {
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", brokers);
-    let producer: BaseProducer =
-        client.clone().set("transactional.id", "hangs").create().expect("a producer can be made");
+fn hanging(brokers: &str, group: &BaseConsumer) -> BaseProducer {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("transactional.id", "hangs")
+        .create()
+        .expect("a producer can be made");
     producer.init_transactions(LIMIT).expect("transactions");
     producer.begin_transaction().expect("one begins");
-    let consumer: BaseConsumer = client.set("group.id", group).create().expect("a consumer can be made");
     let mut places = TopicPartitionList::new();
     places.add_partition_offset("t", 0, Offset::Offset(0)).expect("once");
-    let group = consumer.group_metadata().expect("a group");
+    let group = group.group_metadata().expect("a group");
     producer.send_offsets_to_transaction(&places, &group, LIMIT).expect("a place is in it");
     producer
 }

@@ -70,12 +70,13 @@ impl Encoder {
     }
 
     /// The record's bytes, in buffers that the next call overwrites. The first record of a schema in
-    /// a topic compiles its plan and registers it, the key's before the value's.
+    /// a topic compiles its plan and registers it, the key's before the value's; `asks` is told the topic before
+    /// the registry is asked.
     ///
     /// # Errors
     /// `Data` for a value or name that cannot be written, with topic and field; the registry's
     /// errors, of which `Unreachable` may be tried again with the same record.
-    pub fn encode<'a>(&'a mut self, record: &Record<'a>) -> Result<Encoded<'a>> {
+    pub fn encode<'a>(&'a mut self, record: &Record<'a>, asks: &mut dyn FnMut(&str)) -> Result<Encoded<'a>> {
         let Encoder { config, subjects, key, value, printed, ends, scratch } = self;
         scratch.shrink();
         let mut one = |converter: &'a mut Converter, datum: Option<Datum<'_>>| {
@@ -84,7 +85,7 @@ impl Encoder {
                 // No value is no bytes, whatever the schema.
                 Converter::Avro(_) | Converter::Plain { .. } if datum.value == Value::Null => Ok(None),
                 Converter::Avro(side) => {
-                    side.encode(record.topic, datum, config, subjects, scratch).map(Some)
+                    side.encode(record.topic, datum, config, subjects, scratch, asks).map(Some)
                 }
                 Converter::Json(json) => json.encode(record.topic, datum).map(Some),
                 Converter::Plain { side, text, buffer } => {

@@ -90,8 +90,7 @@ impl Way<'_> {
         let Way { transforms, encoder, gate, letters, unit, records, .. } = self;
         let mut converted = false;
         let done = transforms.apply(record, &mut |record| {
-            gate.sink.expect(record.topic);
-            let encoded = encoder.encode(record)?;
+            let encoded = encoder.encode(record, &mut |topic| gate.sink.expect(topic))?;
             (unit.sent, *records, converted) = (unit.sent + 1, *records + 1, true);
             gate.offer(&encoded, unit.number)?;
             converted = false;

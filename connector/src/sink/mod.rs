@@ -30,7 +30,7 @@ pub trait Sink {
     /// `Unreachable`: try again. `Denied`, `Config`, and `Rejected` if another process took over, are final.
     fn start(&mut self) -> Result<()>;
 
-    /// A record to this topic comes next: a topic that is new may be made while its schemas are registered.
+    /// A record to this topic comes once its schemas are registered: one that is new may be made meanwhile.
     fn expect(&mut self, _topic: &str) {}
 
     /// Queues a message that belongs to `unit`; units only grow. `false` if the queue is full: poll,

@@ -21,9 +21,6 @@ pub struct Topics {
     client: ClientConfig,
     runtime: Handle,
     seen: HashSet<String>,
-    expected: HashSet<String>,
-    /// Of those the last: mostly the next one, too.
-    last: String,
 }
 
 struct Rule {
@@ -53,26 +50,16 @@ impl Topics {
             client.set(name, value);
         }
         let rules = config.topic.iter().map(rule).collect::<Result<_>>()?;
-        let (seen, expected, last) = Default::default();
-        Ok(Topics { rules, client, runtime, seen, expected, last })
+        Ok(Topics { rules, client, runtime, seen: HashSet::new() })
     }
 
-    /// Whether the brokers are to make it unless it is there: no rule does, and it is the first time.
-    #[inline]
-    pub fn is_new(&mut self, topic: &str) -> bool {
-        self.last != topic && self.is_first(topic)
-    }
-
-    fn is_first(&mut self, topic: &str) -> bool {
-        topic.clone_into(&mut self.last);
-        if self.expected.contains(topic) {
-            return false;
+    /// Whether it is the brokers' to make, and new here; then it is not any more.
+    pub fn is_the_brokers(&mut self, topic: &str) -> bool {
+        let theirs = !self.seen.contains(topic) && !self.rules.iter().any(|rule| rule.fits(topic));
+        if theirs {
+            self.remember(topic);
         }
-        if self.expected.len() >= REMEMBERED {
-            self.expected.clear();
-        }
-        self.expected.insert(topic.to_owned());
-        !self.rules.iter().any(|rule| rule.fits(topic))
+        theirs
     }
 
     /// Makes the topic if it is new and a rule fits.
@@ -89,11 +76,15 @@ impl Topics {
         if let Some(rule) = rule {
             self.create(topic, &rule.given).doing(|| format!("create topic {topic}"))?;
         }
+        self.remember(topic);
+        Ok(())
+    }
+
+    fn remember(&mut self, topic: &str) {
         if self.seen.len() >= REMEMBERED {
             self.seen.clear();
         }
         self.seen.insert(topic.to_owned());
-        Ok(())
     }
 
     fn create(&self, topic: &str, rule: &TopicRule) -> Result<()> {

@@ -45,7 +45,7 @@ impl Bench {
         let change = Change { op: Op::Create, table, before: None, after: Some(row), origin };
         let mut made = None;
         self.events.records(&Event::Change(change), &mut |record| {
-            let encoded = self.encoding.encoder.encode(record)?;
+            let encoded = self.encoding.encoder.encode(record, &mut |_| {})?;
             let (id, avro) = shared::avro::wire::split(encoded.value.expect("a value")).expect("wire format");
             let registered = self.encoding.registered.lock().expect("not poisoned");
             made = Some((registered[id.0 as usize - 1].1.clone(), avro.to_vec()));

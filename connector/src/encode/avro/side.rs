@@ -48,10 +48,11 @@ impl Side {
         config: &AvroConfig,
         subjects: &mut Subjects,
         scratch: &mut Scratch,
+        asks: &mut dyn FnMut(&str),
     ) -> Result<&[u8]> {
         let known = self.plans.get(&datum.schema.id).is_some_and(|plan| plan.prefix(topic).is_some());
         if !known {
-            self.compile(topic, datum, config, subjects).doing(|| format!("prepare topic {topic}"))?;
+            self.compile(topic, datum, config, subjects, asks).doing(|| format!("prepare topic {topic}"))?;
         }
         let plan = self.plans.get(&datum.schema.id);
         let found = plan.and_then(|plan| Some((plan, plan.prefix(topic)?)));
@@ -74,10 +75,11 @@ impl Side {
         datum: Datum<'_>,
         config: &AvroConfig,
         subjects: &mut Subjects,
+        asks: &mut dyn FnMut(&str),
     ) -> Result<()> {
         let record = schema::record_name(datum.schema);
         let subject = subject::name(self.naming, topic, self.name, record)?;
-        let id = subjects.id(&subject, &schema::text(datum.schema, config)?)?;
+        let id = subjects.id(&subject, &schema::text(datum.schema, config)?, || asks(topic))?;
         if self.plans.len() >= PLANS {
             self.plans.clear();
         }

@@ -59,18 +59,19 @@ impl Subjects {
         }
     }
 
-    /// The id of a schema under a subject. Waits for the registry if it is not known yet.
+    /// The id of a schema under a subject. Waits for the registry if it is not known yet; `asks` comes before.
     ///
     /// # Errors
     /// `Unreachable` (try again), `Rejected` (incompatible, or not there and not to be
     /// registered), `Denied`.
-    pub fn id(&mut self, subject: &str, schema: &str) -> Result<SchemaId> {
+    pub fn id(&mut self, subject: &str, schema: &str, asks: impl FnOnce()) -> Result<SchemaId> {
         let wanted = print(subject, schema);
         if let Some(id) = self.remembered(&wanted) {
             return Ok(id);
         }
         let registry = self.registry.as_ref();
         let registry = registry.ok_or_else(|| Error::new(Kind::Bug, "Avro without a registry"))?;
+        asks();
         let id = self.runtime.block_on(async {
             match self.auto_register {
                 true => registry.register(subject, schema, self.normalize).await,

@@ -96,7 +96,6 @@ fn records_stay_in_order_whoever_sends_them() {
     assert!(numbers.iter().copied().eq(0..sent), "{numbers:?}");
 }
 
-/// One producer is enough for as long as nothing changes; the other comes back when it is needed.
 /// Before any record to it; and not where a rule says how it is to be made.
 #[test]
 fn a_topic_that_is_expected_is_made_meanwhile() {
@@ -116,6 +115,7 @@ fn a_topic_that_is_expected_is_made_meanwhile() {
     }
 }
 
+/// One producer is enough for as long as nothing changes; the other comes back when it is needed.
 #[test]
 fn a_producer_long_not_needed_goes() {
     let cluster = cluster();
