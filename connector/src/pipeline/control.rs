@@ -5,23 +5,14 @@ use crate::model::change::{Event, Op, Origin};
 use crate::model::request::{At, Request};
 use crate::model::value::Value;
 use crate::signal;
-use shared::Result;
 
 impl Pipeline<'_> {
     /// Asks the channels, and hands on what was asked.
-    pub(super) fn control(&mut self) -> Result<()> {
-        let polled = match self.signals.poll() {
-            Ok(polled) => polled,
-            Err(error) => {
-                // Records go on; signals are read again once the topic can be.
-                tracing::warn!(event = "signals_unreadable", %error, remedy = error.hint(), "signals wait");
-                Vec::new()
-            }
-        };
+    pub(super) fn control(&mut self) {
+        let polled = self.signals.poll();
         self.hand_on(polled);
         self.hand_on_asked();
         self.signals.done();
-        Ok(())
     }
 
     /// What rows of the signal table asked for goes to the source before it is polled again: it takes what it

@@ -57,8 +57,8 @@ impl FileChannel {
         }
         let read = || {
             std::fs::rename(from, &taken)?;
-            let text = std::fs::read_to_string(&taken)?;
-            std::fs::remove_file(&taken).map(|()| text)
+            let bytes = std::fs::read(&taken)?;
+            std::fs::remove_file(&taken).map(|()| String::from_utf8_lossy(&bytes).into_owned())
         };
         read().map(Some).map_err(|error| Error::from_source(Kind::Config, error))
     }

@@ -7,14 +7,17 @@ use super::file::object;
 use crate::config::signal::SignalConfig;
 use crate::model::request::Request;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use shared::error::{Context, Kind, OrKind, Result};
+use shared::error::{Error, Kind, OrKind, Result};
 use shared::kafka::KafkaConfig;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Nothing else goes on meanwhile; it is tried again.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// A group's coordinator that moves, or a broker that restarts, is not worth a word.
+const UNSAID: Duration = Duration::from_secs(5);
 /// Records taken at once.
 const AT_ONCE: usize = 64;
 
@@ -25,6 +28,13 @@ pub struct KafkaChannel {
     consumer: Option<BaseConsumer>,
     /// The next record after those that were taken.
     next: Option<i64>,
+    outage: Option<Outage>,
+}
+
+/// The topic cannot be read.
+struct Outage {
+    since: Instant,
+    said: bool,
 }
 
 impl KafkaChannel {
@@ -42,7 +52,14 @@ impl KafkaChannel {
             client.set(name, value);
         }
         let topic = config.topic.clone().unwrap_or_else(|| format!("{topic_prefix}-signal"));
-        Ok(KafkaChannel { client, topic, key: topic_prefix.to_owned(), consumer: None, next: None })
+        Ok(KafkaChannel {
+            client,
+            topic,
+            key: topic_prefix.to_owned(),
+            consumer: None,
+            next: None,
+            outage: None,
+        })
     }
 
     /// Where the group stands, or else the end as it is now; a topic that is yet to be made is read from its
@@ -60,7 +77,8 @@ impl KafkaChannel {
                 self.next = Some(end);
                 Offset::Offset(end)
             }
-            (_, Err(_)) => Offset::Beginning,
+            (_, Err(error)) if is_yet_to_be_made(&error) => Offset::Beginning,
+            (_, Err(error)) => return Err(Error::from_source(Kind::Unreachable, error)),
         };
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.topic, 0, from).or_kind(Kind::Bug)?;
@@ -68,13 +86,16 @@ impl KafkaChannel {
         Ok(consumer)
     }
 
-    pub fn poll(&mut self) -> Result<Vec<Request>> {
-        if self.consumer.is_none() {
-            let doing = format!("read signals from topic {}", self.topic);
-            self.consumer = Some(self.open().doing(|| doing)?);
-        }
+    /// What was asked since the last call. Records of the source go on while the topic cannot be read.
+    pub fn poll(&mut self) -> Vec<Request> {
         let mut requests = Vec::new();
-        let Some(consumer) = &self.consumer else { return Ok(requests) };
+        if self.consumer.is_none() {
+            match self.open() {
+                Ok(consumer) => self.opened(consumer),
+                Err(error) => self.waits(error),
+            }
+        }
+        let Some(consumer) = &self.consumer else { return requests };
         for _ in 0..AT_ONCE {
             match consumer.poll(Duration::ZERO) {
                 None => break,
@@ -87,7 +108,25 @@ impl KafkaChannel {
                 }
             }
         }
-        Ok(requests)
+        requests
+    }
+
+    fn opened(&mut self, consumer: BaseConsumer) {
+        self.consumer = Some(consumer);
+        if self.outage.take().is_some_and(|outage| outage.said) {
+            tracing::info!(event = "signals_readable", topic = self.topic.as_str(), "signals are read again");
+        }
+    }
+
+    fn waits(&mut self, error: Error) {
+        let outage = self.outage.get_or_insert_with(|| Outage { since: Instant::now(), said: false });
+        if outage.said || outage.since.elapsed() < UNSAID {
+            tracing::debug!(event = "kafka_error", %error, "the topic of signals is asked for again");
+            return;
+        }
+        outage.said = true;
+        let error = error.doing(format!("read signals from topic {}", self.topic));
+        tracing::warn!(event = "signals_unreadable", %error, remedy = error.hint(), "signals by Kafka wait");
     }
 
     /// Records of other connectors, and what is not understood, are passed over.
@@ -118,5 +157,45 @@ impl KafkaChannel {
         if let Err(error) = added.and_then(|()| consumer.commit(&offsets, CommitMode::Async)) {
             tracing::debug!(event = "kafka_error", %error, "signals may be read again at the next start");
         }
+    }
+}
+
+/// The question itself makes the topic, where brokers do that.
+fn is_yet_to_be_made(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
+    let codes = [UnknownPartition, UnknownTopic, UnknownTopicOrPartition, LeaderNotAvailable];
+    error.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::kafka::Security;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn an_outage_is_said_once_and_not_at_once() {
+        let (brokers, security, properties) = ("k:9092".to_owned(), Security::default(), BTreeMap::new());
+        let kafka = KafkaConfig { brokers, security, properties };
+        let mut channel = KafkaChannel::new(&SignalConfig::default(), &kafka, "shop").expect("properties");
+        let mut fails_after = |elapsed: Duration| {
+            if let Some(outage) = &mut channel.outage {
+                outage.since = Instant::now().checked_sub(elapsed).expect("the machine runs for longer");
+            }
+            let said_before = channel.outage.as_ref().is_some_and(|outage| outage.said);
+            channel.waits(Error::new(Kind::Unreachable, "not coordinator"));
+            !said_before && channel.outage.as_ref().is_some_and(|outage| outage.said)
+        };
+        assert!(!fails_after(Duration::ZERO));
+        assert!(!fails_after(UNSAID / 2));
+        assert!(fails_after(UNSAID));
+        assert!(!fails_after(UNSAID * 2));
+    }
+
+    #[test]
+    fn only_a_missing_topic_is_yet_to_be_made() {
+        let fetched = |code| is_yet_to_be_made(&KafkaError::MetadataFetch(code));
+        assert!(fetched(RDKafkaErrorCode::UnknownTopicOrPartition));
+        assert!(!fetched(RDKafkaErrorCode::OperationTimedOut));
     }
 }

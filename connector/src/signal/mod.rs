@@ -73,22 +73,19 @@ impl Signals {
 
     /// What was asked since the last call. What cannot be understood is told in the log and passed over, as
     /// with Debezium.
-    ///
-    /// # Errors
-    /// `Unreachable`, when the topic cannot be read.
-    pub fn poll(&mut self) -> Result<Vec<Request>> {
+    pub fn poll(&mut self) -> Vec<Request> {
         let mut requests = self.inbox.take();
         if self.asked.is_some_and(|asked| asked.elapsed() < self.interval) {
-            return Ok(requests);
+            return requests;
         }
         self.asked = Some(Instant::now());
         if let Some(file) = &mut self.file {
             requests.extend(file.poll());
         }
         if let Some(kafka) = &mut self.kafka {
-            requests.extend(kafka.poll()?);
+            requests.extend(kafka.poll());
         }
-        Ok(requests)
+        requests
     }
 
     /// All that was polled so far is done: the topic need not give it again.
@@ -96,5 +93,31 @@ impl Signals {
         if let Some(kafka) = &mut self.kafka {
             kafka.commit();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::signal::SignalConfig;
+    use crate::model::request::Action;
+    use shared::kafka::{KafkaConfig, Security};
+    use std::collections::BTreeMap;
+
+    fn no_broker() -> KafkaChannel {
+        let (security, properties) = (Security::default(), BTreeMap::new());
+        let kafka = KafkaConfig { brokers: "127.0.0.1:1".to_owned(), security, properties };
+        KafkaChannel::new(&SignalConfig::default(), &kafka, "shop").expect("properties")
+    }
+
+    #[test]
+    fn what_came_another_way_is_not_lost_when_the_topic_cannot_be_read() {
+        let inbox = Inbox::default();
+        let pause = parse("1", "pause-snapshot", "").expect("a signal");
+        assert!(inbox.put(pause));
+        let (interval, asked) = (Duration::ZERO, None);
+        let mut signals = Signals { file: None, kafka: Some(no_broker()), inbox, interval, asked };
+        let actions: Vec<Action> = signals.poll().into_iter().map(|request| request.action).collect();
+        assert_eq!(actions, [Action::Pause]);
     }
 }
