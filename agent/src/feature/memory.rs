@@ -16,6 +16,8 @@ const ENTRY_BYTES: usize = 104;
 /// Of the bytes for entities, one in so many is for what was given of those that went, and as many for tables
 /// to grow in.
 const GIVEN_PART: usize = 16;
+/// What is looked through lies in one cache line.
+const SHARE_A_PLACE: usize = 8;
 /// A row whose place waits takes a quarter of this; the rest is for the tables to grow in.
 const WAITING_ROW_BYTES: usize = 64;
 const LEAST_WAITING_ROWS: usize = 64 * 1024;
@@ -85,9 +87,9 @@ pub struct Memory {
     newest: u32,
     oldest: u32,
     bytes: usize,
-    /// What was given last of entities that went, a hash of each, by a hash of their names; the newest of those
-    /// that share a place.
-    given: Vec<(u32, u32)>,
+    /// What was given last of entities that went, a hash of each, by a hash of their names; the newest first of
+    /// those that share a place.
+    given: Vec<[(u32, u32); SHARE_A_PLACE]>,
     /// Places that are not in the file's index by entity yet.
     pub waiting: Waiting,
     /// Whether the file's index by entity may have something.
@@ -167,7 +169,7 @@ impl Memory {
         let (name, bytes) = (Box::from(entity), ENTRY_BYTES + entity.len());
         // Without a row anywhere: nothing has to be looked up.
         let (state, given) = match self.filed || self.waiting.has(hash as u32) {
-            true => (State::Unknown, self.given_of(hash)),
+            true => (State::Unknown, self.take_given(hash)),
             false => (State::Few(Box::default()), self.nothing),
         };
         self.bytes += bytes;
@@ -294,22 +296,25 @@ impl Memory {
         (hash >> 32) as usize % self.given.len().max(1)
     }
 
-    /// A hash of what was given last of an entity that went, if it is known.
-    fn given_of(&self, hash: u64) -> u32 {
-        match self.given.get(self.given_place(hash)) {
-            Some((name, given)) if *name == hash as u32 => *given,
-            _ => 0,
-        }
+    /// A hash of what was given last of an entity that went, if it is known; its place is free from now on.
+    fn take_given(&mut self, hash: u64) -> u32 {
+        let place = self.given_place(hash);
+        let all = self.given.get_mut(place).map_or(&mut [][..], |all| &mut all[..]);
+        let known = all.iter_mut().find(|(name, _)| *name == hash as u32);
+        known.map_or(0, |known| std::mem::take(known).1)
     }
 
     fn keep_given(&mut self, hash: u64, given: u32) {
         if self.given.is_empty() {
-            self.given = vec![(0, 0); self.limits.cache_bytes / GIVEN_PART / size_of::<(u32, u32)>()];
+            let places = self.limits.cache_bytes / GIVEN_PART / size_of::<[(u32, u32); SHARE_A_PLACE]>();
+            self.given = vec![Default::default(); places];
         }
         let place = self.given_place(hash);
-        if let Some(kept) = self.given.get_mut(place) {
-            *kept = (hash as u32, given);
-        }
+        let Some(all) = self.given.get_mut(place) else { return };
+        // Into the first free one, or instead of the oldest.
+        let to = all.iter().position(|(_, given)| *given == 0).unwrap_or(SHARE_A_PLACE - 1);
+        all[..=to].rotate_right(1);
+        all[0] = (hash as u32, given);
     }
 }
 
@@ -342,6 +347,32 @@ mod tests {
         }
         assert!(known(&memory, &9_999u32.to_be_bytes()) && !known(&memory, &1u32.to_be_bytes()));
         assert!(memory.slots.len() < 1_000, "slots are used again: {}", memory.slots.len());
+    }
+
+    #[test]
+    fn what_was_given_of_those_that_went_is_known_once() {
+        let mut memory = Memory::new(Limits::with_cache(GIVEN_PART * SHARE_A_PLACE * 8 * 2));
+        // Two places; these share the first.
+        let hashes: Vec<u64> = (1..=9).map(|name| name | 2 << 32).collect();
+        for (hash, given) in hashes.iter().zip(101..) {
+            memory.keep_given(*hash, given);
+        }
+        assert_eq!(memory.take_given(1 | 3 << 32), 0, "another place");
+        let take = |memory: &mut Memory| -> Vec<u32> {
+            hashes.iter().map(|hash| memory.take_given(*hash)).collect()
+        };
+        assert_eq!(take(&mut memory), [0, 102, 103, 104, 105, 106, 107, 108, 109], "the oldest of nine went");
+        assert_eq!(take(&mut memory), [0; 9]);
+        for (hash, given) in hashes.iter().zip(101..).take(8) {
+            memory.keep_given(*hash, given);
+        }
+        assert_eq!(memory.take_given(5 | 2 << 32), 105);
+        memory.keep_given(9 | 2 << 32, 109);
+        assert_eq!(
+            take(&mut memory),
+            [101, 102, 103, 104, 0, 106, 107, 108, 109],
+            "a free one is taken first"
+        );
     }
 
     #[test]
