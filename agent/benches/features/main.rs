@@ -33,7 +33,7 @@ const DEFINITION: &str = include_str!("view.toml");
 /// How often windows are looked at while rows flow, in event time: as often as the agent does.
 const TICK: Duration = Duration::from_millis(200);
 /// The agent's default.
-const CACHE_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 48 << 20;
 /// Linux counts a process's time in these.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Rows that one call of expire takes, as in the pipeline.

@@ -15,7 +15,7 @@ const DEFAULT_BATCH_BYTES: usize = 1 << 20;
 const DEFAULT_UNPACKED_BYTES: usize = 64 << 20;
 /// Entities whose windows stay at hand; the others are read from the file when they are touched. Some
 /// 10,000 users with five features take 20 MiB.
-const DEFAULT_CACHE_BYTES: usize = 32 << 20;
+const DEFAULT_CACHE_BYTES: usize = 48 << 20;
 
 /// `[features]`.
 #[derive(Clone, Debug, Deserialize)]

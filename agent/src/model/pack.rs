@@ -200,6 +200,14 @@ fn escaped(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     out.extend_from_slice(&[0, 0]);
 }
 
+/// The first bytes of a key. Keys whose numbers differ are in the order of the numbers; of others the rest must
+/// be looked at.
+pub fn first_16(key: &[u8]) -> u128 {
+    let mut first = [0; 16];
+    first.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+    u128::from_be_bytes(first)
+}
+
 /// Reads what [`sortable`] wrote; `None` if the bytes are damaged.
 pub fn from_sortable(mut bytes: &[u8]) -> Option<Vec<Value>> {
     let mut values = Vec::new();

@@ -11,6 +11,8 @@ use shared::avro::wire::{put_long, take_long};
 
 /// A block is divided above this: four of them fit a page of the default size, none spills over.
 pub const MAX_BYTES: usize = 1_800;
+/// What an entry has beside entity and values, at most.
+const HEAD_BYTES: usize = 20;
 
 /// An entity's values inside a block's bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,23 +67,25 @@ pub fn find<'a>(mut bytes: &'a [u8], entity: &[u8]) -> Result<Option<Entry<'a>>,
 
 /// A block's entries with others in place of those of the same entities; the others are in order, each entity
 /// once.
-pub fn merged(mut bytes: &[u8], others: &[Entry<'_>]) -> Result<Blocks, Damaged> {
-    let mut out = Blocks::default();
-    let mut before = next(&mut bytes)?;
-    for other in others {
-        while let Some(entry) = before.filter(|entry| entry.entity < other.entity) {
-            out.put(&entry);
-            before = next(&mut bytes)?;
+pub fn merged(bytes: &[u8], others: &[Entry<'_>]) -> Result<Blocks, Damaged> {
+    let more: usize = others.iter().map(|other| other.entity.len() + other.values.len() + HEAD_BYTES).sum();
+    let mut out = Blocks { bytes: Vec::with_capacity(bytes.len() + more), starts: Vec::new() };
+    let mut others = others.iter().peekable();
+    let mut rest = bytes;
+    loop {
+        let from = rest;
+        let Some(entry) = next(&mut rest)? else { break };
+        let mut stays = true;
+        while let Some(other) = others.next_if(|other| other.entity <= entry.entity) {
+            stays = other.entity != entry.entity;
+            out.put(other);
         }
-        if before.is_some_and(|entry| entry.entity == other.entity) {
-            before = next(&mut bytes)?;
+        if stays {
+            // As it lies there.
+            out.copy(from.get(..from.len() - rest.len()).unwrap_or_default());
         }
-        out.put(other);
     }
-    while let Some(entry) = before {
-        out.put(&entry);
-        before = next(&mut bytes)?;
-    }
+    others.for_each(|other| out.put(other));
     Ok(out)
 }
 
@@ -96,6 +100,11 @@ impl Blocks {
     pub fn put(&mut self, entry: &Entry<'_>) {
         self.starts.push(self.bytes.len());
         put(&mut self.bytes, entry);
+    }
+
+    fn copy(&mut self, entry: &[u8]) {
+        self.starts.push(self.bytes.len());
+        self.bytes.extend_from_slice(entry);
     }
 
     /// As blocks, each with its first entity; with room for what is still to come, unless it comes at the end.

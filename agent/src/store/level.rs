@@ -12,6 +12,7 @@ use super::DOING;
 use super::block::{self, Damaged, Entry};
 use crate::db::{self, OrDb};
 use crate::model::feature::ViewId;
+use crate::model::pack;
 use rusqlite::{Connection, Transaction, params};
 use shared::error::{Error, Kind, Result};
 
@@ -47,8 +48,17 @@ pub struct Standing {
 #[derive(Debug, Default)]
 pub struct Gathered {
     bytes: Vec<u8>,
-    /// Entity, age (0 is the newest run), where its entry begins.
-    found: Vec<(Vec<u8>, usize, usize)>,
+    found: Vec<Found>,
+}
+
+/// Where an entry begins.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    /// The first bytes of the entity, by which most are told apart without a look at the others.
+    first: u128,
+    /// 0 is the newest run.
+    age: u32,
+    at: usize,
 }
 
 /// A block as it lies in the file, and where the next one begins.
@@ -286,21 +296,37 @@ fn gather(
             let mut bytes = row.get_ref(0).and_then(|b| Ok(b.as_blob()?)).or_db(DOING)?;
             while let Some(entry) = block::next(&mut bytes).map_err(damaged)? {
                 if entry.entity >= from && to.is_none_or(|to| entry.entity < to) {
-                    gathered.found.push((entry.entity.to_vec(), age, gathered.bytes.len()));
-                    block::put(&mut gathered.bytes, &entry);
+                    gathered.put(&entry, age);
                 }
             }
         }
     }
-    gathered.found.sort_unstable();
-    gathered.found.dedup_by(|later, first| later.0 == first.0);
+    gathered.keep_newest();
     Ok(gathered)
 }
 
 impl Gathered {
+    fn put(&mut self, entry: &Entry<'_>, age: u32) {
+        self.found.push(Found { first: pack::first_16(entry.entity), age, at: self.bytes.len() });
+        block::put(&mut self.bytes, entry);
+    }
+
+    /// In the order of entities.
+    fn keep_newest(&mut self) {
+        let Gathered { bytes, found } = self;
+        let entity = |found: &Found| {
+            let mut bytes = bytes.get(found.at..).unwrap_or_default();
+            block::next(&mut bytes).ok().flatten().map(|entry| entry.entity)
+        };
+        found.sort_unstable_by(|a, b| {
+            a.first.cmp(&b.first).then_with(|| entity(a).cmp(&entity(b))).then(a.age.cmp(&b.age))
+        });
+        found.dedup_by(|later, first| later.first == first.first && entity(later) == entity(first));
+    }
+
     fn iter(&self) -> impl Iterator<Item = std::result::Result<Entry<'_>, Damaged>> {
-        self.found.iter().map(|(_, _, at)| {
-            let mut bytes = self.bytes.get(*at..).unwrap_or_default();
+        self.found.iter().map(|found| {
+            let mut bytes = self.bytes.get(found.at..).unwrap_or_default();
             block::next(&mut bytes)?.ok_or(Damaged)
         })
     }
@@ -349,8 +375,7 @@ pub fn adopt(tx: &Transaction<'_>, limit: usize) -> Result<bool> {
             let blob = |at: usize| row.get_ref(at).and_then(|b| Ok(b.as_blob()?)).or_db(DOING);
             let entry = Entry { entity: blob(0)?, as_of_ns: row.get(1).or_db(DOING)?, values: blob(2)? };
             standing.latest_ns = standing.latest_ns.max(entry.as_of_ns);
-            gathered.found.push((entry.entity.to_vec(), 0, gathered.bytes.len()));
-            block::put(&mut gathered.bytes, &entry);
+            gathered.put(&entry, 0);
             last = entry.entity.to_vec();
         }
     }

@@ -37,6 +37,12 @@ impl Line {
     }
 }
 
+/// Of several rounds.
+pub fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 /// `what: 1.23 (bar: at least 0.80) ok`.
 pub fn ratio(what: &str, value: f64, bar: f64, at_least: bool) {
     let held = if at_least { value >= bar } else { value <= bar };

@@ -7,7 +7,7 @@ mod single;
 
 use super::flags::Flags;
 use super::meter::usage;
-use super::plain::{Line, ratio};
+use super::plain::{Line, middle, ratio};
 use crate::say;
 use agent::Agent;
 use stack::error::Doing;
@@ -48,8 +48,7 @@ pub fn run(flags: &Flags) -> Result<()> {
             lines.push(line);
             shares.push(share);
         }
-        shares.sort_by(f64::total_cmp);
-        let share = shares.get(shares.len() / 2).copied().unwrap_or(f64::NAN);
+        let share = middle(shares);
         let line = Line::median(lines);
         line.print();
         say(&format!("{:<34} {share:>9.3} of SQLite's own rate for these batches", ""));
