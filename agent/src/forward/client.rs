@@ -23,6 +23,8 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// The producer's own waiting lasts for all of its time, whatever comes, and turns without rest at its end: it is
 /// asked this often instead.
 const NAP: Duration = Duration::from_millis(1);
+/// A group's coordinator that has just moved is looked for this often.
+const MOVES: Duration = Duration::from_millis(100);
 /// What librdkafka keeps of a message beside its key and value, roughly, with a small message in it.
 const MESSAGE_BYTES: u32 = 512;
 
@@ -131,7 +133,7 @@ impl Centre for Client {
             list.add_partition(topic, partition);
         }
         let doing = || format!("read how far topic {topic} is at the centre");
-        let list = group.consumer.committed_offsets(list, ANSWER_LIMIT);
+        let list = group.committed(&list, &self.clock);
         let list = list.map_err(|error| refusal::of_group(&error)).doing(doing)?;
         for element in list.elements() {
             element.error().map_err(|error| refusal::of_group(&error)).doing(doing)?;
@@ -254,6 +256,24 @@ impl Group {
         let metadata = metadata.ok_or_else(|| Error::new(Kind::Bug, "a consumer without a group"))?;
         Ok(Group { consumer, metadata })
     }
+
+    /// librdkafka looks for the group's coordinator by itself, but gives up when the one that it knew says that it
+    /// is another; when it is asked again it knows.
+    fn committed(&self, list: &TopicPartitionList, clock: &Clock) -> KafkaResult<TopicPartitionList> {
+        let end = clock.monotonic() + ANSWER_LIMIT;
+        loop {
+            match self.consumer.committed_offsets(list.clone(), ANSWER_LIMIT) {
+                Err(error) if moves(&error) && clock.monotonic() < end => std::thread::sleep(MOVES),
+                answer => return answer,
+            }
+        }
+    }
+}
+
+fn moves(error: &KafkaError) -> bool {
+    use Code::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+    let codes = [NotCoordinator, CoordinatorLoadInProgress, CoordinatorNotAvailable];
+    error.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
 }
 
 /// As librdkafka's list; how far the local partitions are is the text beside the offset.
