@@ -7,7 +7,7 @@
 mod workload;
 
 use agent::config::db::DbConfig;
-use agent::config::feature::ViewConfig;
+use agent::config::feature::{FeaturesConfig, ViewConfig};
 use agent::config::gate::GateConfig;
 use agent::db::Db;
 use agent::feature::{Engine, Limits, View, definition};
@@ -32,8 +32,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const DEFINITION: &str = include_str!("view.toml");
 /// How often windows are looked at while rows flow, in event time: as often as the agent does.
 const TICK: Duration = Duration::from_millis(200);
-/// The agent's default.
-const CACHE_BYTES: usize = 48 << 20;
 /// Linux counts a process's time in these.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Rows that one call of expire takes, as in the pipeline.
@@ -216,8 +214,13 @@ impl Bench {
 }
 
 fn open(tx: &rusqlite::Transaction<'_>, views: Vec<View>, columns: &[String]) -> Result<Engine> {
-    let (engine, opened) =
-        Engine::open(tx, views, |_| columns, workload::START_US, Limits::with_cache(CACHE_BYTES))?;
+    let (engine, opened) = Engine::open(
+        tx,
+        views,
+        |_| columns,
+        workload::START_US,
+        Limits::with_cache(FeaturesConfig::default().cache_bytes),
+    )?;
     for view in opened.stale {
         engine.built(tx, view)?;
     }

@@ -37,6 +37,15 @@ struct Outage {
     said: bool,
 }
 
+impl Outage {
+    /// True once: when it has lasted for a while.
+    fn is_to_be_said(&mut self, now: Instant) -> bool {
+        let due = !self.said && now.duration_since(self.since) >= UNSAID;
+        self.said |= due;
+        due
+    }
+}
+
 impl KafkaChannel {
     pub fn new(config: &SignalConfig, kafka: &KafkaConfig, topic_prefix: &str) -> Result<Self> {
         let mut client = ClientConfig::new();
@@ -120,11 +129,10 @@ impl KafkaChannel {
 
     fn waits(&mut self, error: Error) {
         let outage = self.outage.get_or_insert_with(|| Outage { since: Instant::now(), said: false });
-        if outage.said || outage.since.elapsed() < UNSAID {
+        if !outage.is_to_be_said(Instant::now()) {
             tracing::debug!(event = "kafka_error", %error, "the topic of signals is asked for again");
             return;
         }
-        outage.said = true;
         let error = error.doing(format!("read signals from topic {}", self.topic));
         tracing::warn!(event = "signals_unreadable", %error, remedy = error.hint(), "signals by Kafka wait");
     }
@@ -170,26 +178,13 @@ fn is_yet_to_be_made(error: &KafkaError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::kafka::Security;
-    use std::collections::BTreeMap;
 
     #[test]
     fn an_outage_is_said_once_and_not_at_once() {
-        let (brokers, security, properties) = ("k:9092".to_owned(), Security::default(), BTreeMap::new());
-        let kafka = KafkaConfig { brokers, security, properties };
-        let mut channel = KafkaChannel::new(&SignalConfig::default(), &kafka, "shop").expect("properties");
-        let mut fails_after = |elapsed: Duration| {
-            if let Some(outage) = &mut channel.outage {
-                outage.since = Instant::now().checked_sub(elapsed).expect("the machine runs for longer");
-            }
-            let said_before = channel.outage.as_ref().is_some_and(|outage| outage.said);
-            channel.waits(Error::new(Kind::Unreachable, "not coordinator"));
-            !said_before && channel.outage.as_ref().is_some_and(|outage| outage.said)
-        };
-        assert!(!fails_after(Duration::ZERO));
-        assert!(!fails_after(UNSAID / 2));
-        assert!(fails_after(UNSAID));
-        assert!(!fails_after(UNSAID * 2));
+        let since = Instant::now();
+        let mut outage = Outage { since, said: false };
+        let said = [UNSAID / 2, UNSAID, UNSAID * 2].map(|lasts| outage.is_to_be_said(since + lasts));
+        assert_eq!(said, [false, true, false]);
     }
 
     #[test]
