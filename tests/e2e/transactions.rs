@@ -5,6 +5,8 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use support::edge::Agent;
 use support::topics;
@@ -103,22 +105,27 @@ fn what_is_left_open_times_out() {
 /// whole, once and in order, or not at all if it was aborted.
 #[test]
 fn the_agent_is_killed_in_the_middle() {
-    const TRANSACTIONS: u32 = 150;
+    /// At least as many of both: how many fit between two kills is the machine's.
+    const TRANSACTIONS: usize = 150;
+    const KILLS: u32 = 3;
     const RECORDS: u32 = 40;
     let mut agent = Agent::start(&[]);
     let committing =
         producer(&agent, "killed", &[("transaction.timeout.ms", "60000"), ("batch.num.messages", "7")]);
+    let kills = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&kills);
     let work = std::thread::spawn(move || {
-        let mut aborted = Vec::new();
-        for transaction in 0..TRANSACTIONS {
+        let mut committed: Vec<bool> = Vec::new();
+        while committed.len() < TRANSACTIONS || counted.load(Ordering::Relaxed) < KILLS {
+            let transaction = committed.len();
             let end = Instant::now() + LIMIT;
             committing.begin_transaction().expect("begins");
             for record in 0..RECORDS {
                 send(&committing, "killed", &format!("{transaction} {record}"));
             }
+            committed.push(transaction % 5 != 4);
             if transaction % 5 == 4 {
                 committing.abort_transaction(LIMIT).expect("aborts");
-                aborted.push(transaction);
                 continue;
             }
             // Retriable: the broker is away; the same end is asked for again.
@@ -127,18 +134,18 @@ fn the_agent_is_killed_in_the_middle() {
                 assert!(retriable && Instant::now() < end, "transaction {transaction}: {error}");
             }
         }
-        aborted
+        committed
     });
-    let mut kills = 0;
     while !work.is_finished() {
         std::thread::sleep(Duration::from_millis(fastrand::u64(100..700)));
         agent.program.kill().expect("kill -9");
-        kills += 1;
+        kills.fetch_add(1, Ordering::Relaxed);
         agent.program = agent.launch.start().expect("it starts again");
         agent.program.wait_ready(LIMIT).expect("ready");
     }
-    let aborted = work.join().expect("the producer's thread");
-    let mut seen: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let committed = work.join().expect("the producer's thread");
+    let kills = kills.load(Ordering::Relaxed);
+    let mut seen: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     let mut order = Vec::new();
     for value in values(&agent, "killed") {
         let (transaction, record) = value.split_once(' ').expect("two numbers");
@@ -148,13 +155,12 @@ fn the_agent_is_killed_in_the_middle() {
     }
     assert!(order.is_sorted(), "transactions come one after the other");
     let whole: Vec<u32> = (0..RECORDS).collect();
-    for transaction in 0..TRANSACTIONS {
-        let got = seen.remove(&transaction);
-        let want = (!aborted.contains(&transaction)).then(|| whole.clone());
-        assert_eq!(got, want, "transaction {transaction} after {kills} kills");
+    for (transaction, committed) in committed.iter().enumerate() {
+        let want = committed.then(|| whole.clone());
+        assert_eq!(seen.remove(&transaction), want, "transaction {transaction} after {kills} kills");
     }
-    println!("{TRANSACTIONS} transactions, {} of them aborted, {kills} kills", aborted.len());
-    assert!(kills >= 3, "only {kills} kills");
+    let aborted = committed.iter().filter(|committed| !**committed).count();
+    println!("{} transactions, {aborted} of them aborted, {kills} kills", committed.len());
     assert_eq!(agent.program.stop().expect("the agent stops"), 0);
 }
 
