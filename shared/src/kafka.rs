@@ -66,6 +66,9 @@ impl KafkaConfig {
         let path = |p: &Option<PathBuf>| p.as_ref().map(|p| p.display().to_string());
         let known = [
             ("bootstrap.servers", Some(self.brokers.clone())),
+            // What it gathers for the brokers to ask for (KIP-714) takes memory and a request at each start; our
+            // metrics are our own.
+            ("enable.metrics.push", Some("false".to_owned())),
             ("security.protocol", security.protocol.clone()),
             ("sasl.mechanism", security.sasl_mechanism.clone()),
             ("sasl.username", security.username.clone()),

@@ -5,8 +5,10 @@
 
 use crate::error::{Error, Kind, Result};
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Libraries that write lines of their own without our fields. Whoever uses them says as an event of ours
 /// what matters, and gets the rest as errors. The operator's own directives come later, so they win.
@@ -17,7 +19,7 @@ const FOREIGN: &str = "librdkafka=off,rdkafka=off,apache_avro=off,redis=off";
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
     pub format: Format,
-    /// `error`, `warn`, `info`, `debug`, `trace`, or tracing's directives.
+    /// `error`, `warn`, `info`, `debug`, `trace`, or several for modules, as in `info,connector::sink=debug`.
     pub level: String,
 }
 
@@ -45,12 +47,16 @@ pub fn start_to<W>(config: &LogConfig, writer: W) -> Result<()>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(format!("{FOREIGN},{}", config.level))
+    let targets: Targets = format!("{FOREIGN},{}", config.level)
+        .parse()
         .map_err(|e| Error::new(Kind::Config, format!("log.level = {:?}: {e}", config.level)))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer);
     let done = match config.format {
-        Format::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Text => {
+            let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            builder.with_ansi(ansi).finish().with(targets).try_init()
+        }
+        Format::Json => builder.json().flatten_event(true).finish().with(targets).try_init(),
     };
     done.map_err(|e| Error::new(Kind::Bug, e.to_string()))
 }
