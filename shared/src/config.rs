@@ -32,10 +32,12 @@ pub fn parse<T: DeserializeOwned>(text: &str, overrides: &Overrides<'_>) -> Resu
         .map_err(|e: toml::de::Error| Error::new(Kind::Config, e.to_string().trim().replace('\n', " ")))?;
     apply_environment(&mut table, overrides.env_prefix, std::env::vars());
     for item in overrides.set {
-        let (path, value) = item
-            .split_once('=')
-            .ok_or_else(|| Error::new(Kind::Config, format!("--set {item}: expected table.key=value")))?;
-        set(&mut table, path.trim().split('.'), scalar(value.trim()));
+        let given = item.split_once('=').and_then(|(path, value)| Some((names(path)?, value)));
+        let (path, value) = given.ok_or_else(|| {
+            let remedy = "a name with dots goes in quotes: table.\"a.b\"=value";
+            Error::new(Kind::Config, format!("--set {item}: expected table.key=value")).remedy(remedy)
+        })?;
+        set(&mut table, path.iter().map(String::as_str), scalar(value.trim()));
     }
     let mut root = Value::Table(table);
     interpolate(&mut root)?;
@@ -50,6 +52,18 @@ fn apply_environment(table: &mut Table, prefix: &str, vars: impl Iterator<Item =
             set(table, path.split("__"), scalar(&value));
         }
     }
+}
+
+/// The names of a dotted path as TOML reads it: those with dots of their own are quoted.
+fn names(path: &str) -> Option<Vec<String>> {
+    let mut value = Value::Table(format!("{path} = 0").parse().ok()?);
+    let mut names = Vec::new();
+    while let Value::Table(table) = value {
+        let (name, inner) = table.into_iter().next()?;
+        names.push(name);
+        value = inner;
+    }
+    Some(names)
 }
 
 /// Puts a value at a dotted path, making tables on the way.
@@ -207,6 +221,16 @@ mod tests {
         let sample =
             read("[sink]\nbrokers = \"a\"\n", &["sink.linger_ms=7", "sink.brokers=b:1"]).expect("valid");
         assert_eq!((sample.sink.linger_ms, sample.sink.brokers.as_str()), (7, "b:1"));
+    }
+
+    #[test]
+    fn a_name_with_dots_is_set_in_quotes() {
+        assert_eq!(names("sink.properties.\"a.b\" ").expect("a path"), ["sink", "properties", "a.b"]);
+        for wrong in ["sink.", "sink properties", "", "sink.\"a"] {
+            let error = read("", &[&format!("{wrong}=1")]).expect_err("no path");
+            assert!(error.to_string().contains("expected table.key=value"), "{error}");
+            assert!(error.hint().contains("quotes"), "{}", error.hint());
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@
 
 use crate::error::{Error, Kind, Result};
 use serde::Deserialize;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::Subscriber;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -47,18 +48,26 @@ pub fn start_to<W>(config: &LogConfig, writer: W) -> Result<()>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    subscriber(config, writer)?.try_init().map_err(|e| Error::new(Kind::Bug, e.to_string()))
+}
+
+/// The layer that writes has no level of its own: the filter's is then the highest that any library builds lines
+/// for, and librdkafka's wrapper would build two for each batch.
+fn subscriber<W>(config: &LogConfig, writer: W) -> Result<Box<dyn Subscriber + Send + Sync>>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let targets: Targets = format!("{FOREIGN},{}", config.level)
         .parse()
         .map_err(|e| Error::new(Kind::Config, format!("log.level = {:?}: {e}", config.level)))?;
-    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(writer);
-    let done = match config.format {
+    let (registry, lines) = (tracing_subscriber::registry(), fmt::layer().with_writer(writer));
+    Ok(match config.format {
         Format::Text => {
             let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            builder.with_ansi(ansi).finish().with(targets).try_init()
+            Box::new(registry.with(lines.with_ansi(ansi)).with(targets))
         }
-        Format::Json => builder.json().flatten_event(true).finish().with(targets).try_init(),
-    };
-    done.map_err(|e| Error::new(Kind::Bug, e.to_string()))
+        Format::Json => Box::new(registry.with(lines.json().flatten_event(true)).with(targets)),
+    })
 }
 
 /// Says why the program ends, once, on one line: by the log if it is up, else plainly.
@@ -70,5 +79,29 @@ pub fn ended(program: &str, error: &Error) {
     } else {
         // Standard error may be closed; the exit code still says it.
         let _ = writeln!(std::io::stderr(), "{program}: {error} ({})", error.hint());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::level_filters::LevelFilter;
+
+    #[test]
+    fn no_line_is_built_above_the_level_that_is_asked_for() {
+        for (level, highest) in [
+            ("warn", LevelFilter::WARN),
+            ("info", LevelFilter::INFO),
+            ("warn,connector::sink=debug", LevelFilter::DEBUG),
+        ] {
+            for format in [Format::Text, Format::Json] {
+                let config = LogConfig { format, level: level.to_owned() };
+                let built = subscriber(&config, std::io::sink).expect("it is valid");
+                assert_eq!(built.max_level_hint(), Some(highest), "{level}");
+            }
+        }
+        let config = LogConfig { level: "info,=x=y".to_owned(), ..LogConfig::default() };
+        let refused = subscriber(&config, std::io::sink).err().expect("it is not valid").to_string();
+        assert!(refused.contains("log.level"), "{refused}");
     }
 }
