@@ -5,7 +5,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use serde_json::json;
+use serde_json::{Value, json};
 use stack::{HOST, Kafka, Registry, http};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -269,9 +269,14 @@ pub fn read_all(agent: &mut Program, bootstrap: &str, prefix: &str) -> Vec<Whole
 }
 
 pub fn all_gone(agent: &mut Program) {
-    support::eventually(LIMIT, "all is at the centre", || {
-        let status = agent.status().ok()?;
-        (status["forward"]["records_to_go"] == 0 && !status["forward"]["partitions"].as_array()?.is_empty())
-            .then_some(())
-    });
+    let start = Instant::now();
+    loop {
+        let status = agent.status().map_or(Value::Null, |mut status| status["forward"].take());
+        let known = status["partitions"].as_array().is_some_and(|partitions| !partitions.is_empty());
+        if known && status["records_to_go"] == 0 {
+            return;
+        }
+        assert!(start.elapsed() < LIMIT, "not all is at the centre: {status:#}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -9,6 +9,7 @@ use stack::process::{Process, Signal, command};
 use stack::{HOST, port};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A program with its configuration; dropped, it fails the test on any warning that was not listed.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Launch {
     environment: Vec<(String, String)>,
     allowed: Vec<String>,
     admin: u16,
-    folder: Folder,
+    folder: Arc<Folder>,
 }
 
 impl Launch {
@@ -35,7 +36,7 @@ impl Launch {
     }
 
     fn with(binary: Binary, folder: Folder, arguments: &[&str]) -> Result<Launch> {
-        let admin = port::free()?;
+        let (admin, folder) = (port::free()?, Arc::new(folder));
         let mut words = vec!["run".to_owned()];
         words.extend(arguments.iter().map(|word| (*word).to_owned()));
         let mut launch =
@@ -72,7 +73,7 @@ impl Launch {
         command.args(&self.arguments).current_dir(self.folder.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let process = Process::spawn(self.binary.name(), command, &self.log())?;
-        Ok(Program::new(process, self.admin, self.log()))
+        Ok(Program::new(process, self.admin, self.log(), Arc::clone(&self.folder)))
     }
 
     /// Runs another of its commands on the same configuration: exit code and standard output.

@@ -3,9 +3,11 @@
 use crate::log::{self, Line};
 use serde_json::Value;
 use stack::error::Doing;
+use stack::folder::Folder;
 use stack::process::{Process, Signal};
 use stack::{Error, HOST, Result, http};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The kernel's clock ticks a second, as Linux shows them to programs.
@@ -17,11 +19,13 @@ pub struct Program {
     process: Process,
     admin: u16,
     log: PathBuf,
+    /// Stays until the process is dropped, which shows the end of its log when a test fails.
+    _folder: Arc<Folder>,
 }
 
 impl Program {
-    pub(crate) fn new(process: Process, admin: u16, log: PathBuf) -> Program {
-        Program { process, admin, log }
+    pub(crate) fn new(process: Process, admin: u16, log: PathBuf, folder: Arc<Folder>) -> Program {
+        Program { process, admin, log, _folder: folder }
     }
 
     pub fn id(&self) -> u32 {
