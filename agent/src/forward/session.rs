@@ -164,8 +164,7 @@ impl Forward {
                 return self.connect();
             }
         }
-        self.silence();
-        Ok(())
+        self.silence()
     }
 
     fn arrivals(&mut self) {
@@ -218,15 +217,26 @@ impl Forward {
     }
 
     /// Says that the link is away when nothing comes back.
-    fn silence(&mut self) {
-        if self.link.is_waiting() || self.flight.is_empty() {
-            return;
+    ///
+    /// # Errors
+    /// `Unreachable`: the brokers have long ended the open transaction, and the client still waits for its records
+    /// without giving them up. It is not to be waited for; the next one begins anew.
+    fn silence(&mut self) -> Result<()> {
+        let Some(client) = self.client.as_ref().filter(|_| !self.flight.is_empty()) else { return Ok(()) };
+        if client.transaction_age().is_some_and(|age| age >= self.config.transaction_timeout + SILENCE) {
+            let what =
+                "the transaction's time is over, and its records are neither acknowledged nor given up";
+            return Err(Error::new(Kind::Unreachable, what).remedy(refusal::AWAY));
         }
-        let lost = self.client.as_ref().and_then(|client| client.lost());
+        if self.link.is_waiting() {
+            return Ok(());
+        }
+        let lost = client.lost();
         if lost.is_some() || self.since(self.last_arrival) >= SILENCE {
             let what = lost.unwrap_or_else(|| format!("no acknowledgement for {} s", SILENCE.as_secs()));
             self.link.waits(&Error::new(Kind::Unreachable, what).remedy(refusal::AWAY));
         }
+        Ok(())
     }
 
     /// Waits until all that was handed over is acknowledged, and shows it.

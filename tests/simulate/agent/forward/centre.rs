@@ -1,7 +1,8 @@
 //! The centre in memory: brokers with transactions and a group's positions, behind a link that breaks.
 //!
 //! What was sent is on the link; it arrives in its order when the client is served. A link that breaks brings a
-//! part of it, and loses the acknowledgements; a commit may take place although its answer is lost.
+//! part of it, and loses the acknowledgements; a commit may take place although its answer is lost. Some clients
+//! take records and say nothing of them any more.
 
 use agent::forward::{Centre, Make, Mark, Outgoing, Position};
 use fastrand::Rng;
@@ -10,6 +11,11 @@ use shared::time::Clock;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// One client of so many.
+const MUTE: u32 = 20;
+/// No transaction takes so long.
+const FOR_EVER: Duration = Duration::from_secs(600);
 
 /// A record as a consumer gets it.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
@@ -66,7 +72,9 @@ impl World {
         let world = self.clone();
         Box::new(move |_, _, _| {
             let link = Mutex::new(Link { on_its_way: VecDeque::new(), acknowledged: Vec::new() });
-            Ok(Box::new(Client { world: world.clone(), epoch: 0, open: None, link }))
+            let brokers = &mut *world.brokers();
+            let mute = brokers.transactions && brokers.faults > 0 && brokers.rng.u32(0..MUTE) == 0;
+            Ok(Box::new(Client { world: world.clone(), epoch: 0, open: None, mute, link }))
         })
     }
 }
@@ -93,6 +101,8 @@ struct Client {
     world: World,
     epoch: u64,
     open: Option<Duration>,
+    /// Neither acknowledges a record nor gives it up.
+    mute: bool,
     link: Mutex<Link>,
 }
 
@@ -174,6 +184,11 @@ impl Centre for Client {
     fn poll(&self, wait: Duration) -> std::result::Result<(), (Error, Option<String>)> {
         let brokers = &mut *self.world.brokers();
         brokers.clock.sleep(wait);
+        if self.mute {
+            let age = self.open.map(|since| brokers.clock.monotonic().saturating_sub(since));
+            assert!(age.is_none_or(|age| age < FOR_EVER), "a client that says nothing is waited for");
+            return Ok(());
+        }
         let waiting = self.link().on_its_way.len();
         let count = brokers.rng.usize(0..=waiting);
         if let Err(error) = brokers.fails() {
