@@ -16,6 +16,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use shared::error::{Context, Error, Kind, OrKind, Result};
 use shared::time::{Clock, Instant};
 use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// A broker that takes longer is away; a stop waits this long at most for each question under way.
@@ -23,13 +24,16 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// The producer's own waiting lasts for all of its time, whatever comes, and turns without rest at its end: it is
 /// asked this often instead.
 const NAP: Duration = Duration::from_millis(1);
+/// librdkafka should have answered by [`ANSWER_LIMIT`], or said that it cannot.
+const TELL_LIMIT: Duration = Duration::from_secs(10);
 /// A group's coordinator that has just moved is looked for this often.
 const MOVES: Duration = Duration::from_millis(100);
 /// What librdkafka keeps of a message beside its key and value, roughly, with a small message in it.
 const MESSAGE_BYTES: u32 = 512;
 
 pub struct Client {
-    producer: BaseProducer<Reports>,
+    /// Shared with a question to librdkafka that is not answered.
+    producer: Arc<BaseProducer<Reports>>,
     /// None at least once.
     group: Option<Group>,
     /// Since when a transaction is open.
@@ -41,7 +45,7 @@ pub struct Client {
 /// Where transactions keep how far we are; never joined.
 struct Group {
     consumer: BaseConsumer<Quiet>,
-    metadata: ConsumerGroupMetadata,
+    metadata: Arc<ConsumerGroupMetadata>,
 }
 
 #[derive(Clone, Copy)]
@@ -67,9 +71,26 @@ impl Client {
         }
         let producer = client.create_with_context(Reports::default());
         let producer = producer.or_kind(Kind::Config).doing(|| "prepare the producer of central Kafka")?;
+        let producer = Arc::new(producer);
         let group = if exactly_once { Some(Group::new(config, name)?) } else { None };
         let (timeout, clock) = (config.transaction_timeout, clock.clone());
         Ok(Client { producer, group, open: None, timeout, clock })
+    }
+
+    /// Tells the group how far we are, within the transaction. librdkafka says that it does so in time, but waits for
+    /// ever for a request that it lost while the coordinator went away: then the question is left to itself, with
+    /// the client that the brokers will not hear any more once the next one has begun.
+    fn tell(&self, places: &TopicPartitionList, metadata: &Arc<ConsumerGroupMetadata>) -> KafkaResult<()> {
+        let (producer, metadata, places) = (Arc::clone(&self.producer), Arc::clone(metadata), places.clone());
+        let (answer, answered) = mpsc::sync_channel(1);
+        let ask = move || {
+            let told = producer.send_offsets_to_transaction(&places, &metadata, ANSWER_LIMIT);
+            // Nobody waits for it any more if it took too long.
+            let _ = answer.send(told);
+        };
+        let asked = std::thread::Builder::new().name("forward-tell".to_owned()).spawn(ask);
+        let told = asked.ok().and_then(|_| answered.recv_timeout(TELL_LIMIT).ok());
+        told.unwrap_or(Err(KafkaError::ConsumerCommit(Code::OperationTimedOut)))
     }
 
     fn reports(&self) -> &Reports {
@@ -212,7 +233,7 @@ impl Centre for Client {
 
     fn commit(&mut self, positions: &[Position], limit: Duration) -> Result<()> {
         let Some(group) = self.group.as_ref().filter(|_| self.open.is_some()) else { return Ok(()) };
-        let places = &places(positions)?;
+        let places = places(positions)?;
         let end = self.clock.monotonic() + limit;
         let again = |step: &dyn Fn() -> KafkaResult<()>| loop {
             match step() {
@@ -224,7 +245,7 @@ impl Centre for Client {
                 done => return done,
             }
         };
-        again(&|| self.producer.send_offsets_to_transaction(places, &group.metadata, ANSWER_LIMIT))
+        again(&|| self.tell(&places, &group.metadata))
             .and_then(|()| again(&|| self.producer.commit_transaction(ANSWER_LIMIT)))
             .map_err(|error| self.refused(&error, "commit"))?;
         self.open = None;
@@ -254,7 +275,7 @@ impl Group {
         let consumer: BaseConsumer<Quiet> = client.create_with_context(Quiet).or_kind(Kind::Config)?;
         let metadata = consumer.group_metadata();
         let metadata = metadata.ok_or_else(|| Error::new(Kind::Bug, "a consumer without a group"))?;
-        Ok(Group { consumer, metadata })
+        Ok(Group { consumer, metadata: Arc::new(metadata) })
     }
 
     /// librdkafka looks for the group's coordinator by itself, but gives up when the one that it knew says that it
