@@ -269,14 +269,10 @@ pub fn read_all(agent: &mut Program, bootstrap: &str, prefix: &str) -> Vec<Whole
 }
 
 pub fn all_gone(agent: &mut Program) {
-    let start = Instant::now();
-    loop {
+    support::until(LIMIT, || {
         let status = agent.status().map_or(Value::Null, |mut status| status["forward"].take());
         let known = status["partitions"].as_array().is_some_and(|partitions| !partitions.is_empty());
-        if known && status["records_to_go"] == 0 {
-            return;
-        }
-        assert!(start.elapsed() < LIMIT, "not all is at the centre: {status:#}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        let gone = known && status["records_to_go"] == 0;
+        gone.then_some(()).ok_or_else(|| format!("all is at the centre; it says {status:#}"))
+    });
 }

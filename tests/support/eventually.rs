@@ -1,5 +1,6 @@
 //! Waiting for what comes by itself, with a limit and a message that says what did not come.
 
+use std::fmt::Display;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,14 +11,22 @@ const PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Panics
 /// When `limit` has passed; the message names `what` was waited for.
-#[track_caller]
 pub fn eventually<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    until(limit, || look().ok_or(what))
+}
+
+/// [`eventually`], with a look that says what it finds instead.
+///
+/// # Panics
+/// When `limit` has passed; the message has what the last look found.
+pub fn until<T, E: Display>(limit: Duration, mut look: impl FnMut() -> Result<T, E>) -> T {
     let start = Instant::now();
     loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < limit, "not within {} s: {what}", limit.as_secs());
+        let instead = match look() {
+            Ok(found) => return found,
+            Err(instead) => instead,
+        };
+        assert!(start.elapsed() < limit, "not within {} s: {instead}", limit.as_secs());
         sleep(PAUSE);
     }
 }

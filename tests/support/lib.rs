@@ -26,7 +26,7 @@ pub mod small_disk;
 pub mod topics;
 
 pub use binary::Binary;
-pub use eventually::eventually;
+pub use eventually::{eventually, until};
 pub use launch::Launch;
 pub use log::Line;
 pub use program::Program;
