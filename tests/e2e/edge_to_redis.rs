@@ -6,7 +6,7 @@ use crate::shop::{self, Answer};
 use fastrand::Rng;
 use stack::{Postgres, Redis};
 use std::time::{Duration, Instant};
-use support::{Binary, Launch, Program, eventually};
+use support::{Binary, Launch, Program, eventually, until};
 
 const CHANGES: u64 = 10_000;
 const KILLS: usize = 5;
@@ -108,16 +108,12 @@ pub fn caught_up(postgres: &Postgres, connector: &Program) {
 /// The window moves with time, so the two are asked again until they agree, but not for long.
 pub fn equal_soon(postgres: &Postgres, reader: &mut Reader) {
     let start = Instant::now();
-    loop {
+    let users = until(Duration::from_secs(30), || {
         let (features, wanted) = (reader.ask(), shop::ask(postgres));
         let different = differences(&features, &wanted);
-        if different.is_empty() {
-            println!("{} users equal after {:?}", wanted.len(), start.elapsed());
-            return;
-        }
-        assert!(start.elapsed() < Duration::from_secs(30), "features differ:\n{}", different.join("\n"));
-        std::thread::sleep(Duration::from_millis(100));
-    }
+        if different.is_empty() { Ok(wanted.len()) } else { Err(different.join("\n")) }
+    });
+    println!("{users} users equal after {:?}", start.elapsed());
 }
 
 fn differences(features: &Answer, wanted: &Answer) -> Vec<String> {

@@ -4,8 +4,8 @@
 use serde_json::{Value as Json, json};
 use stack::proxy::{Network, Proxy};
 use stack::{Redis, http};
-use std::time::{Duration, Instant};
-use support::{Binary, Launch, Program};
+use std::time::Duration;
+use support::{Binary, Launch, Program, until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const CONFIG: &str = r#"
@@ -53,15 +53,11 @@ impl Pushing {
     }
 
     fn until(&mut self, agent: &Program, what: &str, done: impl Fn(&Json) -> bool) -> Json {
-        let start = Instant::now();
-        loop {
+        until(LIMIT, || {
             (0..25).for_each(|_| self.row());
             let slos = agent.status().expect("its status")["slo"].clone();
-            if done(&slos) {
-                return slos;
-            }
-            assert!(start.elapsed() < LIMIT, "{what}: {slos}");
-        }
+            if done(&slos) { Ok(slos) } else { Err(format!("{what}: {slos}")) }
+        })
     }
 }
 

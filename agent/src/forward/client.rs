@@ -24,7 +24,7 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 /// The producer's own waiting lasts for all of its time, whatever comes, and turns without rest at its end: it is
 /// asked this often instead.
 const NAP: Duration = Duration::from_millis(1);
-/// librdkafka should have answered by [`ANSWER_LIMIT`], or said that it cannot.
+/// librdkafka should have answered by [`ANSWER_LIMIT`], or said that it cannot; a stop may not wait for so long.
 const TELL_LIMIT: Duration = Duration::from_secs(10);
 /// A group's coordinator that has just moved is looked for this often.
 const MOVES: Duration = Duration::from_millis(100);
@@ -80,16 +80,20 @@ impl Client {
     /// Tells the group how far we are, within the transaction. librdkafka says that it does so in time, but waits for
     /// ever for a request that it lost while the coordinator went away: then the question is left to itself, with
     /// the client that the brokers will not hear any more once the next one has begun.
-    fn tell(&self, places: &TopicPartitionList, metadata: &Arc<ConsumerGroupMetadata>) -> KafkaResult<()> {
-        let (producer, metadata, places) = (Arc::clone(&self.producer), Arc::clone(metadata), places.clone());
+    fn tell(&self, places: &TopicPartitionList, group: &Group, limit: Duration) -> KafkaResult<()> {
+        let (producer, metadata) = (Arc::clone(&self.producer), Arc::clone(&group.metadata));
+        let places = places.clone();
         let (answer, answered) = mpsc::sync_channel(1);
         let ask = move || {
             let told = producer.send_offsets_to_transaction(&places, &metadata, ANSWER_LIMIT);
             // Nobody waits for it any more if it took too long.
             let _ = answer.send(told);
         };
-        let asked = std::thread::Builder::new().name("forward-tell".to_owned()).spawn(ask);
-        let told = asked.ok().and_then(|_| answered.recv_timeout(TELL_LIMIT).ok());
+        std::thread::Builder::new()
+            .name("forward-tell".to_owned())
+            .spawn(ask)
+            .map_err(|error| KafkaError::ClientCreation(format!("no thread for the question: {error}")))?;
+        let told = answered.recv_timeout(limit.clamp(ANSWER_LIMIT, TELL_LIMIT));
         told.unwrap_or(Err(KafkaError::ConsumerCommit(Code::OperationTimedOut)))
     }
 
@@ -245,7 +249,7 @@ impl Centre for Client {
                 done => return done,
             }
         };
-        again(&|| self.tell(&places, &group.metadata))
+        again(&|| self.tell(&places, group, limit))
             .and_then(|()| again(&|| self.producer.commit_transaction(ANSWER_LIMIT)))
             .map_err(|error| self.refused(&error, "commit"))?;
         self.open = None;
