@@ -211,7 +211,10 @@ impl Forward {
                     backoff.reset();
                     self.idle(pause, &mut news, runtime);
                 }
-                Err(_) if self.shutdown.requested() => break,
+                Err(_) if self.shutdown.requested() => {
+                    self.abort();
+                    break;
+                }
                 Err(error) if matches!(error.kind(), Kind::Lost | Kind::Rejected) => {
                     self.end(&error, runtime);
                     return Ok(());
@@ -395,13 +398,18 @@ impl Forward {
 
     /// Sees home what is on its way, or takes it back.
     fn finish(&mut self) {
-        if self.started
-            && self.settle().is_err()
-            && let Some(client) = &mut self.client
-        {
-            client.abort(Duration::from_secs(1));
+        if self.started && self.settle().is_err() {
+            self.abort();
         }
         self.note(true);
+    }
+
+    /// The last that its client does: readers at the centre need not wait until the transaction's time is over.
+    fn abort(&mut self) {
+        if let Some(client) = self.client.as_mut().filter(|_| self.started) {
+            client.abort(Duration::from_secs(1));
+        }
+        self.drop_client();
     }
 }
 
