@@ -11,6 +11,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Panics
 /// When `limit` has passed; the message names `what` was waited for.
+#[track_caller]
 pub fn eventually<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     until(limit, || look().ok_or(what))
 }
@@ -19,6 +20,7 @@ pub fn eventually<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Opti
 ///
 /// # Panics
 /// When `limit` has passed; the message has what the last look found.
+#[track_caller]
 pub fn until<T, E: Display>(limit: Duration, mut look: impl FnMut() -> Result<T, E>) -> T {
     let start = Instant::now();
     loop {
