@@ -30,6 +30,8 @@ fn catching_up_with_a_distant_centre_leaves_the_processor_alone() {
             world::send(&producer, &Whole { value, ..world::made("t", n, 5) });
         }
         world::flush(&producer);
+        // An outage that nobody noticed does not end either.
+        agent.wait_event("forward_waits", world::LIMIT).expect("the link is away");
         uplink.set(Network::Slow(LATE));
         agent.wait_event("forward_works", world::LIMIT).expect("the link is back");
         let (begun, before) = (Instant::now(), agent.cpu().expect("its time"));
