@@ -9,5 +9,6 @@ mod kill;
 mod large;
 mod network;
 mod peers;
+mod producer;
 mod start;
 mod wal;

@@ -4,9 +4,12 @@
 //! record behind it has waited for that time; none at all costs the connector and the brokers much under load,
 //! and a long one is most of what a lone record takes from commit to consumer. So there is a producer of each
 //! kind, and one takes over from the other when nothing is in flight: order is kept. The one for few begins.
+//! The one for many is our own ([`Bulk`]) where that can do what is asked for, else another of librdkafka's.
 
+use super::bulk::{self, Access, Bulk};
 use super::kafka::producer;
 use super::report::Reports;
+use crate::config::sink::SinkConfig;
 use rdkafka::ClientConfig;
 use rdkafka::producer::BaseProducer;
 use shared::Result;
@@ -24,11 +27,16 @@ const CALM: Duration = Duration::from_secs(1);
 const FOUND: Duration = Duration::from_millis(300);
 /// A parked producer that is not needed for so long goes: it holds a connection to each broker.
 const PARKED: Duration = Duration::from_secs(10);
+/// Our own has found the cluster by then, or another takes its place.
+const BULK_FOUND: Duration = Duration::from_secs(2);
 
 pub struct Gears {
     client: ClientConfig,
-    /// The one not in use; made when it is wanted.
-    parked: Option<BaseProducer<Reports>>,
+    config: SinkConfig,
+    /// Our own's way to the brokers, if it can do what is asked for, as far as is known.
+    bulk_access: Option<Access>,
+    /// The other one; made when it is wanted.
+    parked: Option<Parked>,
     /// When that was.
     made_at: Instant,
     parked_since: Instant,
@@ -38,6 +46,13 @@ pub struct Gears {
     /// Through the producer for many.
     sent: u32,
     sent_since: Instant,
+}
+
+enum Parked {
+    /// It changes places with the one in use.
+    Producer(BaseProducer<Reports>),
+    /// It stays here; the one for few stays in its place meanwhile.
+    Bulk(Box<Bulk>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +66,12 @@ enum Gear {
 
 impl Gears {
     /// `few`: the producer that begins.
-    pub fn new(few: &ClientConfig) -> Gears {
+    pub fn new(few: &ClientConfig, config: &SinkConfig) -> Gears {
         let (client, now) = (few.clone(), Instant::now());
         Gears {
             client,
+            config: config.clone(),
+            bulk_access: bulk::access(config),
             parked: None,
             made_at: now,
             parked_since: now,
@@ -76,7 +93,7 @@ impl Gears {
             (Gear::Few, ..MANY) => true,
             (Gear::Few, _) => {
                 self.crowded = true;
-                let ready = self.parked.is_some() && self.made_at.elapsed() >= FOUND;
+                let ready = self.is_ready();
                 if ready {
                     self.gear = Gear::ToMany;
                 }
@@ -94,6 +111,29 @@ impl Gears {
         }
     }
 
+    /// Whether the other one can take over.
+    fn is_ready(&self) -> bool {
+        match &self.parked {
+            None => false,
+            Some(Parked::Producer(_)) => self.made_at.elapsed() >= FOUND,
+            Some(Parked::Bulk(bulk)) => bulk.is_ready(),
+        }
+    }
+
+    /// Our own, if it is there, whether or not it is in use.
+    pub fn bulk(&mut self) -> Option<&mut Bulk> {
+        match &mut self.parked {
+            Some(Parked::Bulk(bulk)) => Some(bulk),
+            _ => None,
+        }
+    }
+
+    /// Our own, if records go there.
+    #[inline]
+    pub fn bulk_in_use(&mut self) -> Option<&mut Bulk> {
+        if self.gear == Gear::Many { self.bulk() } else { None }
+    }
+
     #[cfg(test)]
     pub fn few(&self) -> bool {
         self.gear == Gear::Few
@@ -106,9 +146,10 @@ impl Gears {
 
     #[cold]
     fn swap(&mut self, used: &mut BaseProducer<Reports>, gear: Gear) {
-        if let Some(parked) = &mut self.parked {
+        if let Some(Parked::Producer(parked)) = &mut self.parked {
             std::mem::swap(used, parked);
         }
+        tracing::debug!(event = "producer_changed", to = ?gear, "another producer takes over");
         let now = Instant::now();
         (self.parked_since, self.crowded, self.gear) = (now, false, gear);
         (self.sent, self.sent_since) = (0, now);
@@ -138,23 +179,50 @@ impl Gears {
             Gear::Many => self.calm(),
             Gear::ToFew | Gear::ToMany => true,
         };
-        let Some(parked) = &self.parked else {
-            if wanted {
-                let linger_ms = if self.gear == Gear::Many { "0".to_owned() } else { LINGER_MS.to_string() };
-                self.parked = Some(producer(self.client.clone().set("linger.ms", linger_ms))?);
-                self.made_at = Instant::now();
-                self.parked_since = self.made_at;
+        match &mut self.parked {
+            None if wanted => self.make()?,
+            None => {}
+            Some(Parked::Producer(parked)) => {
+                parked.poll(Duration::ZERO);
+                self.turn(wanted);
             }
-            return Ok(());
-        };
-        parked.poll(Duration::ZERO);
-        if wanted && self.gear == Gear::Many && self.made_at.elapsed() >= FOUND {
+            Some(Parked::Bulk(bulk)) => {
+                if self.gear == Gear::ToFew {
+                    bulk.close_all();
+                }
+                let late = self.made_at.elapsed() >= BULK_FOUND;
+                if let Some(why) = bulk.unfit().or_else(|| (late && !bulk.is_ready()).then_some("it is away"))
+                {
+                    tracing::debug!(event = "bulk_unfit", why, "librdkafka sends to this cluster");
+                    (self.bulk_access, self.parked) = (None, None);
+                } else {
+                    self.turn(wanted);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn make(&mut self) -> Result<()> {
+        let linger_ms = if self.gear == Gear::Many { "0".to_owned() } else { LINGER_MS.to_string() };
+        self.parked = Some(match (self.gear, &self.bulk_access) {
+            (Gear::Few, Some(access)) => Parked::Bulk(Box::new(Bulk::start(&self.config, access.clone())?)),
+            _ => Parked::Producer(producer(self.client.clone().set("linger.ms", linger_ms))?),
+        });
+        self.made_at = Instant::now();
+        self.parked_since = self.made_at;
+        Ok(())
+    }
+
+    /// Begins to change, or lets the other one go.
+    fn turn(&mut self, wanted: bool) {
+        let in_use = self.gear == Gear::Many && self.bulk().is_some();
+        if wanted && self.gear == Gear::Many && (in_use || self.made_at.elapsed() >= FOUND) {
             self.gear = Gear::ToFew;
-        } else if !wanted && self.parked_since.elapsed() >= PARKED {
+        } else if !wanted && !in_use && self.parked_since.elapsed() >= PARKED {
             let parked = self.parked.take();
             // Its end waits for its threads; nothing of it is in flight.
             std::thread::spawn(move || drop(parked));
         }
-        Ok(())
     }
 }

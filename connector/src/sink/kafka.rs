@@ -5,6 +5,7 @@
 //! counted together. Broker failures are librdkafka's to retry, for ever and in order; only what
 //! no retry can help is an error here.
 
+use super::bulk::Failure;
 use super::gears::{self, Gears};
 use super::report::{Reports, refused};
 use super::topics::Topics;
@@ -18,6 +19,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use shared::error::{Context, Error, Kind, OrKind, Result};
+use shared::time::Clock;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
@@ -39,6 +41,7 @@ const ABORT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The one sink: a producer.
 pub struct Kafka {
+    config: SinkConfig,
     client: ClientConfig,
     producer: BaseProducer<Reports>,
     /// None if the one producer does for few records and many.
@@ -70,7 +73,8 @@ impl Kafka {
         metrics::SINK_LIMIT.with_label_values(&["records"]).set(queue_messages(config).into());
         Ok(Kafka {
             producer: producer(&client)?,
-            gears: (transactions.is_none() && !waits_as_told(config)).then(|| Gears::new(&client)),
+            gears: (transactions.is_none() && !waits_as_told(config)).then(|| Gears::new(&client, config)),
+            config: config.clone(),
             client,
             transactions,
             started: false,
@@ -99,7 +103,12 @@ impl Kafka {
             .doing(format!("reach Kafka at {}", self.brokers))
     }
 
-    fn failure(&self) -> Result<()> {
+    fn failure(&mut self) -> Result<()> {
+        if let Some(Failure(code, topic)) =
+            self.gears.as_mut().and_then(Gears::bulk).and_then(|b| b.failure())
+        {
+            return Err(refused(&KafkaError::MessageProduction(*code), topic));
+        }
         let Some((error, topic)) = self.producer.context().failure() else { return Ok(()) };
         Err(self.refused(&error, &topic))
     }
@@ -123,7 +132,7 @@ impl Kafka {
     fn renew(&mut self) -> Result<()> {
         self.producer = producer(&self.client)?;
         if self.gears.is_some() {
-            self.gears = Some(Gears::new(&self.client));
+            self.gears = Some(Gears::new(&self.client, &self.config));
         }
         self.forget();
         Ok(())
@@ -152,6 +161,28 @@ fn no_transactions() -> Error {
 }
 
 impl Kafka {
+    /// Counts what a producer took, or did not take.
+    #[inline]
+    fn taken(&mut self, message: &Encoded<'_>, taken: std::result::Result<bool, KafkaError>) -> Result<bool> {
+        match taken {
+            Ok(true) => {
+                self.outstanding += 1;
+                self.outstanding_bytes += message.body_size();
+                metrics::SINK_RECORDS.inc();
+                metrics::SINK_BYTES.inc_by(message.size() as u64);
+                Ok(true)
+            }
+            Ok(false) => {
+                metrics::SINK_QUEUE_FULL.inc();
+                Ok(false)
+            }
+            Err(error) => {
+                metrics::SINK_FAILED.inc();
+                Err(self.refused(&error, message.topic))
+            }
+        }
+    }
+
     fn publish(&self) {
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         metrics::SINK_OUTSTANDING.set(gauge(self.outstanding));
@@ -176,18 +207,27 @@ impl Sink for Kafka {
     }
 
     fn expect(&mut self, topic: &str) {
-        if self.topics.is_the_brokers(topic) {
-            // The answer is not waited for: asking is what has the topic made.
-            let _ = self.producer.client().fetch_metadata(Some(topic), ASKING);
+        if !self.topics.is_the_brokers(topic) {
+            return;
+        }
+        // The answer is not waited for: asking is what has the topic made.
+        match self.gears.as_mut().and_then(Gears::bulk_in_use) {
+            Some(bulk) => bulk.expect(topic),
+            None => _ = self.producer.client().fetch_metadata(Some(topic), ASKING),
         }
     }
 
     fn offer(&mut self, message: &Encoded<'_>, unit: u64) -> Result<bool> {
         self.topics.ensure(message.topic)?;
-        if let Some(gears) = &mut self.gears
-            && !gears.shift(&mut self.producer, self.outstanding)
-        {
-            return Ok(false);
+        if let Some(gears) = &mut self.gears {
+            if !gears.shift(&mut self.producer, self.outstanding) {
+                return Ok(false);
+            }
+            if let Some(bulk) = gears.bulk_in_use() {
+                let now_ms = Clock::System.now().millis();
+                let taken = bulk.offer(message, unit, now_ms, self.outstanding_bytes);
+                return self.taken(message, taken.map_err(KafkaError::MessageProduction));
+            }
         }
         if let Some(transactions) = &mut self.transactions {
             transactions.begin(&self.producer)?;
@@ -205,23 +245,12 @@ impl Sink for Kafka {
             }
             record.headers = Some(headers);
         }
-        match self.producer.send(record) {
-            Ok(()) => {
-                self.outstanding += 1;
-                self.outstanding_bytes += message.body_size();
-                metrics::SINK_RECORDS.inc();
-                metrics::SINK_BYTES.inc_by(message.size() as u64);
-                Ok(true)
-            }
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                metrics::SINK_QUEUE_FULL.inc();
-                Ok(false)
-            }
-            Err((error, _)) => {
-                metrics::SINK_FAILED.inc();
-                Err(self.refused(&error, message.topic))
-            }
-        }
+        let taken = match self.producer.send(record) {
+            Ok(()) => Ok(true),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Ok(false),
+            Err((error, _)) => Err(error),
+        };
+        self.taken(message, taken)
     }
 
     fn poll(&mut self, wait: Duration, acked: Acked<'_>) -> Result<()> {
@@ -231,10 +260,12 @@ impl Sink for Kafka {
         }
         loop {
             self.producer.poll(Duration::ZERO);
+            let of_bulk =
+                self.gears.as_mut().and_then(Gears::bulk).and_then(|b| b.poll(&mut self.acknowledged));
             self.failure()?;
-            let bytes = self.producer.context().take(&mut self.acknowledged);
+            let bytes = self.producer.context().take(&mut self.acknowledged) + of_bulk.unwrap_or(0);
             self.outstanding_bytes = self.outstanding_bytes.saturating_sub(bytes);
-            if !self.acknowledged.is_empty() {
+            if !self.acknowledged.is_empty() || of_bulk.is_some() {
                 break;
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -254,6 +285,9 @@ impl Sink for Kafka {
     }
 
     fn flush(&mut self, limit: Duration, acked: Acked<'_>) -> Result<()> {
+        if let Some(bulk) = self.gears.as_mut().and_then(Gears::bulk) {
+            bulk.close_all();
+        }
         let end = Instant::now() + limit;
         while self.outstanding > 0 {
             let left = end.saturating_duration_since(Instant::now());

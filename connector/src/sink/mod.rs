@@ -1,5 +1,6 @@
 //! Bytes → outside. One sink stands: Kafka, or whatever speaks its protocol.
 
+mod bulk;
 mod check;
 mod gears;
 mod kafka;
@@ -7,6 +8,7 @@ mod report;
 mod topics;
 mod transaction;
 
+pub use bulk::{Bulk, access};
 pub use check::check;
 pub use kafka::Kafka;
 

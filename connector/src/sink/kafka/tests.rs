@@ -24,6 +24,13 @@ fn config(brokers: &str) -> SinkConfig {
     shared::config::parse(&text, &shared::config::Overrides { env_prefix: "NONE", set: &[] }).expect("valid")
 }
 
+/// Nothing that only librdkafka can do.
+fn own(brokers: &str) -> SinkConfig {
+    let mut config = config(brokers);
+    config.kafka.properties.clear();
+    config
+}
+
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Runtime::new().expect("a runtime"));
 
@@ -64,10 +71,52 @@ fn read(cluster: &MockCluster<'_, DefaultProducerContext>, topic: &str, count: u
     got
 }
 
+/// Sends until the producer for many has taken over.
+fn crowd(sink: &mut Kafka) {
+    let end = Instant::now() + LIMIT;
+    while sink.gears.as_ref().is_some_and(Gears::few) {
+        assert!(Instant::now() < end, "nobody is there for many");
+        for at in 0..1_000_u64 {
+            while !sink.offer(&message("t", b"k", &at.to_be_bytes()), 1).expect("queued") {
+                sink.poll(LIMIT, &mut |_, _| {}).expect("served");
+            }
+        }
+        drain(sink).expect("delivered");
+    }
+}
+
+/// A sink whose records go by our own producer.
+fn own_for_many(cluster: &MockCluster<'_, DefaultProducerContext>) -> Kafka {
+    let mut sink = kafka(&own(&cluster.bootstrap_servers())).expect("a producer");
+    sink.start().expect("begun");
+    crowd(&mut sink);
+    assert!(sink.gears.as_mut().is_some_and(|gears| gears.bulk_in_use().is_some()));
+    sink
+}
+
+/// While one producer takes over from the other nothing is taken.
+fn offer(sink: &mut Kafka, message: &Encoded<'_>, unit: u64) -> Result<()> {
+    let end = Instant::now() + LIMIT;
+    while !sink.offer(message, unit)? {
+        assert!(Instant::now() < end, "no room");
+        sink.poll(WAIT, &mut |_, _| {})?;
+    }
+    Ok(())
+}
+
 /// Bursts of few and of many: one producer takes over from the other, and back, and each record follows its
 /// predecessor.
 #[test]
 fn records_stay_in_order_whoever_sends_them() {
+    bursts(config);
+}
+
+#[test]
+fn records_stay_in_order_when_our_own_producer_sends_some_of_them() {
+    bursts(own);
+}
+
+fn bursts(config: fn(&str) -> SinkConfig) {
     let cluster = cluster();
     cluster.create_topic("t", 1, 1).expect("a topic");
     let mut sink = kafka(&config(&cluster.bootstrap_servers())).expect("a producer");
@@ -99,25 +148,44 @@ fn records_stay_in_order_whoever_sends_them() {
 /// Before any record to it; and not where a rule says how it is to be made.
 #[test]
 fn a_topic_that_is_expected_is_made_meanwhile() {
-    let cluster = cluster();
-    let mut config = config(&cluster.bootstrap_servers());
-    config.topic.push(TopicRule { include: vec!["ruled".to_owned()], ..TopicRule::default() });
-    let mut sink = kafka(&config).expect("a producer");
-    sink.check(LIMIT).expect("it answers");
-    ["ruled", "new", "new"].into_iter().for_each(|topic| sink.expect(topic));
-    let end = Instant::now() + LIMIT;
-    loop {
-        let metadata = sink.producer.client().fetch_metadata(None, LIMIT).expect("it answers");
-        match metadata.topics().iter().map(|topic| topic.name()).collect::<Vec<_>>()[..] {
-            [] => assert!(Instant::now() < end, "it is not made"),
-            ref made => return assert_eq!(made, ["new"]),
+    let makes = |config: fn(&str) -> SinkConfig, many: bool| {
+        let cluster = cluster();
+        let mut config = config(&cluster.bootstrap_servers());
+        config.topic.push(TopicRule { include: vec!["ruled".to_owned()], ..TopicRule::default() });
+        let mut sink = kafka(&config).expect("a producer");
+        sink.check(LIMIT).expect("it answers");
+        if many {
+            cluster.create_topic("t", 1, 1).expect("a topic");
+            crowd(&mut sink);
         }
-    }
+        ["ruled", "new", "new"].into_iter().for_each(|topic| sink.expect(topic));
+        let end = Instant::now() + LIMIT;
+        loop {
+            let metadata = sink.producer.client().fetch_metadata(None, LIMIT).expect("it answers");
+            let mut made: Vec<String> = metadata.topics().iter().map(|t| t.name().to_owned()).collect();
+            made.retain(|topic| topic != "t");
+            match made.is_empty() {
+                true => assert!(Instant::now() < end, "it is not made"),
+                false => return assert_eq!(made, ["new"]),
+            }
+        }
+    };
+    makes(config, false);
+    makes(own, true);
 }
 
 /// One producer is enough for as long as nothing changes; the other comes back when it is needed.
 #[test]
 fn a_producer_long_not_needed_goes() {
+    goes(config);
+}
+
+#[test]
+fn our_own_producer_long_not_needed_goes() {
+    goes(own);
+}
+
+fn goes(config: fn(&str) -> SinkConfig) {
     let cluster = cluster();
     cluster.create_topic("t", 1, 1).expect("a topic");
     let mut sink = kafka(&config(&cluster.bootstrap_servers())).expect("a producer");
@@ -126,18 +194,6 @@ fn a_producer_long_not_needed_goes() {
         while sink.gears.as_ref().is_some_and(Gears::parked) != wanted {
             assert!(Instant::now() < end, "parked: {}", !wanted);
             sink.poll(Duration::from_millis(50), &mut |_, _| {}).expect("served");
-        }
-    };
-    let crowd = |sink: &mut Kafka| {
-        let end = Instant::now() + LIMIT;
-        while sink.gears.as_ref().is_some_and(Gears::few) {
-            assert!(Instant::now() < end, "nobody is there for many");
-            for at in 0..1_000_u64 {
-                while !sink.offer(&message("t", b"k", &at.to_be_bytes()), 1).expect("queued") {
-                    sink.poll(LIMIT, &mut |_, _| {}).expect("served");
-                }
-            }
-            drain(sink).expect("delivered");
         }
     };
     crowd(&mut sink);
@@ -181,8 +237,18 @@ fn every_record_is_acknowledged_for_its_unit() {
 #[test]
 fn keys_tombstones_and_headers_arrive_as_they_are_in_java_s_partition() {
     let cluster = cluster();
-    cluster.create_topic("t", 3, 1).expect("a topic");
     let mut sink = kafka(&config(&cluster.bootstrap_servers())).expect("a producer");
+    arrives_as_it_is(&cluster, &mut sink);
+}
+
+#[test]
+fn what_our_own_producer_sends_arrives_as_it_is() {
+    let cluster = cluster();
+    arrives_as_it_is(&cluster, &mut own_for_many(&cluster));
+}
+
+fn arrives_as_it_is(cluster: &MockCluster<'_, DefaultProducerContext>, sink: &mut Kafka) {
+    cluster.create_topic("headed", 3, 1).expect("a topic");
     let schema = Arc::new(Schema::int32());
     let given = [
         Given { name: "link", value: HeaderValue::Datum(Datum { schema: &schema, value: Value::Int(1) }) },
@@ -190,12 +256,18 @@ fn keys_tombstones_and_headers_arrive_as_they_are_in_java_s_partition() {
         Given { name: "b", value: HeaderValue::Text("") },
     ];
     let headers = Headers::new(&given, b"{}", &[Some(2)]);
-    let tombstone =
-        Encoded { topic: "t", partition: None, key: Some(b"21"), value: None, headers, timestamp_ms: None };
-    assert!(sink.offer(&tombstone, 1).expect("queued"));
-    drain(&mut sink).expect("delivered");
+    let tombstone = Encoded {
+        topic: "headed",
+        partition: None,
+        key: Some(b"21"),
+        value: None,
+        headers,
+        timestamp_ms: None,
+    };
+    offer(sink, &tombstone, 1).expect("queued");
+    drain(sink).expect("delivered");
 
-    let got = read(&cluster, "t", 1).remove(0);
+    let got = read(cluster, "headed", 1).remove(0);
     assert_eq!((got.key(), got.payload()), (Some(&b"21"[..]), None));
     // murmur2("21") is -973932308 (Kafka's own test); masked and modulo three that is 1.
     assert_eq!(got.partition(), ((-973_932_308_i32) & 0x7fff_ffff) % 3);
@@ -217,6 +289,50 @@ fn a_failing_broker_is_tried_again_and_nothing_is_lost() {
     assert_eq!(drain(&mut sink).expect("delivered"), [(7, 1)].into());
 }
 
+/// Each error that a broker may have for a while, and a leader that moves.
+#[test]
+fn our_own_producer_tries_again_too() {
+    use RDKafkaRespErr as Code;
+    let cluster = MockCluster::new(3).expect("a cluster");
+    cluster.create_topic("t", 1, 3).expect("a topic");
+    let mut sink = own_for_many(&cluster);
+    for (unit, code) in (10..).zip([
+        Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        Code::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+        Code::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+        Code::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+        Code::RD_KAFKA_RESP_ERR__TRANSPORT,
+    ]) {
+        cluster.request_errors(RDKafkaApiKey::Produce, &[code; 2]);
+        cluster.partition_leader("t", 0, Some(unit % 3 + 1)).expect("another leader");
+        offer(&mut sink, &message("t", b"k", b"v"), unit.unsigned_abs().into()).expect("queued");
+        assert_eq!(
+            drain(&mut sink).expect("delivered"),
+            [(unit.unsigned_abs().into(), 1)].into(),
+            "{code:?}"
+        );
+    }
+}
+
+#[test]
+fn a_cluster_that_wants_more_is_left_to_librdkafka() {
+    let cluster = cluster();
+    cluster.create_topic("t", 1, 1).expect("a topic");
+    cluster.apiversion(RDKafkaApiKey::Produce, Some(0), Some(6)).expect("an old broker");
+    let mut sink = kafka(&own(&cluster.bootstrap_servers())).expect("a producer");
+    crowd(&mut sink);
+    assert!(sink.gears.as_mut().is_some_and(|gears| gears.bulk_in_use().is_none()));
+    let fits = |change: fn(&mut SinkConfig)| {
+        let mut given = own("b:1");
+        change(&mut given);
+        super::super::bulk::access(&given).is_some()
+    };
+    assert!(fits(|_| {}));
+    assert!(!fits(|config| config.kafka.security.protocol = Some("unheard-of".to_owned())));
+    assert!(!fits(|config| config.compression = shared::kafka::Compression::Zstd));
+    assert!(!fits(|config| _ = config.kafka.properties.insert("client.id".to_owned(), "x".to_owned())));
+}
+
 #[test]
 fn refusals_say_the_topic_and_what_to_do() {
     for (code, kind) in [
@@ -232,6 +348,16 @@ fn refusals_say_the_topic_and_what_to_do() {
         let error = drain(&mut sink).expect_err("refused");
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains("topic orders"), "{error}");
+
+        let mut sink = own_for_many(&cluster);
+        cluster.request_errors(RDKafkaApiKey::Produce, &[code]);
+        offer(&mut sink, &message("orders", b"k", b"v"), 1).expect("queued");
+        let same = drain(&mut sink).expect_err("refused");
+        assert_eq!(same.to_string(), error.to_string());
+        // A new one begins.
+        sink.start().expect("begun anew");
+        offer(&mut sink, &message("orders", b"k", b"v"), 2).expect("queued");
+        assert_eq!(drain(&mut sink).expect("delivered"), [(2, 1)].into());
     }
 }
 
@@ -243,6 +369,10 @@ fn a_record_above_the_limit_is_refused_at_once() {
     let error = sink.offer(&message("orders", b"k", &[0; 20_000]), 1).expect_err("too large");
     assert_eq!(error.kind(), Kind::Data);
     assert!(error.hint().contains("message_max_bytes"));
+
+    let mut sink = own_for_many(&cluster());
+    let same = sink.offer(&message("orders", b"k", &[0; 2_000_000]), 1).expect_err("too large");
+    assert_eq!(same.to_string(), error.to_string());
 }
 
 #[test]
@@ -255,6 +385,11 @@ fn an_unknown_topic_is_said() {
     let error = drain(&mut sink).expect_err("no such topic");
     assert_eq!(error.kind(), Kind::Rejected, "{error}");
     assert!(error.hint().contains("create the topic"), "{error}");
+
+    let mut sink = own_for_many(&cluster);
+    let sent = offer(&mut sink, &message("orders", b"k", b"v"), 1);
+    let same = sent.and_then(|()| drain(&mut sink)).expect_err("no such topic");
+    assert_eq!(same.to_string(), error.to_string());
 }
 
 #[test]
