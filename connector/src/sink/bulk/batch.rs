@@ -3,6 +3,8 @@
 use super::partitioner::Aim;
 use crate::model::encoded::Encoded;
 use bytes::Bytes;
+// Kafka's varints are written as Avro's.
+use shared::avro::wire::put_long as put_varint;
 use shared::kafka::Compression;
 use std::io::Write;
 
@@ -83,15 +85,6 @@ fn varint_size(value: i64) -> usize {
 
 fn zigzag(value: i64) -> u64 {
     (value << 1 ^ value >> 63).cast_unsigned()
-}
-
-fn put_varint(out: &mut Vec<u8>, value: i64) {
-    let mut rest = zigzag(value);
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
 }
 
 fn put_part(out: &mut Vec<u8>, part: Option<&[u8]>) {
