@@ -7,9 +7,10 @@ use super::trim;
 use crate::config::db::OnDamage;
 use crate::db::{Db, OrDb};
 use crate::metrics;
-use crate::model::batch::{self, PartitionId};
+use crate::model::batch::PartitionId;
 use rusqlite::{OptionalExtension, Transaction, params};
 use shared::error::Context;
+use shared::kafka::batch::{self};
 use shared::{Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -202,8 +203,8 @@ fn take_out(transaction: &Transaction<'_>, partition: &Partition, offset: i64, w
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::batch::patch;
     use crate::model::batch::tests::sample;
+    use shared::kafka::batch::patch;
 
     #[test]
     fn flaws() {

@@ -4,8 +4,8 @@ use super::tests::{Bench, block_on, stored, turn};
 use super::*;
 use crate::config::buffer::DeleteTopics;
 use crate::config::db::DbConfig;
-use crate::model::batch::tests::{sample, seal};
-use crate::model::batch::{Head, Turn};
+use crate::model::batch::tests::{sample, staged};
+use shared::kafka::batch::{Head, Turn};
 use tokio::sync::Semaphore;
 
 fn delete(bench: &Bench, topic: &str) -> std::result::Result<(), CannotDelete> {
@@ -110,10 +110,8 @@ fn what_is_needed_is_not_deleted() {
         bench.log().open_transaction("x", who).await.expect("stores").expect("granted");
         who
     });
-    let mut batch = sample(Some(Turn { producer: who.producer, epoch: who.epoch, first_sequence: 0 }), 2, 10);
-    batch[22] |= 0x10;
-    seal(&mut batch);
-    bench.one("t", &batch);
+    let turn = Turn { producer: who.producer, epoch: who.epoch, first_sequence: 0 };
+    bench.one("t", &staged(turn, 2, 10));
     assert_eq!(delete(&bench, "t"), Err(CannotDelete::Transaction));
     block_on(bench.log().end_transaction("x", who, false)).expect("stores").expect("granted");
     assert_eq!(delete(&bench, "t"), Ok(()));

@@ -6,7 +6,7 @@
 //! duplicate whose offset is forgotten; the next in turn is appended; anything else is out of
 //! order. A producer that is not known may begin anywhere (as in Kafka since KIP-360).
 
-use crate::model::batch::Turn;
+use shared::kafka::batch::Turn;
 
 /// Batches remembered per producer: a client's limit of requests in flight.
 const REMEMBERED: usize = 5;

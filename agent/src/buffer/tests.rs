@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::db::DbConfig;
 use crate::model::batch::tests::sample;
-use crate::model::batch::{Head, Turn};
+use shared::kafka::batch::{Head, Turn};
 use std::path::PathBuf;
 use tokio::sync::Semaphore;
 

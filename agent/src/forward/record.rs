@@ -2,9 +2,10 @@
 //!
 //! Both ids are five bytes, so that a record keeps its length and nothing is copied.
 
-use crate::model::batch::{Batch, HEAD_BYTES};
+use crate::model::batch::Batch;
 use crate::model::compression::{self, Unpack};
 use shared::avro::wire::{self, PREFIX_LEN, SchemaId, take_long};
+use shared::kafka::batch::HEAD_BYTES;
 use std::ops::Range;
 
 const ATTRIBUTES_AT: usize = 21;

@@ -1,18 +1,13 @@
 //! Records → one record batch of Kafka's format 2, as a producer without idempotence would make it. Pure.
 
 use crate::buffer::{Append, Partition};
-use crate::model::batch::Head;
 use bytes::BytesMut;
 use shared::avro::wire::{self, PREFIX_LEN, SchemaId, put_long};
 use shared::error::{Error, Kind, Result};
-use std::io::Write;
+use shared::kafka::Compression;
+use shared::kafka::batch::Head;
+use shared::kafka::records::{Records, put_part};
 use std::sync::Arc;
-
-/// Below this packing gains nothing.
-const PACK_FROM_BYTES: usize = 512;
-const LZ4: i16 = 3;
-const CHECKED_FROM: usize = 21;
-const LENGTH_FROM: usize = 12;
 
 /// A key, value or header's bytes, with another prefix in place of the first five if need be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,77 +56,34 @@ impl Incoming<'_> {
 /// Collects the records of one partition.
 #[derive(Default)]
 pub struct Writer {
-    count: i32,
-    first_time_ms: i64,
-    max_time_ms: i64,
-    records: Vec<u8>,
-    /// The record being written, whose length stands before it.
-    record: Vec<u8>,
+    records: Records,
+    /// Of the record being written, whose length stands before it.
+    content: Vec<u8>,
 }
 
 impl Writer {
     pub fn count(&self) -> i32 {
-        self.count
+        self.records.count()
     }
 
     pub fn push(&mut self, incoming: &Incoming<'_>) {
-        if self.count == 0 {
-            (self.first_time_ms, self.max_time_ms) = (incoming.time_ms, incoming.time_ms);
-        }
-        self.max_time_ms = self.max_time_ms.max(incoming.time_ms);
-        let record = &mut self.record;
-        record.clear();
-        record.push(0); // attributes: none are defined
-        put_long(record, incoming.time_ms.wrapping_sub(self.first_time_ms));
-        put_long(record, i64::from(self.count));
-        put_message(record, incoming.key.as_ref());
-        put_message(record, incoming.value.as_ref());
-        put_length(record, incoming.headers.len());
+        let content = &mut self.content;
+        content.clear();
+        put_message(content, incoming.key.as_ref());
+        put_message(content, incoming.value.as_ref());
+        put_length(content, incoming.headers.len());
         for (name, value) in &incoming.headers {
-            put_length(record, name.len());
-            record.extend_from_slice(name.as_bytes());
-            put_message(record, value.map(Message::plain).as_ref());
+            put_part(content, Some(name.as_bytes()));
+            put_part(content, *value);
         }
-        put_length(&mut self.records, self.record.len());
-        self.records.extend_from_slice(&self.record);
-        self.count += 1;
+        self.records.begin(incoming.time_ms, content.len()).extend_from_slice(content);
     }
 
     /// The batch; the writer is empty again.
     pub fn finish(&mut self) -> Vec<u8> {
-        let (codec, body) = match pack(&self.records) {
-            Some(packed) => (LZ4, packed),
-            None => (0, std::mem::take(&mut self.records)),
-        };
-        let mut out = Vec::with_capacity(61 + body.len());
-        out.extend_from_slice(&0i64.to_be_bytes());
-        // A body of 2 GiB cannot come about: batches are bounded.
-        let length = i32::try_from(61 - LENGTH_FROM + body.len()).unwrap_or(i32::MAX);
-        out.extend_from_slice(&length.to_be_bytes());
-        out.extend_from_slice(&0i32.to_be_bytes());
-        out.push(2);
-        let checked = self.checked(codec, &body);
-        out.extend_from_slice(&crc32c::crc32c(&checked).to_be_bytes());
-        debug_assert_eq!(out.len(), CHECKED_FROM, "the head is laid out as Kafka's");
-        out.extend_from_slice(&checked);
-        self.records.clear();
-        self.count = 0;
-        out
-    }
-
-    /// What the checksum covers.
-    fn checked(&self, codec: i16, body: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(40 + body.len());
-        out.extend_from_slice(&codec.to_be_bytes());
-        out.extend_from_slice(&(self.count - 1).to_be_bytes());
-        out.extend_from_slice(&self.first_time_ms.to_be_bytes());
-        out.extend_from_slice(&self.max_time_ms.to_be_bytes());
-        out.extend_from_slice(&(-1i64).to_be_bytes()); // no producer id,
-        out.extend_from_slice(&(-1i16).to_be_bytes()); // no epoch,
-        out.extend_from_slice(&(-1i32).to_be_bytes()); // no sequence
-        out.extend_from_slice(&self.count.to_be_bytes());
-        out.extend_from_slice(body);
-        out
+        let (batch, emptied) = std::mem::take(&mut self.records).seal(Compression::Lz4, None);
+        self.records = Records::new(emptied);
+        batch
     }
 }
 
@@ -152,34 +104,6 @@ pub fn frame(batches: &[(Arc<Partition>, Vec<u8>)]) -> Result<(BytesMut, Vec<App
     Ok((frame, appends))
 }
 
-/// The partition that Kafka's clients choose for a key: murmur2 over its bytes.
-pub fn partition_of(key: &[u8], partitions: usize) -> usize {
-    let positive = (murmur2(key) & 0x7fff_ffff) as usize;
-    positive.checked_rem(partitions).unwrap_or(0)
-}
-
-fn murmur2(bytes: &[u8]) -> u32 {
-    const MULTIPLIER: u32 = 0x5bd1_e995;
-    const SEED: u32 = 0x9747_b28c;
-    let mix = |word: u32| {
-        let word = word.wrapping_mul(MULTIPLIER);
-        (word ^ (word >> 24)).wrapping_mul(MULTIPLIER)
-    };
-    let mut hash = SEED ^ bytes.len() as u32;
-    let (words, rest) = bytes.as_chunks::<4>();
-    for word in words {
-        hash = hash.wrapping_mul(MULTIPLIER) ^ mix(u32::from_le_bytes(*word));
-    }
-    if !rest.is_empty() {
-        for (at, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * at);
-        }
-        hash = hash.wrapping_mul(MULTIPLIER);
-    }
-    hash = (hash ^ (hash >> 13)).wrapping_mul(MULTIPLIER);
-    hash ^ (hash >> 15)
-}
-
 fn put_length(out: &mut Vec<u8>, length: usize) {
     put_long(out, i64::try_from(length).unwrap_or(i64::MAX));
 }
@@ -194,30 +118,18 @@ fn put_message(out: &mut Vec<u8>, message: Option<&Message<'_>>) {
     }
 }
 
-/// `None` if it does not get smaller.
-fn pack(plain: &[u8]) -> Option<Vec<u8>> {
-    if plain.len() < PACK_FROM_BYTES {
-        return None;
-    }
-    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::with_capacity(plain.len() / 2));
-    encoder.write_all(plain).ok()?;
-    let packed = encoder.finish().ok()?;
-    (packed.len() < plain.len()).then_some(packed)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::model::batch::{Codec, Head};
-    use kafka_protocol::records::{Compression, RecordBatchDecoder};
+    use kafka_protocol::records::{Compression as Packed, RecordBatchDecoder};
 
     /// The records of a batch, by another reader of the format.
     pub fn read(batch: Vec<u8>) -> Vec<kafka_protocol::records::Record> {
         let mut bytes = bytes::Bytes::from(batch);
         let set = RecordBatchDecoder::decode_with_custom_compression(
             &mut bytes,
-            Some(|packed: &mut bytes::Bytes, codec: Compression| {
-                if codec == Compression::None {
+            Some(|packed: &mut bytes::Bytes, codec: Packed| {
+                if codec == Packed::None {
                     return Ok(packed.clone());
                 }
                 let mut plain = Vec::new();
@@ -234,21 +146,6 @@ pub(crate) mod tests {
     pub fn keys_and_values(batch: &[u8]) -> Vec<KeyAndValue> {
         let part = |part: Option<bytes::Bytes>| part.map(|bytes| bytes.to_vec());
         read(batch.to_vec()).into_iter().map(|record| (part(record.key), part(record.value))).collect()
-    }
-
-    /// As Kafka's own tests have them.
-    #[test]
-    fn keys_go_where_kafkas_clients_send_them() {
-        for (key, want) in [
-            ("21", -973_932_308),
-            ("foobar", -790_332_482),
-            ("a-little-bit-long-string", -985_981_536),
-            ("a-little-bit-longer-string", -1_486_304_829),
-            ("abc", 479_470_107),
-        ] {
-            assert_eq!(murmur2(key.as_bytes()).cast_signed(), want, "{key}");
-        }
-        assert_eq!((partition_of(b"abc", 7), partition_of(b"abc", 0)), (479_470_107 % 7, 0));
     }
 
     fn incoming(n: usize) -> (i64, Option<String>, Option<String>) {
@@ -274,7 +171,8 @@ pub(crate) mod tests {
             let batch = writer.finish();
             let head = Head::read(&batch).expect("sound");
             assert_eq!((head.record_count(), head.turn), (count as u64, None));
-            assert_eq!(head.codec, if count == 300 { Codec::Lz4 } else { Codec::None });
+            let packed = if count == 300 { Compression::Lz4 } else { Compression::None };
+            assert_eq!(head.compression, packed);
             let read = read(batch);
             assert_eq!(read.len(), count);
             for (n, record) in read.iter().enumerate() {

@@ -2,7 +2,7 @@
 //!
 //! | noun | made by | taken by |
 //! | --- | --- | --- |
-//! | [`batch::Head`] | ingest | buffer |
+//! | [`shared::kafka::batch::Head`] | ingest | buffer |
 //! | [`batch::Batch`] | buffer | decode, forward, ingest (to be read back) |
 //! | [`row::Row`] | decode | gate, feature |
 //! | [`verdict::Reason`] | decode, gate, feature | quarantine |

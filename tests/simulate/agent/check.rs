@@ -5,8 +5,8 @@ use super::batch::{Change, Row};
 use super::client::{Client, Sent};
 use super::process::{PARTITIONS, Process, TOPIC};
 use super::transactor::{End, Transaction};
-use agent::model::batch::Head;
 use agent::model::value::Value;
+use shared::kafka::batch::Head;
 use std::collections::{BTreeMap, HashMap};
 
 /// Of the windowed feature.

@@ -9,7 +9,7 @@ use super::{Denial, Step, stage};
 use crate::buffer::append;
 use crate::buffer::catalogue::LEADER_EPOCH;
 use crate::metrics;
-use crate::model::batch;
+use shared::kafka::batch;
 use shared::{Error, Kind, Result};
 
 /// What a producer that asks is told, and does.

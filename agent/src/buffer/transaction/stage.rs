@@ -3,9 +3,10 @@
 use super::identity::{self, State};
 use crate::buffer::append::{Append, Refusal};
 use crate::db::OrDb;
-use crate::model::batch::{self, PartitionId, Turn};
+use crate::model::batch::PartitionId;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use shared::Result;
+use shared::kafka::batch::{self, Turn};
 use std::collections::HashMap;
 
 /// What one request's producers may do, asked once each.

@@ -4,16 +4,13 @@ use super::*;
 use crate::buffer::tests::{Bench, block_on, stored};
 use crate::buffer::{Outcome, Refusal};
 use crate::config::db::DbConfig;
-use crate::model::batch::Turn;
-use crate::model::batch::tests::{sample, seal};
+use crate::model::batch::tests::{sample, staged};
+use shared::kafka::batch::Turn;
 use std::time::Duration;
 
 fn part(who: Incarnation, first_sequence: i32, records: i32, filler: usize) -> Vec<u8> {
     let turn = Turn { producer: who.producer, epoch: who.epoch, first_sequence };
-    let mut bytes = sample(Some(turn), records, filler);
-    bytes[22] |= 0x10;
-    seal(&mut bytes);
-    bytes
+    staged(turn, records, filler)
 }
 
 impl Bench {

@@ -9,8 +9,8 @@ use super::{
     group, list_offsets, metadata, produce, producer_id, versions,
 };
 use crate::config::door::{DoorConfig, Hash};
-use crate::model::batch;
 use kafka_protocol::messages::ApiKey;
+use shared::kafka::batch;
 use std::fmt::Debug;
 
 /// Decodes a frame as a connection does; a text of what was read, whole frames only.

@@ -29,6 +29,7 @@ use position::Position;
 use schema::Schemas;
 use serde_json::Value as Json;
 use shared::error::{Context, Error, Kind, OrKind, Result};
+use shared::kafka::partitioner::partition_of;
 use shared::retry::Backoff;
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
@@ -194,7 +195,7 @@ impl Importer {
                     let schema = file.written.key.as_ref().map(|(id, _)| *id);
                     let framed = schema.map(|id| Message::framed(id, &key));
                     let framed_key = schema.map(|id| [&shared::avro::wire::prefix(id)[..], &key].concat());
-                    let to = framed_key.map_or(0, |key| batch::partition_of(&key, partitions));
+                    let to = framed_key.map_or(0, |key| partition_of(&key, partitions));
                     if let Some(writer) = writers.get_mut(to) {
                         let value = Some(Message::framed(file.written.value_id, &value));
                         writer.push(&Incoming { time_ms, key: framed, value, headers: Vec::new() });

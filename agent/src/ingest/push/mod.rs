@@ -36,6 +36,7 @@ use once::Once;
 use request::{Form, Request};
 use schema::{Encoded, Schemas};
 use shared::error::{Error, Kind};
+use shared::kafka::partitioner::partition_of;
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
 use std::collections::HashMap;
@@ -303,7 +304,7 @@ impl Push {
         for record in &encoded.records {
             let at = match (record.partition, &record.key) {
                 (Some(at), _) => usize::try_from(at).unwrap_or(usize::MAX),
-                (None, Some(key)) => batch::partition_of(key, count),
+                (None, Some(key)) => partition_of(key, count),
                 (None, None) => spread,
             };
             let Some(writer) = writers.get_mut(at) else { return Err(No::Partition(at, count)) };

@@ -31,6 +31,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use shared::Kind;
 use shared::error::{OrKind, Result};
 use shared::kafka::Compression;
+use shared::kafka::records::RECORD_BYTES;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -178,8 +179,8 @@ impl Bulk {
         now_ms: i64,
         waiting: usize,
     ) -> std::result::Result<bool, Code> {
-        let size = batch::size(message);
-        if size > self.message_max_bytes {
+        let content_size = batch::content_size(message);
+        if content_size + RECORD_BYTES > self.message_max_bytes {
             return Err(Code::MessageSizeTooLarge);
         }
         if waiting > 0 && waiting + message.body_size() > self.queue_bytes {
@@ -190,23 +191,24 @@ impl Bulk {
             topic.unplaced.push(message, unit, now_ms);
             return Ok(true);
         }
-        self.put(number, Aim::of(message), size, |open| open.push(message, unit, now_ms)).map(|()| true)
+        let push = |open: &mut Open| open.push(message, content_size, unit, now_ms);
+        self.put(number, Aim::of(message), content_size, push).map(|()| true)
     }
 
-    /// Adds a record of this size to its partition's batch.
+    /// Adds a record with so much content to its partition's batch.
     #[inline]
     fn put(
         &mut self,
         number: usize,
         aim: Aim,
-        size: usize,
+        content_size: usize,
         push: impl FnOnce(&mut Open),
     ) -> std::result::Result<(), Code> {
         let limit = self.batch_bytes;
         let topic = self.topics.get(number).ok_or(Code::UnknownTopic)?;
         let place = aim.among(topic.partitions.len(), topic.turn);
         let waits = topic.partitions.get(place).ok_or(Code::UnknownPartition)?;
-        if waits.as_ref().is_some_and(|open| !open.takes(size, limit)) {
+        if waits.as_ref().is_some_and(|open| !open.takes(content_size, limit)) {
             self.close(number, place);
         }
         let Bulk { topics, spares, .. } = self;
@@ -231,8 +233,8 @@ impl Bulk {
         };
         topic.partitions.resize_with(count, || None);
         let mut refused = None;
-        std::mem::take(&mut topic.unplaced).place(|aim, size, push| {
-            refused = refused.or(self.put(number, aim, size, push).err());
+        std::mem::take(&mut topic.unplaced).place(|aim, content_size, push| {
+            refused = refused.or(self.put(number, aim, content_size, push).err());
         });
         if let (Some(code), Some(topic)) = (refused, self.topics.get(number)) {
             self.failure = Some(Failure(code, topic.name.to_string()));

@@ -1,9 +1,10 @@
 //! One partition's batches on their way: in order, each until the leader says that it is written. Pure.
 
-use super::batch::{Open, Sealed, Turn};
+use super::batch::{Open, Sealed};
 use super::outcome::Outcome;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use shared::kafka::Compression;
+use shared::kafka::batch::Turn;
 use std::collections::VecDeque;
 
 /// Brokers remember the numbers of so many batches of a producer: one that may have to be sent again must be among
@@ -44,7 +45,7 @@ impl Partition {
     /// Adds a batch; gives back its buffer.
     pub fn push(&mut self, batch: Open, compression: Compression, producer: (i64, i16)) -> Vec<u8> {
         let (producer, epoch) = producer;
-        let turn = Turn { producer, epoch, sequence: self.next_sequence };
+        let turn = Turn { producer, epoch, first_sequence: self.next_sequence };
         // After the largest number comes zero.
         self.next_sequence = self.next_sequence.wrapping_add(batch.count()) & i32::MAX;
         let (sealed, emptied) = batch.seal(compression, turn);
@@ -108,6 +109,7 @@ impl Partition {
 
 #[cfg(test)]
 mod tests {
+    use super::super::batch::content_size;
     use super::super::batch::tests::message;
     use super::*;
     use crate::model::encoded::Headers;
@@ -139,7 +141,8 @@ mod tests {
 
     fn batch() -> Open {
         let mut open = Open::new(Vec::new());
-        open.push(&message(None, Some(b"v"), Headers::default()), 1, 0);
+        let message = message(None, Some(b"v"), Headers::default());
+        open.push(&message, content_size(&message), 1, 0);
         open
     }
 

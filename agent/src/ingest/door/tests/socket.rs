@@ -7,9 +7,9 @@ use crate::config::buffer::BufferConfig;
 use crate::config::db::DbConfig;
 use crate::config::door::DoorConfig;
 use crate::db::Db;
-use crate::model::batch::Turn;
-use crate::model::batch::tests::{sample as batch, seal};
+use crate::model::batch::tests::sample as batch;
 use kafka_protocol::protocol::Decodable;
+use shared::kafka::batch::Turn;
 use shared::shutdown::Shutdown;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -292,7 +292,7 @@ fn what_is_produced_is_fetched_in_every_version() {
         let answer: ProduceResponse = client.ask(ApiKey::Produce, version, &request);
         assert_eq!(produced(&answer), (0, i64::from(version - 3) * 2), "version {version}");
         let mut kept = batch(None, 2, 30);
-        crate::model::batch::patch(&mut kept, i64::from(version - 3) * 2, 0);
+        shared::kafka::batch::patch(&mut kept, i64::from(version - 3) * 2, 0);
         sent.extend(kept);
     }
     for version in 4..=17 {
@@ -331,7 +331,8 @@ fn what_is_unsound_is_refused_with_its_code() {
     let attributes = |bits: u8| {
         let mut changed = good();
         changed[22] = bits;
-        seal(&mut changed);
+        let checksum = crc32c::crc32c(&changed[21..]);
+        changed[17..21].copy_from_slice(&checksum.to_be_bytes());
         Some(changed)
     };
     let mut corrupt = good();

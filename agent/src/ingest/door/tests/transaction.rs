@@ -3,8 +3,8 @@
 use super::socket::{Client, Served, fetch_from, produce_to, produced};
 use super::*;
 use crate::config::door::DoorConfig;
-use crate::model::batch::tests::{sample as batch, seal};
-use crate::model::batch::{self as model, Turn};
+use crate::model::batch::tests::{sample as batch, staged};
+use shared::kafka::batch::{self as model, Turn};
 
 /// A producer with a transactional id, as it stands after InitProducerId.
 struct Producer<'a> {
@@ -40,9 +40,7 @@ impl<'a> Producer<'a> {
     fn send(&mut self) -> (i16, i64) {
         let Incarnation { producer, epoch } = self.who;
         let turn = Turn { producer, epoch, first_sequence: self.sequence };
-        let mut bytes = batch(Some(turn), 2, 30);
-        bytes[22] |= 0x10;
-        seal(&mut bytes);
+        let bytes = staged(turn, 2, 30);
         let request = produce_to(self.served, 11, TOPICS[0], 0, Some(bytes));
         let request = request.with_transactional_id(Some(TransactionalId(text("shop"))));
         let answer: ProduceResponse = self.client.ask(ApiKey::Produce, 11, &request);

@@ -1,6 +1,11 @@
-//! Brokers and security settings as pairs of strings for a Kafka client library.
+//! What both programs need of Kafka: brokers and security settings as pairs of strings for a client library, record
+//! batches as bytes, and which partition a key belongs to.
 //!
 //! This module knows no client: `rdkafka` is the programs' affair.
+
+pub mod batch;
+pub mod partitioner;
+pub mod records;
 
 use crate::secret::Secret;
 use serde::Deserialize;
