@@ -4,13 +4,91 @@ use super::access::Access;
 use super::sender::Answer;
 use super::wire::{self, Duplex};
 use bytes::Bytes;
+use kafka_protocol::messages::produce_request::TopicProduceData;
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use shared::error::{Error, Kind, OrKind, Result};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-/// Runs until the connection is lost, or nobody sends any more. `serial` tells it from those before it.
-pub async fn run(
+/// Requests without an answer yet.
+const REQUESTS: usize = 5;
+/// How long the leader may wait for its replicas.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+/// A connection on which an answer takes longer is given up.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+/// A batch: topic, partition, and the batch's number.
+pub type BatchId = (usize, usize, i32);
+
+/// The sender's side of it.
+pub struct Link {
+    pub serial: u64,
+    pub up: bool,
+    /// Partitions with something to send.
+    pub ready: VecDeque<(usize, usize)>,
+    requests: UnboundedSender<Bytes>,
+    correlation: i32,
+    under_way: VecDeque<Request>,
+}
+
+struct Request {
+    correlation: i32,
+    since: Instant,
+    batches: Vec<BatchId>,
+}
+
+impl Link {
+    /// Begins to connect. `serial` tells it from those before it.
+    pub fn start(serial: u64, access: Access, address: String, answers: UnboundedSender<Answer>) -> Link {
+        let (requests, taken) = mpsc::unbounded_channel();
+        tokio::spawn(run(serial, access, address, taken, answers));
+        Link {
+            serial,
+            up: false,
+            ready: VecDeque::new(),
+            requests,
+            correlation: 0,
+            under_way: VecDeque::new(),
+        }
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.up && self.under_way.len() < REQUESTS
+    }
+
+    pub fn is_late(&self) -> bool {
+        self.under_way.front().is_some_and(|request| request.since.elapsed() >= ANSWER_LIMIT)
+    }
+
+    /// # Errors
+    /// `Bug`: such a request cannot be written.
+    pub fn send(&mut self, data: Vec<TopicProduceData>, batches: Vec<BatchId>) -> Result<()> {
+        self.correlation = self.correlation.wrapping_add(1);
+        let timeout = i32::try_from(WRITE_LIMIT.as_millis()).unwrap_or(i32::MAX);
+        let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(timeout).with_topic_data(data);
+        let frame = wire::frame(&request, wire::PRODUCE, self.correlation)?;
+        // What cannot be handed over is under way all the same: the connection is about to be lost.
+        let _ = self.requests.send(frame);
+        self.under_way.push_back(Request { correlation: self.correlation, since: Instant::now(), batches });
+        Ok(())
+    }
+
+    /// The batches that an answer is about, if it is to the oldest request.
+    pub fn answered(&mut self, correlation: i32) -> Option<Vec<BatchId>> {
+        let request = self.under_way.pop_front_if(|request| request.correlation == correlation)?;
+        Some(request.batches)
+    }
+
+    /// What it leaves when it is lost: those that wait, and those under way.
+    pub fn left(self) -> (VecDeque<(usize, usize)>, impl Iterator<Item = BatchId>) {
+        (self.ready, self.under_way.into_iter().flat_map(|request| request.batches))
+    }
+}
+
+/// Runs until the connection is lost, or nobody sends any more.
+async fn run(
     serial: u64,
     access: Access,
     address: String,

@@ -5,27 +5,21 @@
 use super::control::Question;
 use super::outcome::{self, Outcome};
 use super::partition::{Partition, Step};
-use super::{Failure, Order, Report, access::Access, batch::Open, control, link, wire};
+use super::{Failure, Order, Report, access::Access, batch::Open, control, link::Link};
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{MetadataResponse, ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::messages::{MetadataResponse, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use rdkafka::error::RDKafkaErrorCode as Code;
-use shared::error::{Error, Result};
+use shared::Error;
 use shared::kafka::Compression;
 use shared::retry::Backoff;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::MissedTickBehavior;
 
-/// Requests to one leader without an answer yet.
-const REQUESTS: usize = 5;
-/// How long the leader may wait for its replicas.
-const WRITE_LIMIT: Duration = Duration::from_secs(30);
-/// A connection on which an answer takes longer is given up.
-const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(50);
 /// A leader that could not be reached is tried again after so long.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -64,24 +58,6 @@ impl Topic {
     fn is_long_unknown(&mut self) -> bool {
         self.unknown_since.get_or_insert_with(Instant::now).elapsed() >= UNKNOWN_LIMIT
     }
-}
-
-struct Link {
-    serial: u64,
-    up: bool,
-    requests: UnboundedSender<Bytes>,
-    correlation: i32,
-    /// What each request without an answer holds.
-    under_way: VecDeque<Request>,
-    /// Partitions with something to send.
-    ready: VecDeque<(usize, usize)>,
-}
-
-struct Request {
-    correlation: i32,
-    since: Instant,
-    /// Topic, partition, and the number of the batch.
-    batches: Vec<(usize, usize, i32)>,
 }
 
 struct Sender {
@@ -219,32 +195,15 @@ impl Sender {
             return;
         };
         self.serial += 1;
-        let (requests, taken) = mpsc::unbounded_channel();
-        tokio::spawn(link::run(
-            self.serial,
-            self.access.clone(),
-            address.clone(),
-            taken,
-            self.answers.clone(),
-        ));
-        self.links.insert(
-            leader,
-            Link {
-                serial: self.serial,
-                up: false,
-                requests,
-                correlation: 0,
-                under_way: VecDeque::new(),
-                ready: VecDeque::new(),
-            },
-        );
+        let link = Link::start(self.serial, self.access.clone(), address.clone(), self.answers.clone());
+        self.links.insert(leader, link);
     }
 
     /// Sends to a leader what it may be sent now.
     fn pump(&mut self, leader: i32) {
         let Sender { links, topics, request_bytes, .. } = self;
-        let Some(link) = links.get_mut(&leader).filter(|link| link.up) else { return };
-        while link.under_way.len() < REQUESTS {
+        let Some(link) = links.get_mut(&leader) else { return };
+        while link.has_room() {
             let (mut batches, mut data, mut bytes) = (Vec::new(), Vec::new(), 0);
             for _ in 0..link.ready.len() {
                 let Some((number, place)) = link.ready.front().copied() else { break };
@@ -266,10 +225,10 @@ impl Sender {
                 batches.push((number, place, sequence));
                 data.push((number, place, content));
             }
-            if batches.is_empty() {
-                return;
+            let Some((topic, ..)) = batches.first().copied() else { return };
+            if link.send(grouped(topics, data), batches).is_err() {
+                return self.fail(Code::Fail, topic);
             }
-            link.send(grouped(topics, data), batches);
         }
     }
 
@@ -300,8 +259,7 @@ impl Sender {
             return;
         };
         let leader = *leader;
-        let asked = link.under_way.front().is_some_and(|request| request.correlation == correlation);
-        let Some(request) = link.under_way.pop_front_if(|_| asked) else {
+        let Some(batches) = link.answered(correlation) else {
             return self.lose(serial, &Error::new(shared::Kind::Unreachable, "an answer to no question"));
         };
         self.pauses.remove(&leader);
@@ -312,7 +270,7 @@ impl Sender {
                 codes.insert((number, usize::try_from(part.index).ok()), part.error_code);
             }
         }
-        for (number, place, sequence) in request.batches {
+        for (number, place, sequence) in batches {
             // What nothing is said of is not written.
             let code = codes.get(&(Some(number), Some(place))).copied().unwrap_or(outcome::UNKNOWN_TOPIC);
             self.arrive(number, place, sequence, code);
@@ -360,14 +318,15 @@ impl Sender {
         let fresh = || (Backoff::new(RETRY_FIRST, RETRY_CEILING), Instant::now());
         let (backoff, until) = self.pauses.entry(leader).or_insert_with(fresh);
         *until = Instant::now() + backoff.delay();
-        for (number, place) in link.ready {
+        let (ready, under_way) = link.left();
+        for (number, place) in ready {
             if let Some(partition) = self.partition(number, place) {
                 partition.listed = false;
                 partition.leader = None;
             }
             self.list(number, place);
         }
-        for (number, place, sequence) in link.under_way.into_iter().flat_map(|request| request.batches) {
+        for (number, place, sequence) in under_way {
             self.arrive(number, place, sequence, outcome::LEADER_NOT_AVAILABLE);
         }
     }
@@ -449,8 +408,8 @@ impl Sender {
 
     /// Now and then: what waits for time to pass.
     fn look(&mut self) {
-        let late = |link: &Link| link.under_way.front().is_some_and(|r| r.since.elapsed() >= ANSWER_LIMIT);
-        let late: Vec<u64> = self.links.values().filter(|link| late(link)).map(|link| link.serial).collect();
+        let late: Vec<u64> =
+            self.links.values().filter(|link| link.is_late()).map(|link| link.serial).collect();
         for serial in late {
             self.lose(serial, &Error::new(shared::Kind::Unreachable, "a leader does not answer"));
         }
@@ -486,18 +445,4 @@ fn grouped(topics: &[Topic], mut data: Vec<(usize, usize, Bytes)>) -> Vec<TopicP
             .with_partition_data(data.iter().map(part).collect())
     };
     data.chunk_by(|(one, ..), (other, ..)| one == other).map(of_topic).collect()
-}
-
-impl Link {
-    fn send(&mut self, data: Vec<TopicProduceData>, batches: Vec<(usize, usize, i32)>) {
-        self.correlation = self.correlation.wrapping_add(1);
-        let timeout = i32::try_from(WRITE_LIMIT.as_millis()).unwrap_or(i32::MAX);
-        let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(timeout).with_topic_data(data);
-        let frame: Result<Bytes> = wire::frame(&request, wire::PRODUCE, self.correlation);
-        // What cannot be handed over is under way all the same: the connection is about to be lost.
-        if let Ok(frame) = frame {
-            let _ = self.requests.send(frame);
-        }
-        self.under_way.push_back(Request { correlation: self.correlation, since: Instant::now(), batches });
-    }
 }
