@@ -5,7 +5,7 @@
 //! counted together. Broker failures are librdkafka's to retry, for ever and in order; only what
 //! no retry can help is an error here.
 
-use super::bulk::Failure;
+use super::bulk::{Bulk, Failure};
 use super::gears::{self, Gears};
 use super::report::{Reports, refused};
 use super::topics::Topics;
@@ -54,6 +54,8 @@ pub struct Kafka {
     outstanding: usize,
     /// Keys and values of them, in bytes.
     outstanding_bytes: usize,
+    /// Records handed to a producer, and their bytes, of which the metrics do not know yet.
+    handed: (u64, u64),
     asked: Option<Instant>,
     /// Moved out of the producer's context while they are handed on.
     acknowledged: Vec<(u64, u64)>,
@@ -82,6 +84,7 @@ impl Kafka {
             brokers: config.kafka.brokers.clone(),
             outstanding: 0,
             outstanding_bytes: 0,
+            handed: (0, 0),
             asked: None,
             acknowledged: Vec::new(),
         })
@@ -103,10 +106,13 @@ impl Kafka {
             .doing(format!("reach Kafka at {}", self.brokers))
     }
 
+    /// Our own producer, if it is there.
+    fn bulk(&mut self) -> Option<&mut Bulk> {
+        self.gears.as_mut()?.bulk()
+    }
+
     fn failure(&mut self) -> Result<()> {
-        if let Some(Failure(code, topic)) =
-            self.gears.as_mut().and_then(Gears::bulk).and_then(|b| b.failure())
-        {
+        if let Some(Failure(code, topic)) = self.bulk().and_then(|bulk| bulk.failure()) {
             return Err(refused(&KafkaError::MessageProduction(*code), topic));
         }
         let Some((error, topic)) = self.producer.context().failure() else { return Ok(()) };
@@ -168,8 +174,8 @@ impl Kafka {
             Ok(true) => {
                 self.outstanding += 1;
                 self.outstanding_bytes += message.body_size();
-                metrics::SINK_RECORDS.inc();
-                metrics::SINK_BYTES.inc_by(message.size() as u64);
+                let (records, bytes) = self.handed;
+                self.handed = (records + 1, bytes + message.size() as u64);
                 Ok(true)
             }
             Ok(false) => {
@@ -183,7 +189,10 @@ impl Kafka {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        let (records, bytes) = std::mem::take(&mut self.handed);
+        metrics::SINK_RECORDS.inc_by(records);
+        metrics::SINK_BYTES.inc_by(bytes);
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         metrics::SINK_OUTSTANDING.set(gauge(self.outstanding));
         metrics::SINK_OUTSTANDING_BYTES.set(gauge(self.outstanding_bytes));
@@ -260,8 +269,8 @@ impl Sink for Kafka {
         }
         loop {
             self.producer.poll(Duration::ZERO);
-            let of_bulk =
-                self.gears.as_mut().and_then(Gears::bulk).and_then(|b| b.poll(&mut self.acknowledged));
+            let bulk = self.gears.as_mut().and_then(Gears::bulk);
+            let of_bulk = bulk.and_then(|bulk| bulk.poll(&mut self.acknowledged));
             self.failure()?;
             let bytes = self.producer.context().take(&mut self.acknowledged) + of_bulk.unwrap_or(0);
             self.outstanding_bytes = self.outstanding_bytes.saturating_sub(bytes);
@@ -285,7 +294,7 @@ impl Sink for Kafka {
     }
 
     fn flush(&mut self, limit: Duration, acked: Acked<'_>) -> Result<()> {
-        if let Some(bulk) = self.gears.as_mut().and_then(Gears::bulk) {
+        if let Some(bulk) = self.bulk() {
             bulk.close_all();
         }
         let end = Instant::now() + limit;

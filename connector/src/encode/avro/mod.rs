@@ -11,6 +11,7 @@ mod bytes;
 pub mod decimal;
 pub mod form;
 mod plan;
+mod plans;
 mod schema;
 mod side;
 mod subject;
