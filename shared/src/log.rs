@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Kind, Result};
 use serde::Deserialize;
+use std::panic::PanicHookInfo;
 use tracing::Subscriber;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::{self, MakeWriter};
@@ -48,7 +49,29 @@ pub fn start_to<W>(config: &LogConfig, writer: W) -> Result<()>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    subscriber(config, writer)?.try_init().map_err(|e| Error::new(Kind::Bug, e.to_string()))
+    subscriber(config, writer)?.try_init().map_err(|e| Error::new(Kind::Bug, e.to_string()))?;
+    let plain = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        say_panic(panic);
+        if std::env::var_os("RUST_BACKTRACE").is_some() {
+            plain(panic);
+        }
+    }));
+    Ok(())
+}
+
+/// A fault of ours is a line like any other. Then the process ends at once, as the release profile has it: what goes
+/// on without a part of itself is worse than what starts again.
+fn say_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    tracing::error!(
+        event = "panicked",
+        thread = thread.name(),
+        at = panic.location().map(tracing::field::display),
+        error = panic.payload_as_str(),
+        remedy = "nothing acknowledged is lost by a restart; report it with the lines before",
+        "a fault of ours"
+    );
 }
 
 /// The layer that writes has no level of its own: the filter's is then the highest that any library builds lines
@@ -85,7 +108,41 @@ pub fn ended(program: &str, error: &Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::panic::{catch_unwind, set_hook, take_hook};
+    use std::sync::{Arc, Mutex};
     use tracing::level_filters::LevelFilter;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("held by none that panicked").write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_a_line_like_any_other() {
+        let (lines, config) = (Lines::default(), LogConfig { format: Format::Json, ..LogConfig::default() });
+        let to = lines.clone();
+        let subscriber = subscriber(&config, move || to.clone()).expect("it is valid");
+        tracing::subscriber::with_default(subscriber, || {
+            let plain = take_hook();
+            set_hook(Box::new(say_panic));
+            let done = catch_unwind(|| panic!("{} of three", 4));
+            set_hook(plain);
+            assert!(done.is_err());
+        });
+        let lines = lines.0.lock().expect("held by none that panicked");
+        let line: serde_json::Value = serde_json::from_slice(&lines).expect("one line of JSON");
+        assert_eq!((&line["event"], &line["error"]), (&"panicked".into(), &"4 of three".into()));
+        assert!(line["at"].as_str().is_some_and(|at| at.contains("log.rs")), "{line}");
+        assert_eq!(line["thread"], std::thread::current().name().expect("the test's"));
+    }
 
     #[test]
     fn no_line_is_built_above_the_level_that_is_asked_for() {

@@ -130,9 +130,9 @@ impl Drop for Handle {
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.thread().id() != std::thread::current().id()
-            && thread.join().is_err()
         {
-            tracing::error!(event = "db_writer_panicked", "the database's writer ended by a panic");
+            // A panic has said so itself.
+            let _ = thread.join();
         }
     }
 }
