@@ -17,8 +17,8 @@ pub mod config;
 pub mod log;
 pub mod metrics;
 pub mod tls;
-pub mod kafka;
 pub mod avro;
+pub mod kafka;
 pub mod registry;
 pub mod admin;
 
