@@ -10,7 +10,7 @@ use crate::metrics;
 use crate::model::batch::PartitionId;
 use rusqlite::{OptionalExtension, Transaction, params};
 use shared::error::Context;
-use shared::kafka::batch::{self};
+use shared::kafka::batch;
 use shared::{Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -2,14 +2,8 @@
 
 use crate::model::compression::{self, Unpack};
 use shared::avro::wire::take_long;
+use shared::kafka::batch::Stored;
 use std::borrow::Cow;
-
-const HEADER_LEN: usize = 61;
-const ATTRIBUTES_AT: usize = 21;
-const TIME_AT: usize = 27;
-const COUNT_AT: usize = 57;
-const CODEC_MASK: u8 = 0b111;
-const CONTROL: u8 = 0b10_0000;
 
 /// One record's key and value; absent is Kafka's null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,19 +26,12 @@ pub struct Unpacked<'a> {
 
 /// Checks the head and unpacks the records, to at most `limit` bytes. A control batch has none.
 pub fn unpack(batch: &[u8], limit: usize) -> Result<Unpacked<'_>, &'static str> {
-    let (head, body) = batch.split_at_checked(HEADER_LEN).ok_or("record batch cut off")?;
-    if head.get(16) != Some(&2) {
-        return Err("record batch is not of format 2");
-    }
-    let attributes = head.get(ATTRIBUTES_AT + 1).copied().unwrap_or(0);
-    let count: [u8; 4] = head.get(COUNT_AT..).and_then(|c| c.try_into().ok()).unwrap_or_default();
-    let count = usize::try_from(i32::from_be_bytes(count)).map_err(|_| "negative record count")?;
-    let time: [u8; 8] = head.get(TIME_AT..).and_then(|t| t.first_chunk()).copied().unwrap_or_default();
-    let first_time_ms = i64::from_be_bytes(time);
-    if attributes & CONTROL != 0 {
+    let Stored { codec, control, count, first_time_ms, body, .. } = Stored::read(batch)?;
+    let count = usize::try_from(count).map_err(|_| "negative record count")?;
+    if control {
         return Ok(Unpacked { bytes: Cow::Borrowed(&[]), count: 0, first_time_ms });
     }
-    let bytes = compression::unpack(attributes & CODEC_MASK, body, limit).map_err(|why| match why {
+    let bytes = compression::unpack(codec, body, limit).map_err(|why| match why {
         Unpack::UnknownCodec => "unknown compression codec",
         Unpack::Damaged => "compressed records are damaged",
         Unpack::TooLarge => "compressed records are larger than features.unpacked_bytes",

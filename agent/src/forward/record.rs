@@ -5,18 +5,8 @@
 use crate::model::batch::Batch;
 use crate::model::compression::{self, Unpack};
 use shared::avro::wire::{self, PREFIX_LEN, SchemaId, take_long};
-use shared::kafka::batch::HEAD_BYTES;
+use shared::kafka::batch::{Stored, checksum};
 use std::ops::Range;
-
-const ATTRIBUTES_AT: usize = 21;
-const CHECKSUM_AT: usize = 17;
-const FIRST_TIME_AT: usize = 27;
-const MAX_TIME_AT: usize = 35;
-const COUNT_AT: usize = 57;
-const CODEC_MASK: u8 = 0b111;
-/// The broker's time, one for the whole batch.
-const APPEND_TIME: u8 = 0b1000;
-const CONTROL: u8 = 0b10_0000;
 
 const CUT_OFF: &str = "record cut off";
 
@@ -57,43 +47,27 @@ impl Record {
     }
 }
 
-/// The checksum that a batch carries; 0 if it is cut off.
-pub fn checksum(batch: &[u8]) -> u32 {
-    field(batch, CHECKSUM_AT).map_or(0, u32::from_be_bytes)
-}
-
-fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).copied()
-}
-
 impl Opened {
     /// Unpacks the records, to at most `limit` bytes. A control batch has none.
     pub fn open(batch: &Batch, limit: usize) -> Result<Opened, &'static str> {
-        let (head, body) = batch.records.split_at_checked(HEAD_BYTES).ok_or("record batch cut off")?;
-        if head.get(16) != Some(&2) {
-            return Err("record batch is not of format 2");
-        }
-        let time = |at| field(head, at).map(i64::from_be_bytes).ok_or("record batch cut off");
-        let attributes = head.get(ATTRIBUTES_AT + 1).copied().unwrap_or(0);
-        let count = field(head, COUNT_AT).map_or(0, i32::from_be_bytes);
+        let stored = Stored::read(&batch.records)?;
         let mut opened = Opened {
             base_offset: batch.base_offset,
-            first_time_ms: time(FIRST_TIME_AT)?,
-            append_time_ms: (attributes & APPEND_TIME != 0).then(|| time(MAX_TIME_AT)).transpose()?,
+            first_time_ms: stored.first_time_ms,
+            append_time_ms: stored.append_time_ms,
             checksum: checksum(&batch.records),
             next_offset: batch.last_offset + 1,
             ..Opened::default()
         };
-        if attributes & CONTROL != 0 {
+        if stored.control {
             return Ok(opened);
         }
-        opened.left = u32::try_from(count).map_err(|_| "negative record count")?;
-        let unpacked =
-            compression::unpack(attributes & CODEC_MASK, body, limit).map_err(|why| match why {
-                Unpack::UnknownCodec => "unknown compression codec",
-                Unpack::Damaged => "compressed records are damaged",
-                Unpack::TooLarge => "compressed records are larger than forward.unpacked_bytes",
-            })?;
+        opened.left = u32::try_from(stored.count).map_err(|_| "negative record count")?;
+        let unpacked = compression::unpack(stored.codec, stored.body, limit).map_err(|why| match why {
+            Unpack::UnknownCodec => "unknown compression codec",
+            Unpack::Damaged => "compressed records are damaged",
+            Unpack::TooLarge => "compressed records are larger than forward.unpacked_bytes",
+        })?;
         opened.bytes = unpacked.into_owned();
         Ok(opened)
     }

@@ -5,11 +5,12 @@ use super::client::ANSWER_LIMIT;
 use super::cursor::Noted;
 use super::flight::Mark;
 use super::place::{Place, Tone};
-use super::{Forward, SLICE, STOP_LIMIT, cursor, record, refusal};
+use super::{Forward, SLICE, STOP_LIMIT, cursor, refusal};
 use crate::metrics;
 use crate::model::batch::PartitionId;
 use rusqlite::Connection;
 use shared::error::{Error, Kind, Result};
+use shared::kafka::batch::checksum;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -343,8 +344,7 @@ fn verify(log: &crate::buffer::Log, reader: &Connection, place: &Place, mark: Ma
     }
     let found = log.read(reader, place.local.id, last, 1)?;
     let same = found.first().is_some_and(|batch| {
-        (batch.base_offset..=batch.last_offset).contains(&last)
-            && record::checksum(&batch.records) == mark.checksum
+        (batch.base_offset..=batch.last_offset).contains(&last) && checksum(&batch.records) == mark.checksum
     });
     match same {
         true => Ok(()),

@@ -21,8 +21,11 @@ const MAGIC: u8 = 2;
 
 /// Bits of the attributes; the lowest three name the compression.
 const COMPRESSION: i16 = 0x07;
+const APPEND_TIME: i16 = 0x08;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
+
+const CUT_OFF: &str = "record batch cut off";
 
 /// Bytes of base offset and length, which the batch's own length does not count.
 const LENGTH_FROM: usize = 12;
@@ -156,6 +159,51 @@ fn check_anew(batch: &mut [u8]) {
     put(batch, 17, checksum.to_be_bytes());
 }
 
+/// A batch as it lies in a log, whose checksum is not asked again.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// By this number the attributes name the compression; it may be unknown.
+    pub codec: u8,
+    /// It ends a transaction, and holds no record of a producer's.
+    pub control: bool,
+    /// The broker's time, one for the whole batch, if that is what its records have.
+    pub append_time_ms: Option<i64>,
+    pub count: i32,
+    pub first_time_ms: i64,
+    /// The records, packed or not.
+    pub body: &'a [u8],
+}
+
+impl Stored<'_> {
+    /// # Errors
+    /// What is wrong, in words: it is cut off, or older than format 2.
+    pub fn read(batch: &[u8]) -> Result<Stored<'_>, &'static str> {
+        let (head, body) = batch.split_at_checked(HEAD_BYTES).ok_or(CUT_OFF)?;
+        if head.get(16) != Some(&MAGIC) {
+            return Err("record batch is not of format 2");
+        }
+        Stored::of(&Fields(head), body).map_err(|_| CUT_OFF)
+    }
+
+    fn of<'a>(field: &Fields<'_>, body: &'a [u8]) -> Result<Stored<'a>, Unsound> {
+        let attributes = field.i16(21)?;
+        let max_time_ms = field.i64(35)?;
+        Ok(Stored {
+            codec: (attributes & COMPRESSION) as u8,
+            control: attributes & CONTROL != 0,
+            append_time_ms: (attributes & APPEND_TIME != 0).then_some(max_time_ms),
+            count: field.i32(57)?,
+            first_time_ms: field.i64(27)?,
+            body,
+        })
+    }
+}
+
+/// The checksum that a batch carries; 0 if it is cut off.
+pub fn checksum(batch: &[u8]) -> u32 {
+    Fields(batch).i32(17).map_or(0, i32::cast_unsigned)
+}
+
 /// Whether a stored batch has still the bytes that its checksum stands for: its last offset delta if so.
 pub fn intact_last_delta(bytes: &[u8]) -> Option<i32> {
     let field = Fields(bytes);
@@ -263,6 +311,29 @@ mod tests {
         let mut marked = sample(Head { transactional: true, ..HEAD });
         unmark(&mut marked);
         assert_eq!(marked, sample(HEAD));
+    }
+
+    #[test]
+    fn what_is_stored() {
+        for (attributes, codec, control, append_time_ms) in [
+            (0, 0, false, None),
+            (0x08 | 3, 3, false, Some(2_000)),
+            (0x20 | 0x10, 0, true, None),
+            (5, 5, false, None),
+        ] {
+            let mut batch = sample(HEAD);
+            with_attributes(&mut batch, attributes);
+            let stored = Stored::read(&batch).expect("whole");
+            assert_eq!((stored.codec, stored.control), (codec, control), "{attributes}");
+            assert_eq!(stored.append_time_ms, append_time_ms, "{attributes}");
+            assert_eq!((stored.count, stored.first_time_ms, stored.body), (3, 1_000, &[b'r'; 20][..]));
+            assert_eq!(checksum(&batch), crc32c::crc32c(&batch[CHECKED_FROM..]));
+        }
+        let mut old = sample(HEAD);
+        old[16] = 1;
+        assert_eq!(Stored::read(&old).err(), Some("record batch is not of format 2"));
+        assert_eq!(Stored::read(&old[..60]).err(), Some(CUT_OFF));
+        assert_eq!(checksum(&old[..20]), 0);
     }
 
     fn with_attributes(batch: &mut [u8], attributes: u8) {
