@@ -25,7 +25,7 @@ use crate::source::Open;
 use crate::source::postgres::{Postgres, WalGuard};
 use progress::Progress;
 use run::{Pipeline, Rooms};
-use shared::error::{Context, Error, Kind, Result};
+use shared::error::{Context, Error, Kind, OrKind, Result};
 use shared::registry::Registry;
 use shared::shutdown::Shutdown;
 use shared::time::Clock;
@@ -104,16 +104,18 @@ fn open_all(
     sink: &Kafka,
     runtime: &Handle,
 ) -> Result<Postgres> {
+    let registry = registry.cloned();
+    let registry = runtime.spawn(async move {
+        match registry {
+            Some(registry) => registry.ping().await,
+            None => Ok(()),
+        }
+    });
     std::thread::scope(|scope| {
         let kafka = scope.spawn(|| sink.check(kafka_limit(config)));
-        let source =
-            scope.spawn(|| Postgres::open(&config.source, &config.snapshot, &config.signal, runtime.clone()));
-        registry.map_or(Ok(()), |registry| runtime.block_on(registry.ping()))?;
-        kafka.join().unwrap_or_else(|_| Err(broke_off("ask Kafka")))?;
-        source.join().unwrap_or_else(|_| Err(broke_off("connect to the database")))
+        let source = Postgres::open(&config.source, &config.snapshot, &config.signal, runtime.clone());
+        runtime.block_on(registry).or_kind(Kind::Bug).doing(|| "ask the registry")??;
+        kafka.join().map_err(|_| Error::new(Kind::Bug, "a thread panicked")).doing(|| "ask Kafka")??;
+        source
     })
-}
-
-fn broke_off(doing: &'static str) -> Error {
-    Error::new(Kind::Bug, "a thread panicked").doing(doing)
 }

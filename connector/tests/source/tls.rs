@@ -62,3 +62,27 @@ fn tls_modes_and_logins() {
     server.sql("safe", "create table t (id int primary key); insert into t select generate_series(1, 2000);");
     source.read_lines(2000);
 }
+
+/// Where there is no TLS, `prefer` goes on over the connection that it asked by, and `require` says what is missing.
+#[test]
+fn a_server_without_tls() {
+    let Some(server) = Server::start(&["log_connections=on"]) else { return };
+    let config = server.database("bare", "create role bare superuser login password 'secret';");
+    let mut config = server.over_tcp(&config, "bare", "secret");
+    config.tls_mode = TlsMode::Require;
+    let error = Source::start(&config, SnapshotMode::NoData, None).err().expect("refused");
+    assert!(!error.retryable() && error.hint().contains("ssl = on"), "{error}: {}", error.hint());
+
+    let count = |words: &str| {
+        let log = std::fs::read_to_string(server.folder.join("log")).expect("a log");
+        log.matches(words).count()
+    };
+    let refused = count("connection received: host=127.0.0.1");
+    config.tls_mode = TlsMode::Prefer;
+    let mut source = Source::start(&config, SnapshotMode::NoData, None).expect("starts");
+    server.sql("bare", "create table t (id int primary key); insert into t values (1);");
+    source.read_lines(1);
+    let let_in = count("connection authorized: user=bare");
+    assert_eq!(count("connection received: host=127.0.0.1") - refused, let_in);
+    assert!(let_in >= 2, "{let_in}");
+}

@@ -110,9 +110,17 @@ fn negotiate_tls(config: &SourceConfig, mut socket: TcpStream) -> Result<Socket>
         .and_then(|()| socket.read_exact(&mut answer))
         .or_kind(Kind::Unreachable)
         .doing(|| "ask for TLS")?;
-    if answer != *b"S" {
-        return Err(Error::new(Kind::Rejected, "the server offers no TLS")
-            .remedy("set ssl = on at the server, or source.tls_mode = \"disable\""));
+    match (&answer, config.tls_mode) {
+        (b"S", _) => {}
+        // It waits on the same connection for what comes in plain text.
+        (b"N", TlsMode::Prefer) => {
+            tracing::debug!(event = "source_tls_declined", "the server offers no TLS, going on without");
+            return Ok(Socket::Tcp(socket));
+        }
+        _ => {
+            return Err(Error::new(Kind::Rejected, "the server offers no TLS")
+                .remedy("set ssl = on at the server, or source.tls_mode = \"disable\""));
+        }
     }
     let name = ServerName::try_from(config.host.clone()).or_kind(Kind::Config)?;
     let mut connection = ClientConnection::new(client, name).or_kind(Kind::Config)?;

@@ -123,14 +123,8 @@ impl Postgres {
     ) -> Result<Postgres> {
         config.check()?;
         let filter = TableFilter::new(config)?.with_signals(signal.table.as_deref());
-        let wire = connect(config, Purpose::Replication).map_err(|error| match error.kind() {
-            Kind::Denied if error.to_string().contains("42501") => {
-                error.remedy(server::replication_remedy(config))
-            }
-            _ => error,
-        })?;
-        let mut catalog = Catalog::new(Sql::new(config, runtime)?);
-        let server = server::inspect(&mut catalog.sql)?;
+        let sql = Sql::new(config, runtime)?;
+        let (wire, catalog, server) = connect_both(config, sql)?;
         server.check_version()?;
         server.check_wal_level()?;
         server.check_replication(config)?;
@@ -316,4 +310,21 @@ impl Source for Postgres {
         self.phase = Phase::Ready;
         self.wire = None;
     }
+}
+
+/// Logs in twice at once, as each login takes several round trips: for the stream, and for SQL.
+fn connect_both(config: &SourceConfig, sql: Sql) -> Result<(Wire, Catalog, Server)> {
+    let mut catalog = Catalog::new(sql);
+    let (wire, server) = std::thread::scope(|scope| {
+        let server = scope.spawn(|| server::inspect(&mut catalog.sql));
+        let wire = connect(config, Purpose::Replication).map_err(|error| match error.kind() {
+            Kind::Denied if error.to_string().contains("42501") => {
+                error.remedy(server::replication_remedy(config))
+            }
+            _ => error,
+        })?;
+        let server = server.join().map_err(|_| Error::new(Kind::Bug, "a thread panicked"))??;
+        Ok::<_, Error>((wire, server))
+    })?;
+    Ok((wire, catalog, server))
 }
