@@ -169,14 +169,15 @@ impl Registry {
         Ok((SchemaId(version.id), version.schema))
     }
 
-    /// The names of all subjects.
-    pub async fn subjects(&self) -> Result<Vec<String>> {
-        self.call("subjects", None).await.doing(|| "list the subjects")
+    /// The names of all subjects that begin with `prefix`; a registry that knows no prefixes names all it has.
+    pub async fn subjects(&self, prefix: &str) -> Result<Vec<String>> {
+        let path = format!("subjects?subjectPrefix={}", escape(prefix));
+        self.call(&path, None).await.doing(|| "list the subjects")
     }
 
-    /// Asks anything harmless, to learn whether the registry answers and lets us in.
+    /// Asks what costs the registry least, to learn whether it answers and lets us in.
     pub async fn ping(&self) -> Result<()> {
-        let _: serde_json::Value = self.call("subjects", None).await?;
+        let _: serde_json::Value = self.call("schemas/types", None).await?;
         Ok(())
     }
 

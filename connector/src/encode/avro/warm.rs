@@ -52,7 +52,7 @@ impl Warm {
 }
 
 async fn fetch(registry: &Registry, prefix: &str, send: &Sender<(Print, SchemaId)>) -> Result<()> {
-    let subjects = registry.subjects().await?;
+    let subjects = registry.subjects(prefix).await?;
     let ours = subjects.into_iter().filter(|subject| subject.starts_with(prefix)).take(SUBJECTS);
     let (mut running, mut schemas) = (JoinSet::new(), 0);
     for subject in ours {
