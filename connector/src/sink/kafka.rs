@@ -90,17 +90,29 @@ impl Kafka {
         })
     }
 
-    /// Asks the cluster for its brokers.
+    /// Waits for a broker's first answer, which librdkafka asks for as soon as it is connected.
     ///
     /// # Errors
     /// `Unreachable` when none answered within `limit`.
     pub fn check(&self, limit: Duration) -> Result<()> {
-        let answer = self.producer.client().fetch_metadata(None, limit);
-        answer.map(drop).map_err(|error| self.unreachable(&error))
+        let end = Instant::now() + limit;
+        while self.producer.client().fetch_cluster_id(Duration::ZERO).is_none() {
+            if Instant::now() >= end {
+                return Err(self.unreachable(&format!("no broker answers within {limit:?}")));
+            }
+            std::thread::sleep(NAP);
+        }
+        Ok(())
     }
 
-    fn unreachable(&self, error: &KafkaError) -> Error {
-        let words = self.producer.context().last_words().unwrap_or_else(|| error.to_string());
+    /// Asks the cluster anew, for all that it has.
+    fn ask(&self, limit: Duration) -> Result<()> {
+        let answer = self.producer.client().fetch_metadata(None, limit);
+        answer.map(drop).map_err(|error| self.unreachable(&error.to_string()))
+    }
+
+    fn unreachable(&self, otherwise: &str) -> Error {
+        let words = self.producer.context().last_words().unwrap_or_else(|| otherwise.to_owned());
         Error::new(Kind::Unreachable, words)
             .remedy("check that the brokers run, that sink.kafka.brokers is right, and sink.kafka.security")
             .doing(format!("reach Kafka at {}", self.brokers))
@@ -212,7 +224,7 @@ impl Sink for Kafka {
             self.renew()?;
         }
         // A snapshot or a stream that nobody takes would only hold the database's log.
-        self.check(ANSWER)
+        self.ask(ANSWER)
     }
 
     fn expect(&mut self, topic: &str) {
@@ -319,7 +331,7 @@ impl Sink for Kafka {
         let Some(words) = self.producer.context().lost() else { return Ok(()) };
         if self.asked.is_none_or(|asked| asked.elapsed() >= HEALTH_INTERVAL) {
             self.asked = Some(Instant::now());
-            if self.check(HEALTH_TIMEOUT).is_ok() {
+            if self.ask(HEALTH_TIMEOUT).is_ok() {
                 self.producer.context().found();
                 return Ok(());
             }
