@@ -25,7 +25,7 @@ use stack::{Error, Result};
 
 const USAGE: &str = "\
 cargo dev bench backlog [--shape rows|wide|large|many] [--rows N] [--unix] [--mock] [--without-debezium]
-cargo dev bench snapshot [--rows N] [--workers 1,2,4]
+cargo dev bench snapshot [--rows N] [--rounds N] [--workers 1,2,4]
 cargo dev bench latency [--rate N] [--debezium-rate N] [--seconds N]
 cargo dev bench large [--megabytes N]
 cargo dev bench append [--records N] [--rounds N] [--seconds N]

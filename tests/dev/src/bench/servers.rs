@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 pub const DATABASE: &str = "postgres";
 /// The end is the broker's time, so we may look seldom; looking costs CPU that the drain wants.
-const LOOK: Duration = Duration::from_millis(300);
+const LOOK: Duration = Duration::from_secs(1);
 pub const LIMIT: Duration = Duration::from_secs(1_200);
+const WARM_RECORDS: usize = 400_000;
 
 /// Real servers. Kafka stamps records as they arrive, so the times of a topic's records are its own.
 pub struct Servers {
@@ -177,6 +178,17 @@ impl Servers {
             number("the time of a record", &text)
         };
         Ok((stamp("beginning")?, stamp("-1")?))
+    }
+
+    /// Lets the broker take many small batches: its compiler else takes a core during the first minutes of a load,
+    /// and no broker that has run for a day is like that.
+    pub fn warm_broker(&self) -> Result<()> {
+        let folder = Folder::new("bench-warm")?;
+        let lines =
+            folder.write("lines", &"a record of some length, as good as any other\n".repeat(WARM_RECORDS))?;
+        let file = lines.display().to_string();
+        let few = ["-X", "batch.num.messages=10", "-X", "enable.idempotence=true", "-z", "lz4"];
+        self.kcat(&[&["-P", "-t", "warm", "-l", &file], &few[..]].concat()).map(drop)
     }
 
     fn kcat(&self, arguments: &[&str]) -> Result<String> {

@@ -2,7 +2,7 @@
 
 use super::flags::Flags;
 use super::meter::{busiest_thread, ended_children, machine, now_ms, usage};
-use super::plain::{Line, ratio};
+use super::plain::{Line, middle, ratio};
 use super::servers::{DATABASE, Servers, Setup, alive};
 use super::shape::Shape;
 use crate::say;
@@ -14,45 +14,59 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub const KNOWN: [&str; 2] = ["--rows", "--workers"];
+pub const KNOWN: [&str; 3] = ["--rows", "--rounds", "--workers"];
 /// So many that the start, and what the broker still learns, are little of it.
 const ROWS: u64 = 4_000_000;
+/// Measured rounds, COPY and ours in turn.
+const ROUNDS: u64 = 3;
 const WORKERS: &str = "1,2,4";
 
 pub fn run(flags: &Flags) -> Result<()> {
-    let rows = flags.number("--rows", ROWS)?;
+    let (rows, rounds) = (flags.number("--rows", ROWS)?, flags.number("--rounds", ROUNDS)?);
     let program = crate::release::connector()?;
     let servers = Servers::start(Default::default())?;
     servers.psql(&Shape::Rows.create())?;
     say(&format!("writing {rows} rows …"));
     servers.psql(&Shape::Rows.load(rows))?;
     servers.psql("VACUUM ANALYZE")?;
+    servers.warm_broker()?;
     copy(&servers, rows)?;
-    let copied = copy(&servers, rows)?;
-    copied.print();
     for workers in flags.numbers("--workers", WORKERS)? {
         // The first one makes the topic and warms the broker.
         snapshot(&servers, &program, rows, workers, "warm")?;
-        let read = snapshot(&servers, &program, rows, workers, "read")?;
-        read.line.print();
-        let what = format!("rows/s against COPY to /dev/null, {workers} at once");
-        ratio(&what, read.line.rows_per_second / copied.rows_per_second, 0.5, true);
-        let (whole, cores) = (read.machine_us, std::thread::available_parallelism().map_or(1, usize::from));
-        let others = whole - read.line.cpu_us_per_row;
-        say(&format!(
-            "of {whole:.2} µs that the machine's cores work on a row, PostgreSQL's, the broker's and all else are \
-             {others:.2}: {cores} cores bear {:.0} rows/s of these alone",
-            cores as f64 * 1e6 / others
-        ));
-        let bears = 1e6 / read.busiest_us;
-        say(&format!(
-            "its busiest thread works {:.2} µs on a row: with a core of its own it bears {bears:.0} rows/s, {:.2} of \
-             COPY",
-            read.busiest_us,
-            bears / copied.rows_per_second
-        ));
+        let (mut copied, mut read) = (Vec::new(), Vec::new());
+        for round in 0..rounds {
+            copied.push(copy(&servers, rows)?);
+            read.push(snapshot(&servers, &program, rows, workers, &format!("read_{round}"))?);
+        }
+        tell(workers, copied, read);
     }
     Ok(())
+}
+
+/// What the machine does meanwhile for others changes from minute to minute, so each round is compared in itself.
+fn tell(workers: u64, copied: Vec<Line>, read: Vec<Read>) {
+    let rounds = || copied.iter().zip(&read);
+    let ratios: Vec<f64> =
+        rounds().map(|(copy, read)| read.line.rows_per_second / copy.rows_per_second).collect();
+    say(&format!("rows/s against COPY, round by round: {ratios:.2?}"));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let others = middle(read.iter().map(|read| read.machine_us - read.line.cpu_us_per_row).collect());
+    let busiest_us = middle(read.iter().map(|read| read.busiest_us).collect());
+    let alone = middle(rounds().map(|(copy, read)| 1e6 / read.busiest_us / copy.rows_per_second).collect());
+    Line::median(copied).print();
+    Line::median(read.into_iter().map(|read| read.line).collect()).print();
+    ratio(&format!("rows/s against COPY to /dev/null, {workers} at once"), middle(ratios), 0.5, true);
+    say(&format!(
+        "PostgreSQL, the broker and all else work {others:.2} µs on a row: {cores} cores bear {:.0} rows/s of these \
+         alone",
+        cores as f64 * 1e6 / others
+    ));
+    say(&format!(
+        "its busiest thread works {busiest_us:.2} µs on a row: with a core of its own it bears {:.0} rows/s, \
+         {alone:.2} of COPY",
+        1e6 / busiest_us
+    ));
 }
 
 /// The server's own client, to nowhere.
