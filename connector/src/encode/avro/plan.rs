@@ -128,6 +128,7 @@ fn node(schema: &Schema, keep_nulls: bool) -> Node {
 }
 
 impl Node {
+    /// Nearly all values are leaves: they take no further call.
     #[inline]
     fn put(
         &self,
@@ -136,8 +137,20 @@ impl Node {
         scratch: &mut Scratch,
         path: &mut Path,
     ) -> Result<(), Fault> {
+        match self {
+            Node::Leaf(leaf) => form::put(out, *leaf, value, scratch),
+            parts => parts.put_parts(out, value, scratch, path),
+        }
+    }
+
+    fn put_parts(
+        &self,
+        out: &mut Vec<u8>,
+        value: &Value<'_>,
+        scratch: &mut Scratch,
+        path: &mut Path,
+    ) -> Result<(), Fault> {
         match (self, value) {
-            (Node::Leaf(leaf), value) => form::put(out, *leaf, value, scratch),
             (Node::Struct(steps), Value::Struct(values)) => {
                 if values.len() != steps.len() {
                     return Err(Fault::Missing);
