@@ -33,6 +33,8 @@ const NAP: Duration = Duration::from_millis(1);
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 /// How long it takes at most to ask for something.
 const ASKING: Duration = Duration::from_millis(1);
+/// For so long librdkafka's own question is waited for.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// How long the cluster may take to answer before the source is opened.
 const ANSWER: Duration = Duration::from_secs(2);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -90,29 +92,30 @@ impl Kafka {
         })
     }
 
-    /// Waits for a broker's first answer, which librdkafka asks for as soon as it is connected.
+    /// Waits for a broker's first answer, which librdkafka asks for as soon as it is connected. It is known by the
+    /// cluster's id; a cluster that has none is asked outright.
     ///
     /// # Errors
     /// `Unreachable` when none answered within `limit`.
     pub fn check(&self, limit: Duration) -> Result<()> {
-        let end = Instant::now() + limit;
-        while self.producer.client().fetch_cluster_id(Duration::ZERO).is_none() {
-            if Instant::now() >= end {
-                return Err(self.unreachable(&format!("no broker answers within {limit:?}")));
+        let start = Instant::now();
+        while start.elapsed() < FIRST_ANSWER.min(limit / 2) {
+            if self.producer.client().fetch_cluster_id(Duration::ZERO).is_some() {
+                return Ok(());
             }
             std::thread::sleep(NAP);
         }
-        Ok(())
+        self.ask(limit.saturating_sub(start.elapsed()))
     }
 
     /// Asks the cluster anew, for all that it has.
     fn ask(&self, limit: Duration) -> Result<()> {
         let answer = self.producer.client().fetch_metadata(None, limit);
-        answer.map(drop).map_err(|error| self.unreachable(&error.to_string()))
+        answer.map(drop).map_err(|error| self.unreachable(&error))
     }
 
-    fn unreachable(&self, otherwise: &str) -> Error {
-        let words = self.producer.context().last_words().unwrap_or_else(|| otherwise.to_owned());
+    fn unreachable(&self, error: &KafkaError) -> Error {
+        let words = self.producer.context().last_words().unwrap_or_else(|| error.to_string());
         Error::new(Kind::Unreachable, words)
             .remedy("check that the brokers run, that sink.kafka.brokers is right, and sink.kafka.security")
             .doing(format!("reach Kafka at {}", self.brokers))
