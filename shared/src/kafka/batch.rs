@@ -306,6 +306,19 @@ mod tests {
         assert_eq!(Head::read(&sample(nobody)), Err(Unsound::Invalid), "a transaction has a producer");
     }
 
+    /// Kafka's numbers, not ours: reader and writer here would agree on any others too.
+    #[test]
+    fn attributes_have_the_bits_that_kafka_gives_them() {
+        let of =
+            |compression, transactional| sample(Head { compression, transactional, ..HEAD })[21..23].to_vec();
+        let codecs =
+            [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+        for (number, compression) in (0..).zip(codecs) {
+            assert_eq!(of(compression, false), [0, number], "{compression:?}");
+            assert_eq!(of(compression, true), [0, 0x10 | number], "{compression:?}");
+        }
+    }
+
     #[test]
     fn an_unmarked_batch_is_as_if_it_had_never_been_part_of_a_transaction() {
         let mut marked = sample(Head { transactional: true, ..HEAD });
