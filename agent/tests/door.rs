@@ -301,9 +301,7 @@ fn killed_again_and_again() {
     let folder = std::env::temp_dir().join(format!("tidegate-door-kill-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("temporary folder");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = free.local_addr().expect("bound");
-    drop(free);
+    let address = ([127, 0, 0, 1], stack::port::free().expect("a free port")).into();
     let mut process = Process::start(&folder, address);
     let lines = lines(60_000);
     let sent = lines.clone();

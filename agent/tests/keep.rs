@@ -5,7 +5,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -13,10 +13,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const TOPIC: &str = "kept";
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
-}
 
 struct World {
     folder: PathBuf,
@@ -29,7 +25,7 @@ impl World {
         let folder = std::env::temp_dir().join(format!("tidegate-keep-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a temporary folder");
-        let [admin, door, registry, features] = [(); 4].map(|()| free_port());
+        let [admin, door, registry, features] = [(); 4].map(|()| stack::port::free().expect("a free port"));
         let text = format!(
             "[admin]\nlisten = \"127.0.0.1:{admin}\"\n[db]\npath = \"{}\"\ncheckpoint_bytes = 262144\n\
              [door]\nlisten = \"127.0.0.1:{door}\"\n[registry]\nlisten = \"127.0.0.1:{registry}\"\n\

@@ -7,7 +7,7 @@
 use serde_json::{Value as Json, json};
 use shared::avro::wire::put_long;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -40,10 +40,6 @@ fn available() -> bool {
     all
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
-}
-
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -71,7 +67,8 @@ impl World {
         let folder = std::env::temp_dir().join(format!("tidegate-program-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a temporary folder");
-        let [admin, door, registry, features, redis_port] = [(); 5].map(|()| free_port());
+        let [admin, door, registry, features, redis_port] =
+            [(); 5].map(|()| stack::port::free().expect("a free port"));
         let world = World {
             folder,
             admin,

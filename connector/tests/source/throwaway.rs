@@ -2,7 +2,6 @@
 
 use connector::config::source::SourceConfig;
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -64,8 +63,7 @@ impl Server {
     pub fn start(settings: &[&str]) -> Option<Server> {
         let programs = programs()?;
         remove_leftovers();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("bound").port();
+        let port = stack::port::free().expect("a free port");
         let folder = std::env::temp_dir().join(format!("tidegate-source-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("temporary folder");
         if Command::new("chown").arg("postgres").arg(&folder).output().is_err() {
@@ -78,7 +76,6 @@ impl Server {
             .output()
             .expect("initdb runs");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        drop(listener);
         let server = Server { folder, port, programs };
         server.run(settings);
         Some(server)
