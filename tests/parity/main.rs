@@ -122,7 +122,10 @@ impl Scenario<'_> {
             }
             self.settle();
         }
-        let found = self.compare(&versions);
+        let mut found = self.compare(&versions);
+        if !found.is_empty() {
+            found.push(format!("{}: Debezium says {}", self.name, self.words()));
+        }
         self.end(&mut ours)?;
         Ok(found)
     }
@@ -139,7 +142,7 @@ impl Scenario<'_> {
         }
     }
 
-    /// What Debezium says of itself, for a scenario that broke off.
+    /// What Debezium says of itself: records that it lacks may have a failed task behind them, with its trace.
     fn words(&self) -> String {
         let url = format!("{}/connectors/{}/status", self.world.connect.url(), self.name);
         let status = http::get(&url).and_then(|answer| answer.json());
