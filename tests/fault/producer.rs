@@ -1,6 +1,6 @@
 //! What happens to the producer for many: brokers that are cut off, slow, killed and restarted.
 
-use crate::peers::LIMIT;
+use crate::peers::{Agent, LIMIT, connector, database, same_content};
 use connector::config::sink::SinkConfig;
 use connector::model::encoded::{Encoded, Headers};
 use connector::sink::{self, Bulk};
@@ -13,6 +13,7 @@ use stack::proxy::{Network, Proxy};
 use stack::{Kafka, kafka, port};
 use std::time::{Duration, Instant};
 use support::certificate::Authority;
+use support::eventually;
 
 const TOPICS: [&str; 3] = ["one", "two", "three"];
 const PARTITIONS: u32 = 4;
@@ -65,6 +66,18 @@ impl Writer {
         }
         self.waiting += message.body_size();
         self.sent += 1;
+    }
+
+    /// Sends what is there, and waits until all of it is written.
+    fn finish(&mut self) {
+        self.bulk.close_all();
+        let end = Instant::now() + LIMIT;
+        while self.acknowledged < self.sent {
+            assert!(Instant::now() < end, "{} of {} are acknowledged", self.acknowledged, self.sent);
+            std::thread::sleep(NAP);
+            self.poll();
+        }
+        assert_eq!(self.waiting, 0);
     }
 }
 
@@ -148,7 +161,11 @@ fn torment(security: &str, settings: Vec<(String, String)>) {
             2 => proxy.set(Network::Down),
             3 => proxy.set(Network::Slow(Duration::from_millis(20))),
             _ if fault == 14 => kafka.kill().expect("killed"),
-            _ if fault == 19 => kafka.stop().expect("stopped"),
+            // One stopped in good order keeps only a producer's last batch in mind, see below.
+            _ if fault == 19 => {
+                writer.finish();
+                kafka.stop().expect("stopped");
+            }
             _ => proxy.set(Network::Silent),
         }
         std::thread::sleep(Duration::from_millis(random.u64(20..300)));
@@ -159,14 +176,7 @@ fn torment(security: &str, settings: Vec<(String, String)>) {
         // A silent connection is only given up when its answers are overdue.
         proxy.reset();
     }
-    writer.bulk.close_all();
-    let end = Instant::now() + LIMIT;
-    while writer.acknowledged < writer.sent {
-        assert!(Instant::now() < end, "{} of {} are acknowledged", writer.acknowledged, writer.sent);
-        std::thread::sleep(NAP);
-        writer.poll();
-    }
-    assert_eq!(writer.waiting, 0);
+    writer.finish();
     for (place, topic) in (0..).zip(TOPICS) {
         let want: Vec<u64> = (0..writer.sent).filter(|number| number % 3 == place).collect();
         let found = numbers(&kafka.bootstrap(), topic, want.len());
@@ -181,4 +191,39 @@ fn torment(security: &str, settings: Vec<(String, String)>) {
         all.sort_unstable();
         assert!(all == want, "{topic}: {} records for {}", all.len(), want.len());
     }
+}
+
+/// A broker stopped in good order keeps only the last batch of each producer in mind. One before it whose answer was
+/// lost is there, and refused when it comes again: nobody can tell it from a gap. A new producer goes on.
+#[test]
+fn a_broker_that_forgot_what_it_has_gets_it_again_from_a_new_producer() {
+    let postgres = database();
+    let proxy = Proxy::start(port::free().expect("a port")).expect("a proxy");
+    let mut kafka = Kafka::behind(&proxy, Default::default()).expect("Kafka");
+    let agent = Agent::start(&[]);
+    let mut launch = connector(&postgres, &proxy.address(), &agent.registry());
+    launch.set("sink.batch_bytes", 20_000);
+    let mut running =
+        launch.allow(&["librdkafka", "kafka_lost", "connection_lost"]).start().expect("it starts");
+    running.wait_ready(LIMIT).expect("ready");
+    let many = "INSERT INTO t SELECT g, repeat('v', 50) FROM generate_series(11, 80000) g;
+        UPDATE t SET v = 'changed' WHERE id % 3 = 0";
+    postgres.psql("postgres", many).expect("much to do");
+    eventually(LIMIT, "the producer for many writes", || {
+        let written = running.metric("tidegate_connector_sink_acknowledged_total").ok()?;
+        (written > 10_000.0).then_some(())
+    });
+    proxy.set(Network::Unanswered);
+    std::thread::sleep(Duration::from_secs(1));
+    kafka.stop().expect("Kafka stops");
+    kafka.start_again().expect("Kafka comes back");
+    proxy.set(Network::Well);
+    proxy.reset();
+    eventually(LIMIT, "the new broker refuses", || {
+        let refused =
+            |line: &str| line.contains("connection_lost") && line.contains("OutOfOrderSequenceNumber");
+        running.log().iter().any(|line| refused(line.text())).then_some(())
+    });
+    same_content(&postgres, &kafka.bootstrap(), &agent.registry());
+    assert_eq!(running.stop().expect("it stops"), 0);
 }

@@ -156,7 +156,10 @@ pub fn refused(error: &KafkaError, topic: &str) -> Error {
             | Code::Authentication,
         ) => (Kind::Denied, "grant WRITE on the topic (and IDEMPOTENT_WRITE on old clusters)"),
         // The idempotent producer cannot go on by itself; a new one can.
-        _ => (Kind::Unreachable, "records not acknowledged are sent again at the next start"),
+        _ => (
+            Kind::Unreachable,
+            "nothing if it passes: a new producer sends again what is not acknowledged; else see the brokers' logs",
+        ),
     };
     let words = code.map_or_else(|| error.to_string(), |code| format!("{code:?}: {code}"));
     Error::new(kind, words).remedy(remedy).doing(format!("deliver to topic {topic}"))

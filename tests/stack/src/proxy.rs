@@ -23,6 +23,8 @@ pub enum Network {
     Narrow(u32),
     /// A pulled cable: nothing passes, nobody is told.
     Silent,
+    /// What is sent arrives, no answer comes back.
+    Unanswered,
     /// Nobody listens any more.
     Down,
 }
@@ -112,16 +114,19 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         // Dropping the client closes it: as if nobody listened.
         let Ok(server) = TcpStream::connect_timeout(&address, Duration::from_secs(2)) else { continue };
         let era = shared.era.load(Ordering::Acquire);
-        for (from, to) in [(&client, &server), (&server, &client)] {
+        for (from, to, held) in [
+            (&client, &server, &[Network::Silent][..]),
+            (&server, &client, &[Network::Silent, Network::Unanswered]),
+        ] {
             let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else { continue };
             let shared = shared.clone();
-            std::thread::spawn(move || pass(from, to, &shared, era));
+            std::thread::spawn(move || pass(from, to, held, &shared, era));
         }
     }
 }
 
-/// One direction of a connection, until either side ends it or the network does.
-fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Shared, era: u64) {
+/// One direction of a connection, until either side ends it or the network does. `held`: when nothing passes.
+fn pass(mut from: TcpStream, mut to: TcpStream, held: &[Network], shared: &Shared, era: u64) {
     let _ = from.set_read_timeout(Some(LOOK));
     let _ = to.set_nodelay(true);
     let mut chunk = vec![0; CHUNK_BYTES];
@@ -132,7 +137,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Shared, era: u64) {
             return;
         }
         let network = *shared.network();
-        if network == Network::Silent {
+        if held.contains(&network) {
             std::thread::sleep(LOOK);
             continue;
         }
@@ -147,7 +152,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Shared, era: u64) {
             Network::Narrow(bytes) => {
                 std::thread::sleep(Duration::from_secs_f64(count as f64 / f64::from(bytes.max(1))));
             }
-            Network::Well | Network::Silent | Network::Down => {}
+            Network::Well | Network::Silent | Network::Unanswered | Network::Down => {}
         }
         if chunk.get(..count).is_none_or(|bytes| to.write_all(bytes).is_err()) {
             break;
