@@ -10,6 +10,7 @@ use connector::model::finding::{Finding, Severity};
 use connector::model::position::Position;
 use connector::source::Source as _;
 use connector::source::postgres;
+use std::time::{Duration, Instant};
 
 fn check(config: &SourceConfig, stored: Option<&Position>) -> Vec<Finding> {
     check_with(config, &SignalConfig::default(), stored)
@@ -190,7 +191,16 @@ fn limits_of_the_server() {
         ],
     );
     let reading = SourceConfig { status_interval_ms: 1_000, ..config.clone() };
-    let mut source = Source::start(&reading, SnapshotMode::NoData, None).expect("starts");
+    // The check had the only sender; the server takes a moment to free it.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut source = loop {
+        match Source::start(&reading, SnapshotMode::NoData, None) {
+            Err(error) if error.retryable() && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            started => break started.expect("starts"),
+        }
+    };
     server.sql("limits", "insert into t values (1)");
     source.read_until(|source| source.seen.positions.iter().any(|p| p.commit_lsn.is_some())).expect("reads");
     let stored = source.seen.last_position();
