@@ -160,11 +160,7 @@ fn torment(security: &str, settings: Vec<(String, String)>) {
             2 => proxy.set(Network::Down),
             3 => proxy.set(Network::Slow(Duration::from_millis(20))),
             _ if fault == 14 => kafka.kill().expect("killed"),
-            // One stopped in good order keeps only a producer's last batch in mind: `network` has that case.
-            _ if fault == 19 => {
-                writer.finish();
-                kafka.stop().expect("stopped");
-            }
+            _ if fault == 19 => kafka.stop().expect("stopped"),
             _ => proxy.set(Network::Silent),
         }
         std::thread::sleep(Duration::from_millis(random.u64(20..300)));

@@ -6,7 +6,7 @@ use super::wire::{self, Duplex};
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::TopicProduceData;
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
-use shared::error::{Error, Kind, OrKind, Result};
+use shared::error::{Error, Kind, Result};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
@@ -115,9 +115,13 @@ async fn carry(
     let (mut reading, mut writing) = tokio::io::split(stream);
     let write = async {
         while let Some(request) = requests.recv().await {
-            writing.write_all(&request).await.or_kind(Kind::Unreachable)?;
+            if writing.write_all(&request).await.is_err() {
+                break;
+            }
         }
-        Ok(())
+        // A broken connection still holds answers, and tells the reader its end behind them: what is sent again
+        // without need may be refused, or be there twice, when the broker has restarted.
+        while requests.recv().await.is_some() {}
     };
     let read = async {
         loop {
@@ -129,7 +133,41 @@ async fn carry(
         }
     };
     tokio::select! {
-        done = write => done,
+        () = write => Ok(()),
         lost = read => lost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+    use kafka_protocol::protocol::Encodable;
+
+    /// What is sent again without need is refused by a broker that has restarted meanwhile.
+    #[tokio::test(flavor = "current_thread")]
+    async fn answers_on_a_connection_that_broke_are_heard() {
+        const ANSWERS: i32 = 4;
+        let mut answer = BytesMut::new();
+        ProduceResponse::default().encode(&mut answer, wire::PRODUCE).expect("encoded");
+        // Which half of a connection is looked at first is left to chance.
+        for _ in 0..50 {
+            let (near, mut far) = tokio::io::duplex(4096);
+            for correlation in 0..ANSWERS {
+                far.write_i32(i32::try_from(answer.len() + 4).expect("small")).await.expect("room");
+                far.write_i32(correlation).await.expect("room");
+                far.write_all(&answer).await.expect("room");
+            }
+            drop(far);
+            let (requests, taken) = mpsc::unbounded_channel();
+            requests.send(Bytes::from_static(b"a request")).expect("taken");
+            let (answers, mut heard) = mpsc::unbounded_channel();
+            let lost = carry(7, Box::new(near), taken, &answers).await.expect_err("its end is told");
+            assert_eq!(lost.kind(), Kind::Unreachable);
+            for correlation in 0..ANSWERS {
+                let Ok(Answer::Produced(7, number, _)) = heard.try_recv() else { panic!("{correlation}") };
+                assert_eq!(number, correlation);
+            }
+        }
     }
 }
