@@ -226,10 +226,15 @@ pub fn last_lines(log: &Path) -> String {
     read().map_or_else(|error| format!("  ({error})"), |text| tail(&text))
 }
 
+/// The last lines, and before them what earlier ones say of errors: a server's stop fills many lines by itself.
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let skip = lines.len().saturating_sub(QUOTED_LINES);
-    lines.into_iter().skip(skip).map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    let (earlier, last) = lines.split_at(lines.len().saturating_sub(QUOTED_LINES));
+    let names_error =
+        |line: &&&str| ["ERROR", "Exception", "Caused by"].iter().any(|word| line.contains(word));
+    let mut errors: Vec<&&str> = earlier.iter().rev().filter(names_error).take(QUOTED_LINES).collect();
+    errors.reverse();
+    errors.into_iter().chain(last).map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
 type Job = (Command, Sender<io::Result<Child>>);
