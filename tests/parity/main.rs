@@ -82,7 +82,7 @@ fn take_over(configuration: &Value, kafka: &Kafka, registry: &Registry) -> stack
          value.converter.schema.registry.url={url}\noffset.storage.topic=_offsets\n\
          offset.storage.replication.factor=1\noffset.storage.partitions=1\n",
         kafka.bootstrap(),
-        url = registry.url(),
+        url = registry.urls(),
     );
     let worker = folder.write("worker.properties", &worker)?;
     let (connector, worker) = (connector.display().to_string(), worker.display().to_string());

@@ -301,7 +301,7 @@ fn states(status: &Value) -> Vec<(String, String)> {
 }
 
 fn worker_properties(kafka: &Kafka, registry: &Registry, port: u16, plugins: &Path) -> String {
-    let registry = registry.url();
+    let registry = registry.urls();
     format!(
         "bootstrap.servers={}\n\
          listeners=http://{HOST}:{port}\n\
@@ -310,8 +310,10 @@ fn worker_properties(kafka: &Kafka, registry: &Registry, port: u16, plugins: &Pa
          plugin.discovery=service_load\n\
          key.converter=io.confluent.connect.avro.AvroConverter\n\
          key.converter.schema.registry.url={registry}\n\
+         key.converter.http.read.timeout.ms=10000\n\
          value.converter=io.confluent.connect.avro.AvroConverter\n\
          value.converter.schema.registry.url={registry}\n\
+         value.converter.http.read.timeout.ms=10000\n\
          offset.flush.interval.ms=2000\n\
          connector.client.config.override.policy=All\n",
         kafka.bootstrap(),

@@ -387,6 +387,8 @@ pub const WORKER: &[(&str, Rule)] = &[
 /// Properties of the Avro converter, without `key.converter.` or `value.converter.`.
 pub const CONVERTER: &[(&str, Rule)] = &[
     ("schema.registry.url", Set("avro.registry.url", List)),
+    ("http.connect.timeout.ms", Ignored("http.read.timeout.ms is for the whole of a request here")),
+    ("http.read.timeout.ms", Set("avro.registry.timeout_ms", Number)),
     ("auto.register.schemas", Set("avro.auto_register", Flag)),
     ("basic.auth.credentials.source", Together("avro.registry.username")),
     ("basic.auth.user.info", Together("avro.registry.username")),

@@ -20,8 +20,10 @@ const WORKER: &str = "
     offset.flush.interval.ms=2000
     key.converter=io.confluent.connect.avro.AvroConverter
     key.converter.schema.registry.url=http://a:8081,http://b:8081
+    key.converter.http.read.timeout.ms=7000
     value.converter=io.confluent.connect.avro.AvroConverter
     value.converter.schema.registry.url=http://a:8081,http://b:8081
+    value.converter.http.read.timeout.ms=7000
 ";
 
 /// Takes over, with a few properties changed or added in the connector (first) or the worker.
@@ -52,6 +54,7 @@ fn a_plain_pair_of_files() {
     assert_eq!(config.event.topic_prefix, "shop");
     let registry = config.avro.registry.expect("a registry");
     assert_eq!(registry.url, ["http://a:8081", "http://b:8081"]);
+    assert_eq!(registry.timeout_ms, 7_000);
     assert_eq!(config.sink.kafka.brokers, "kafka:9092");
     assert_eq!(config.offset.connector, "orders");
     assert_eq!((config.offset.topic.as_str(), config.offset.topic_partitions), ("g-offsets", 1));
