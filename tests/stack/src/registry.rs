@@ -71,8 +71,8 @@ impl Registry {
         format!("http://{HOST}:{}/apis/ccompat/v7", self.port)
     }
 
-    /// The address twice. Once in many hundred tests this registry leaves a request unanswered for a minute and
-    /// answers all others; clients that are given several addresses ask the next one then.
+    /// The address twice. This registry was seen to leave one request unanswered, for over ten seconds, and to answer
+    /// all others; clients that are given several addresses ask the next one then.
     pub fn urls(&self) -> String {
         let url = self.url();
         format!("{url},{url}")
